@@ -1,0 +1,167 @@
+"""The embedded model as a :class:`engine.world_model.WorldModel`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from engine.errors import InputError
+from engine.models import shipped_model_dir
+from engine.models.embedded import weights
+from engine.models.embedded.autoencoder import Autoencoder
+from engine.models.embedded.condition import condition_from_readout, unpack_state
+from engine.models.embedded.config import AutoencoderConfig, DenoiserConfig, EmbeddedConfig, ReadoutConfig
+from engine.models.embedded.denoiser import Denoiser
+from engine.models.embedded.readout import ReadoutNetwork
+from engine.models.embedded.sampler import flow_times, sample_flow
+from engine.world_model import Chunk, ChunkRequest, ModelSpec
+
+MAX_STEPS = 256
+
+
+def inference_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where the device multiplies it natively, float32 elsewhere."""
+    if device.type == "cuda":
+        return torch.bfloat16
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
+    except OSError:
+        return torch.float32
+    return torch.bfloat16 if "avx512_bf16" in flags or "amx_bf16" in flags else torch.float32
+
+
+class EmbeddedModel:
+    """Encode, decode, imagine. One frame a chunk; not thread-safe."""
+
+    def __init__(self, config: EmbeddedConfig, checksum: str, device: torch.device | str = "cpu") -> None:
+        self.config = config
+        self.device = torch.device(device)
+        self.dtype = inference_dtype(self.device)
+        self.autoencoder = Autoencoder(config.autoencoder)
+        self.readout_network = ReadoutNetwork(config.readout)
+        self.denoiser = Denoiser(config.denoiser)
+        self.spec = ModelSpec(
+            name="embedded",
+            latent_channels=config.autoencoder.latent_channels,
+            spatial_stride=config.autoencoder.stride,
+            temporal_stride=1,
+            frames_per_chunk=1,
+            image_size=config.image_size,
+            geometry_samples=config.denoiser.samples,
+            biomes=config.denoiser.biomes,
+            default_steps=config.default_steps,
+            checksum=checksum,
+        )
+        self._mean = torch.tensor(config.latents_mean, device=self.device)[:, None, None]
+        self._std = torch.tensor(config.latents_std, device=self.device)[:, None, None]
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str] | None = None, device: torch.device | str = "cpu") -> EmbeddedModel:
+        """The model in ``folder`` (the shipped one by default).
+
+        Raises:
+            ModelError: files are missing, damaged or of another configuration.
+        """
+        path = Path(folder) if folder is not None else shipped_model_dir()
+        config = EmbeddedConfig.read(path / weights.CONFIG_NAME)
+        model = cls(config, checksum="", device=device)
+        for name, module in model._networks().items():
+            weights.load_network(module, weights.weight_path(path, name))
+        model.spec = replace(model.spec, checksum=weights.folder_checksum(path))
+        return model._ready()
+
+    @classmethod
+    def tiny(cls, seed: int = 0, image_size: tuple[int, int] = (64, 112)) -> EmbeddedModel:
+        """The same classes at a tiny width with random weights: fast, structure without looks, for tests and dry runs."""
+        from engine.worlds import BIOMES
+
+        config = EmbeddedConfig(
+            AutoencoderConfig(
+                encoder_width_4=16, encoder_width_8=16, encoder_blocks_8=1, decoder_width_8=16, decoder_blocks_8=1, decoder_width_4=16,
+                decoder_blocks_4=1,
+            ),
+            ReadoutConfig(sample_hidden=16, sample_width=8, cell_width=16),
+            DenoiserConfig(widths=(16, 16, 32), embedding_width=16, heads=2, biomes=BIOMES),
+            image_size=image_size,
+            default_steps=1,
+        )
+        state = torch.random.get_rng_state()
+        try:
+            torch.manual_seed(seed)
+            model = cls(config, checksum=f"tiny-{seed}")
+        finally:
+            torch.random.set_rng_state(state)
+        return model._ready()
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the model's folder: ``config.json`` and one safetensors file a network."""
+        path = Path(folder)
+        path.mkdir(parents=True, exist_ok=True)
+        weights.save_config(self.config, path)
+        for name, module in self._networks().items():
+            weights.save_network(module, weights.weight_path(path, name))
+
+    def encode(self, rgb: Tensor) -> Tensor:
+        """``rgb (T, 3, H, W)`` in [0, 1] -> latents ``(T, C, H/8, W/8)`` float32."""
+        with torch.inference_mode():
+            return self.autoencoder.encoder(self._input(rgb))
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """latents ``(T, C, h, w)`` -> ``rgb (T, 3, 8h, 8w)`` float32 in [0, 1]."""
+        with torch.inference_mode():
+            return self.autoencoder.decoder(self._input(latents)).clamp_(0.0, 1.0)
+
+    def imagine(self, request: ChunkRequest) -> Chunk:
+        """Denoise one frame conditioned on its readout.
+
+        Raises:
+            InputError: an unknown biome, or a number of steps outside [1, 256].
+            Cancelled: between steps, when asked to stop.
+        """
+        if not 1 <= request.steps <= MAX_STEPS:
+            raise InputError(f"The number of steps must be between 1 and {MAX_STEPS}; it is {request.steps}.")
+        biome = torch.tensor([self._biome_index(request.biome)] * len(request.cameras), device=self.device)
+        samples = self.config.denoiser.samples
+        with torch.inference_mode():
+            condition = torch.cat(
+                [
+                    condition_from_readout(readout, camera, self._mean, self._std, samples)
+                    for readout, camera in zip(request.readouts, request.cameras, strict=True)
+                ]
+            )
+            b, _, h, w = condition.shape
+            noise = torch.randn(b, self.config.denoiser.state_channels, h, w, generator=request.generator).to(self.device)
+
+            def predict(state: Tensor, t: float) -> Tensor:
+                return self.denoiser(state, torch.full((b,), t, device=self.device), condition, biome)
+
+            def between(step: int) -> None:
+                request.cancel.check()
+                if request.progress is not None:
+                    request.progress(step / request.steps, f"imagining, step {step + 1} of {request.steps}")
+
+            state = sample_flow(predict, noise, flow_times(request.steps), between)
+            latents, inverse_depth = unpack_state(state, self._mean, self._std, samples)
+        return Chunk(latents, inverse_depth)
+
+    def _biome_index(self, biome: str) -> int:
+        if not biome:
+            return 0
+        if biome not in self.spec.biomes:
+            raise InputError(f"The model does not know the biome {biome!r}; choose one of {', '.join(self.spec.biomes)}.")
+        return 1 + self.spec.biomes.index(biome)
+
+    def _networks(self) -> dict[str, torch.nn.Module]:
+        return {"autoencoder": self.autoencoder, "readout": self.readout_network, "denoiser": self.denoiser}
+
+    def _ready(self) -> EmbeddedModel:
+        for module in self._networks().values():
+            module.to(self.device, self.dtype, memory_format=torch.channels_last).eval().requires_grad_(False)
+        return self
+
+    def _input(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)

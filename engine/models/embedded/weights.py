@@ -1,0 +1,79 @@
+"""Reading and writing the embedded model's folder: ``config.json`` and one safetensors file a network."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from engine.atomic import atomic_write
+from engine.errors import ModelError
+from engine.models.embedded.config import EmbeddedConfig
+
+CONFIG_NAME = "config.json"
+NETWORKS = ("autoencoder", "readout", "denoiser")
+
+
+def weight_path(folder: Path, network: str) -> Path:
+    """``<folder>/<network>.safetensors``."""
+    return folder / f"{network}.safetensors"
+
+
+def file_checksum(path: Path) -> str:
+    """SHA-256 of a file, hex."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def folder_checksum(folder: Path) -> str:
+    """SHA-256 over the checksums of the configuration and the weight files: the identity of a model."""
+    paths = [folder / CONFIG_NAME, *(weight_path(folder, name) for name in NETWORKS)]
+    return hashlib.sha256("".join(file_checksum(path) for path in paths).encode()).hexdigest()
+
+
+def save_network(module: nn.Module, path: Path) -> None:
+    """Write a network's parameters as float16, atomically."""
+    tensors = {name: value.detach().to("cpu", torch.float16).contiguous() for name, value in module.state_dict().items()}
+    with atomic_write(path) as temporary:
+        save_file(tensors, temporary, metadata={"format": "pt"})
+
+
+def save_config(config: EmbeddedConfig, folder: Path) -> None:
+    """Write ``config.json``, atomically."""
+    with atomic_write(folder / CONFIG_NAME) as temporary:
+        temporary.write_text(config.to_json() + "\n", encoding="utf-8")
+
+
+def load_network(module: nn.Module, path: Path) -> None:
+    """Fill ``module`` from a safetensors file.
+
+    Raises:
+        ModelError: the file is missing, truncated, not finite, or holds other tensors than ``module`` has; the sentence names the file
+            and, where it can be read, its checksum.
+    """
+    expected = module.state_dict()
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - not a dict
+            if found != {name: tuple(value.shape) for name, value in expected.items()}:
+                differing = sorted(set(found) ^ set(expected)) or [n for n in found if found[n] != tuple(expected[n].shape)]
+                raise ModelError(
+                    f"{path} (sha256 {file_checksum(path)[:12]}) was saved with another configuration ({differing[0]} differs); "
+                    "restore the weights that belong to its config.json."
+                )
+            tensors = {name: file.get_tensor(name).float() for name in found}
+    except FileNotFoundError:
+        raise ModelError(f"The weights {path} are missing; reinstall Mirage or point --model at a complete model folder.") from None
+    except (SafetensorError, OSError) as error:
+        checksum = file_checksum(path)[:12] if path.is_file() else "unreadable"
+        raise ModelError(f"{path} (sha256 {checksum}) is damaged or not a safetensors file ({error}); restore it.") from error
+    if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
+        raise ModelError(f"{path} (sha256 {file_checksum(path)[:12]}) holds numbers that are not finite; restore it.")
+    module.load_state_dict(tensors)
