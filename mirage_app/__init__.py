@@ -1,0 +1,1 @@
+"""Assembly: the command line, configuration, logging and the wiring of engine and window."""

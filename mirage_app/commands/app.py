@@ -1,0 +1,31 @@
+"""``mirage`` / ``mirage app``: open the window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from mirage_app.commands.base import Command
+from mirage_app.commands.options import MaybeInt, MaybePath, MaybeText
+
+
+@dataclass(frozen=True, kw_only=True)
+class App(Command):
+    """Open the app (what `mirage` does without a command); where no display is, render a flight to a film instead."""
+
+    session: Annotated[Path | None, tyro.conf.Positional] = None
+    """A saved world (.mirage) to open."""
+    world: MaybeText = None
+    """Start in this kind of world instead of in the gallery: meadow, autumn, snow, ..."""
+    seed: MaybeInt = None
+    """Which of its worlds."""
+    model_dir: MaybePath = None
+    """Folder of the model's weights; by default the one that Mirage ships."""
+
+    def run(self) -> int:
+        from mirage_app.window import open_window
+
+        return open_window(self)

@@ -1,0 +1,65 @@
+"""``mirage fly``: render a flight through a world to a film."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from mirage_app.commands.base import Command
+from mirage_app.commands.options import DeviceName, Layout, MaybeFloat, MaybeInt, MaybePath, MemoryKind
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fly(Command):
+    """Render a flight through an imagined world to a film, without a window."""
+
+    world: str = "meadow"
+    """The kind of world: meadow, autumn, snow, desert, coast, ... (`mirage worlds` shows them)."""
+    seed: int = 7
+    """Which of its worlds, and which dream of it: the same seed, path and model give the same frames."""
+    time: str = ""
+    """Time of day; by default the seed chooses."""
+    start: Literal["view", "nothing"] = "view"
+    """Begin with the world's true first view, or with an empty memory so that the model imagines even that."""
+    path: Annotated[str, tyro.conf.arg(metavar="PRESET|FILE")] = "loop"
+    """A preset (loop, orbit, dolly, crane, spiral, look-around, figure-eight, straight) or a camera-path file."""
+    set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
+    """Parameters of the preset, for example `--set distance_m=8`."""
+    frames: int = 120
+    """Frames to generate."""
+    fps: float = 24.0
+    """Frames a second of the film."""
+    size: Annotated[str, tyro.conf.arg(metavar="HxW")] = "256x448"
+    """Height and width of the generated frames, both divisible by 8."""
+    steps: MaybeInt = None
+    """Denoising steps a frame; by default the model's own."""
+    memory: MemoryKind = "latent"
+    """Ours (latent), the paper's readout or write policy (latent-nearest, append), what it replaces (rgb), or none."""
+    budget_mib: MaybeFloat = None
+    """Memory budget in MiB; by default unlimited."""
+    layout: Layout = "generated"
+    """The generated frame alone, or beside it what the memory knew (decoded readout and coverage)."""
+    out: Path = Path("flythrough.mp4")
+    """The film: .mp4 (H.264), .webm (VP9), .gif, or a folder of PNGs (a name without suffix)."""
+    report: MaybePath = None
+    """Also write what was measured to this JSON file."""
+    image: MaybePath = None
+    """Start from this picture instead of a generated world."""
+    depth: MaybePath = None
+    """Depth of --image: a 16-bit PNG in millimetres or a .npy in metres."""
+    fov_deg: MaybeFloat = None
+    """Vertical field of view in degrees (of --image, or of the flight); by default 50."""
+    session: MaybePath = None
+    """Fly in this saved world, with its memory."""
+    device: DeviceName = "auto"
+    """Where the model runs."""
+    model_dir: MaybePath = None
+    """Folder of the model's weights; by default the one that Mirage ships."""
+
+    def run(self) -> int:
+        from mirage_app.flying import render_flight
+
+        return render_flight(self)
