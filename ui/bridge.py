@@ -15,7 +15,18 @@ from PyQt6.QtCore import QObject, Qt, pyqtSignal
 from engine.camera import Camera
 
 if TYPE_CHECKING:
-    from engine.messages import EngineState, FrameUpdate, Update
+    from engine.memory.snapshot import MemorySnapshot
+    from engine.messages import (
+        CompareImage,
+        FrameUpdate,
+        MemoryStats,
+        ProgressInfo,
+        QualityInfo,
+        TreeUpdate,
+        Update,
+        WorkerState,
+        WorldInfo,
+    )
     from engine.worker import EngineWorker
 
 log = logging.getLogger(__name__)
@@ -31,12 +42,14 @@ class EngineBridge(QObject):
         updated(Update): everything new since the last one; every widget may listen.
         frame_arrived(FrameUpdate): a newly generated frame.
         camera_changed(Camera): the user's camera moved, whoever moved it.
-        state_changed(EngineState), progress_changed(object): ``(fraction, text)`` or None, noticed(Notice).
+        world_changed(WorldInfo): another world was opened (its ``epoch`` grew), or its state changed.
+        state_changed(WorkerState), progress_changed(ProgressInfo or None), noticed(Notice).
     """
 
     updated = pyqtSignal(object)
     frame_arrived = pyqtSignal(object)
     camera_changed = pyqtSignal(object)
+    world_changed = pyqtSignal(object)
     state_changed = pyqtSignal(object)
     progress_changed = pyqtSignal(object)
     noticed = pyqtSignal(object)
@@ -47,10 +60,14 @@ class EngineBridge(QObject):
         self.worker = worker_factory(self._wake)
         self.camera: Camera | None = None
         self.frame: FrameUpdate | None = None
-        self.snapshot: Any = None
-        self.tree: Any = None
-        self.state: EngineState | None = None
-        self.progress: tuple[float, str] | None = None
+        self.compare: CompareImage | None = None
+        self.snapshot: MemorySnapshot | None = None
+        self.stats: MemoryStats | None = None
+        self.tree: TreeUpdate | None = None
+        self.world: WorldInfo | None = None
+        self.quality: QualityInfo | None = None
+        self.state: WorkerState | None = None
+        self.progress: ProgressInfo | None = None
         self._waiting: dict[int, Callable[[Any], None]] = {}
         self._stopped = False
         self._woken.connect(self._take, Qt.ConnectionType.QueuedConnection)
@@ -101,6 +118,8 @@ class EngineBridge(QObject):
             return
         update: Update = self.worker.take()
         self._keep(update)
+        if update.world is not None:
+            self.world_changed.emit(update.world)
         if update.frame is not None:
             self.frame_arrived.emit(update.frame)
         self.updated.emit(update)
@@ -113,17 +132,18 @@ class EngineBridge(QObject):
 
     def _keep(self, update: Update) -> None:
         """Remember the newest of everything for widgets that are made or shown later."""
-        if update.frame is not None:
-            self.frame = update.frame
-        if update.snapshot is not None:
-            self.snapshot = update.snapshot
-        if update.tree is not None:
-            self.tree = update.tree
+        if update.world is not None:
+            if self.world is None or update.world.epoch != self.world.epoch:
+                self.frame = self.compare = self.snapshot = self.tree = None
+            self.world = update.world
+        for name in ("frame", "compare", "snapshot", "stats", "tree", "quality"):
+            value = getattr(update, name)
+            if value is not None:
+                setattr(self, name, value)
         if update.state != self.state:
             self.state = update.state
             self.state_changed.emit(self.state)
-        if update.progress != self.progress:
-            self.progress = update.progress
-            self.progress_changed.emit(self.progress)
-
-
+        progress = None if update.progress_done else update.progress
+        if progress is not None or update.progress_done:
+            self.progress = progress
+            self.progress_changed.emit(progress)
