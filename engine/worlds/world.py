@@ -1,0 +1,145 @@
+"""An endless world: views, collision, good places to start."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from engine.camera import Camera
+from engine.worlds import objects as ob
+from engine.worlds.bake import CELL_M, CELLS, SNAP_M, STEP_M, Window, bake
+from engine.worlds.march import FAR_M, lattice, trace
+from engine.worlds.shade import render_kernel
+from engine.worlds.spec import WorldSpec, pack
+from engine.worlds.terrain import ground
+
+_WINDOWS_KEPT = 3
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One rendered view.
+
+    Attributes:
+        rgb: (3, H, W) float32 in [0, 1].
+        depth_m: (H, W) float32 exact z-depth of the ray through the pixel (its nearest sub-ray); inf = sky.
+        sky: (H, W) bool.
+    """
+
+    rgb: torch.Tensor
+    depth_m: torch.Tensor
+    sky: torch.Tensor
+
+
+class World:
+    """A world that is a pure function of its spec and the position looked at.
+
+    Windows of it are baked on demand around the camera and kept in a small LRU. Not thread-safe.
+    """
+
+    def __init__(self, spec: WorldSpec, device: torch.device | str = "cpu") -> None:
+        self.spec = spec
+        self.device = torch.device(device)
+        self._p = pack(spec)
+        self._windows: OrderedDict[tuple[int, int], Window] = OrderedDict()
+
+    def _window(self, x: float, y: float) -> Window:
+        key = (round(x / SNAP_M), round(y / SNAP_M))
+        if key in self._windows:
+            self._windows.move_to_end(key)
+        else:
+            self._windows[key] = bake(key[0] * SNAP_M, key[1] * SNAP_M, self._p)
+            while len(self._windows) > _WINDOWS_KEPT:
+                self._windows.popitem(last=False)
+        return self._windows[key]
+
+    def render(self, camera: Camera, supersample: int = 1) -> Frame:
+        """Draw one view; `supersample` n averages n x n rays a pixel in linear light."""
+        window = self._window(float(camera.c2w[0, 3]), float(camera.c2w[1, 3]))
+        rgb = np.empty((3, camera.height, camera.width), np.float32)
+        depth = np.empty((camera.height, camera.width), np.float32)
+        render_kernel(np.ascontiguousarray(camera.c2w, np.float64), np.linalg.inv(camera.K).astype(np.float64), camera.width,
+                      camera.height, supersample, self._p, *window, rgb, depth)  # fmt: skip
+        sky = depth > 0.5 * FAR_M
+        depth[sky] = np.inf
+        return Frame(*(torch.from_numpy(a).to(self.device) for a in (rgb, depth, sky)))
+
+    def render_batch(self, cameras: Sequence[Camera], supersample: int = 1) -> list[Frame]:
+        """Draw several views."""
+        return [self.render(camera, supersample) for camera in cameras]
+
+    def ground_height_m(self, xy: torch.Tensor | np.ndarray) -> torch.Tensor:
+        """Height (N,) float32 of the top of whatever is at xy (N, 2) metres: ground, water, roof or crown."""
+        points = np.asarray(xy, np.float64).reshape(-1, 2)
+        out = np.empty(len(points), np.float32)
+        for n, (x, y) in enumerate(points):
+            w = self._window(x, y)
+            _, t, _ = trace(x, y, w.meta[6], 0.0, 0.0, -1.0, 1e-4, *w)
+            out[n] = w.meta[6] - t
+        return torch.from_numpy(out)
+
+    def is_free(self, position: torch.Tensor | np.ndarray, radius_m: float = 1.0) -> bool:
+        """Whether a sphere of radius_m at position (3,) metres touches nothing."""
+        x, y, z = (float(v) for v in np.asarray(position, np.float64))
+        w = self._window(x, y)
+        floor = max(0.0, lattice(w.heights, x, y, w.meta[2], w.meta[3], STEP_M))
+        if z < floor + radius_m:
+            return False
+        ci, cj = int((x - w.meta[0]) // CELL_M), int((y - w.meta[1]) // CELL_M)
+        reach = math.ceil(radius_m / CELL_M)
+        for j in range(max(0, cj - reach), min(CELLS, cj + reach + 1)):
+            for i in range(max(0, ci - reach), min(CELLS, ci + reach + 1)):
+                for row in w.items[w.start[j * CELLS + i] : w.start[j * CELLS + i + 1]]:
+                    o = w.table[row]
+                    apart = math.hypot(x - o[ob.X], y - o[ob.Y])
+                    if apart > o[ob.BOUND] + radius_m or not o[ob.ZMIN] - radius_m < z < o[ob.ZMAX] + radius_m:
+                        continue
+                    if ob.distance(o, x, y, z, 0.0) < radius_m * 0.7:
+                        return False
+        return True
+
+    def spawn(self, width: int, height: int, fov_deg: float = 50.0, index: int = 0) -> Camera:
+        """A good view to start from; each `index` is another place, the same every time."""
+        rng = np.random.default_rng([self.spec.seed, 9001, index])
+        spread = 60.0 + 40.0 * math.sqrt(index)
+        best: tuple[float, Camera] | None = None
+        tries = 0
+        while tries < 14 or (best is None and tries < 300):
+            tries += 1
+            x, y = rng.normal(0.0, spread + 0.5 * tries, 2)
+            above = float(np.exp(rng.uniform(math.log(1.7), math.log(11.0))))
+            floor = max(0.0, ground(x, y, self._p))
+            eye = np.array([x, y, floor + above])
+            if not self.is_free(eye, 1.5):
+                continue
+            for _ in range(3):
+                yaw = rng.uniform(0.0, 2.0 * math.pi)
+                pitch = math.radians(-2.0 - 7.0 * min(1.0, above / 11.0) + rng.uniform(-2.0, 2.0))
+                ahead = np.array([math.cos(yaw) * math.cos(pitch), math.sin(yaw) * math.cos(pitch), math.sin(pitch)])
+                camera = Camera.look_at(eye, eye + ahead, fov_deg, width, height)
+                score = self._appeal(Camera.look_at(eye, eye + ahead, fov_deg, 48, max(12, round(48 * height / width))))
+                if best is None or score > best[0]:
+                    best = (score, camera)
+        assert best is not None
+        return best[1]
+
+    def _appeal(self, camera: Camera) -> float:
+        """How inviting a thumbnail of a view is: open in the middle, near and far things, some sky, lively colour."""
+        frame = self.render(camera)
+        depth, sky = frame.depth_m.numpy(), frame.sky.numpy()
+        h, w = depth.shape
+        middle = depth[h // 4 : 3 * h // 4, w // 4 : 3 * w // 4]
+        log = np.log(np.clip(depth, 1.0, 1000.0))
+        open_sky = float(sky.mean())
+        score = -4.0 * abs(open_sky - 0.34) - 6.0 * float((depth < 4.0).mean()) - 5.0 * float((middle < 14.0).mean())
+        score += 0.8 * float(log[~sky].std()) if (~sky).any() else -5.0
+        skyline = np.argmin(sky, axis=0).astype(float)
+        score += 0.9 * min(1.0, 8.0 * float(np.abs(np.diff(skyline)).mean()) / h)
+        score += 3.0 * float(frame.rgb.numpy().std(axis=(1, 2)).mean())
+        near = np.mean((depth > 8.0) & (depth < 90.0))
+        return score + 1.2 * min(0.6, float(near))
