@@ -1,7 +1,7 @@
 """The ``mirage`` command: parse, run, and turn whatever happens into an exit code.
 
-0: done. 1: a bug or a failing machine (the log has the traceback). 2: something the user can mend, said in one sentence.
-130: stopped by Ctrl-C; what was finished is kept.
+0: done. 1: a bug or a failing machine (the log has the traceback). 2: something the user can mend, said in one
+sentence. 130: stopped by Ctrl-C; what was finished is kept.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ def log_file() -> Path:
 
 
 def start_logging(*, verbose: bool) -> None:
-    """Send every logger to the file, and to stderr when ``verbose``. A folder that cannot be written costs the log, not the command."""
+    """Send every logger to the file, and to stderr when ``verbose``; an unwritable folder costs the log alone."""
     root = logging.getLogger()
     for handler in [h for h in root.handlers if getattr(h, "mirage", False)]:
         root.removeHandler(handler)
@@ -29,7 +29,9 @@ def start_logging(*, verbose: bool) -> None:
     try:
         log_file().parent.mkdir(parents=True, exist_ok=True)
         handlers.append(
-            RotatingFileHandler(log_file(), maxBytes=LOG_BYTES, backupCount=LOG_FILES_KEPT, encoding="utf-8", delay=True)
+            RotatingFileHandler(
+                log_file(), maxBytes=LOG_BYTES, backupCount=LOG_FILES_KEPT, encoding="utf-8", delay=True
+            )
         )
     except OSError:
         verbose_only = logging.NullHandler()

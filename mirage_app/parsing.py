@@ -54,7 +54,9 @@ def _overview(words: list[str]) -> Command:
         Annotated[kind, tyro.conf.subcommand(name, description=_first_line(kind))]  # type: ignore[valid-type]
         for name, kind in COMMANDS.items()
     ]
-    return cast(Command, tyro.cli(reduce(or_, kinds), prog=PROGRAM, args=words, description=_DESCRIPTION, config=_CONFIG))
+    return cast(
+        Command, tyro.cli(reduce(or_, kinds), prog=PROGRAM, args=words, description=_DESCRIPTION, config=_CONFIG)
+    )
 
 
 def _parse_command(name: str, words: list[str]) -> Command:
@@ -85,27 +87,34 @@ def _did_you_mean(word: str, known: Any) -> str:
 
 
 def _sentence(boxed: str, program: str) -> str:
-    """The first paragraph of tyro's framed message, as one sentence."""
-    lines = [line.strip("│ \t") for line in boxed.splitlines() if not line.startswith(("╭", "╰"))]
-    said = []
-    for line in lines:
-        if line.startswith("─"):
+    """The first paragraph of tyro's framed message (drawn with lines or, on plain terminals, dashes), as one sentence."""
+    said: list[str] = []
+    for line in boxed.splitlines()[1:]:  # the first line is the frame's title
+        inner = line.strip("│╰╯ \t")
+        is_rule = bool(inner) and not inner.strip("─-")
+        if is_rule and said:
             break
-        said.append(line)
+        if inner and not is_rule:
+            said.append(inner)
     text = " ".join(" ".join(said).split())
     for pattern, wording in _WORDINGS:
         if match := re.fullmatch(pattern, text):
             text = wording.format(*match.groups())
             break
     text = text.rstrip(".")
-    return f"{text[:1].upper()}{text[1:]}; see {program} --help." if text else f"The command is not understood; see {program} --help."
+    text = text or "the command is not understood"
+    return f"{text[:1].upper()}{text[1:]}; see {program} --help."
 
 
 _WORDINGS = (
     (r"Error parsing (\S+): invalid literal for int\(\) with base 10: (.*)", "{0} takes a whole number and {1} came"),
     (r"Error parsing (\S+): could not convert string to float: (.*)", "{0} takes a number and {1} came"),
-    (r"invalid choice (.*) for argument '(\S+)'\. Expected one of \((.*?),?\)\.?", "{1} takes one of {2}, and {0} came"),
+    (
+        r"invalid choice (.*) for argument '(\S+)'\. Expected one of \((.*?),?\)\.?",
+        "{1} takes one of {2}, and {0} came",
+    ),
     (r"Missing value for argument '(\S+)'\. Expected .*", "{0} needs a value after it"),
+    (r"Missing from .*?: \{(.*?)\} .*", "one of {0} must be named"),
     (r"Unrecognized options: (.*)", "the words '{0}' are not understood"),
 )
 

@@ -16,7 +16,7 @@ class Eval(Command):
     quick: bool = False
     """Ten minutes instead of a thorough run."""
     import_re10k: MaybePath = None
-    """Run the protocol on a folder in RealEstate10K's format (frames and camera files) instead of on procedural worlds."""
+    """Run the protocol on a folder in RealEstate10K's format (frames, camera files) instead of on procedural worlds."""
     out: Path = Path("out/eval")
     """Folder of the tables (JSON, Markdown) and plots; an interrupted run goes on there."""
     device: DeviceName = "auto"

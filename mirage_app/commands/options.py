@@ -38,7 +38,8 @@ def parse_size(text: str) -> tuple[int, int]:
         raise InputError(f"The sides of a picture must lie between {low} and {high} pixels; {height}x{width} came.")
     if nearest != (height, width):
         raise InputError(
-            f"The sides of a picture must be divisible by {SIZE_MULTIPLE}; {height}x{width} is not, {nearest[0]}x{nearest[1]} is."
+            f"The sides of a picture must be divisible by {SIZE_MULTIPLE}; "
+            f"{height}x{width} is not, {nearest[0]}x{nearest[1]} is."
         )
     return height, width
 
@@ -59,7 +60,7 @@ def resolve_device(name: str) -> str:
 
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
-        raise InputError("--device cuda was asked for, but torch finds no CUDA device on this machine; use --device cpu.")
+        raise InputError("--device cuda was asked for, but torch finds no CUDA device here; use --device cpu.")
     if name == "auto":
         return "cuda" if available else "cpu"
     return name
