@@ -87,7 +87,7 @@ def _did_you_mean(word: str, known: Any) -> str:
 
 
 def _sentence(boxed: str, program: str) -> str:
-    """The first paragraph of tyro's framed message (drawn with lines or, on plain terminals, dashes), as one sentence."""
+    """The first paragraph of tyro's framed message (framed by lines, on plain terminals by dashes), as one sentence."""
     said: list[str] = []
     for line in boxed.splitlines()[1:]:  # the first line is the frame's title
         inner = line.strip("│╰╯ \t")

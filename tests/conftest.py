@@ -1,8 +1,8 @@
 """What all tests share: a display of their own, quiet threads, reproducible hypothesis, one tiny model.
 
-Qt takes one platform a process. Where Xvfb is installed the tests start one and use ``xcb``, so that OpenGL is real (Mesa's software
-renderer); elsewhere widgets run on ``offscreen`` and tests marked ``gl`` say why they are skipped. ``MIRAGE_TEST_DISPLAY=1`` uses the
-display that is there.
+Qt takes one platform a process. Where Xvfb is installed the tests start one and use ``xcb``, so that OpenGL is real
+(Mesa's software renderer); elsewhere widgets run on ``offscreen`` and tests marked ``gl`` say why they are skipped.
+``MIRAGE_TEST_DISPLAY=1`` uses the display that is there.
 """
 
 from __future__ import annotations

@@ -65,11 +65,11 @@ def test_without_a_command_the_app_opens() -> None:
         (["fly", "--device", "abacus"], "cuda"),
         (["fly", "surplus"], "surplus"),
         (["train", "everything"], "autoencoder"),
-        (["train"], "stage"),
+        (["train"], "readout"),
     ],
 )
 def test_words_that_do_not_fit_are_named(words: list[str], naming: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(InputError, match="^[^\n]+$") as refused:
+    with pytest.raises(InputError, match=r"^[^\n]+$") as refused:
         parse(words)
     assert naming in str(refused.value)
     assert main(words) == EXIT_INPUT
