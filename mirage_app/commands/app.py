@@ -22,7 +22,7 @@ class App(Command):
     """Start in this kind of world instead of in the gallery: meadow, autumn, snow, ..."""
     seed: MaybeInt = None
     """Which of its worlds."""
-    model_dir: MaybePath = None
+    model: MaybePath = None
     """Folder of the model's weights; by default the one that Mirage ships."""
 
     def run(self) -> int:

@@ -25,9 +25,8 @@ class Fly(Command):
     start: Literal["view", "nothing"] = "view"
     """Begin with the world's true first view, or with an empty memory so that the model imagines even that."""
     path: Annotated[str, tyro.conf.arg(metavar="PRESET|FILE")] = "loop"
-    """A preset (loop, orbit, dolly, crane, spiral, look-around, figure-eight, straight) or a camera-path file."""
-    set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
-    """Parameters of the preset, for example `--set distance_m=8`."""
+    """A preset (loop, orbit, dolly, crane, spiral, look-around, figure-eight, straight), as in `orbit:radius_m=8`, or a
+    camera-path file, as in `poses.txt` or `flight.json:anchor=start`."""
     frames: int = 120
     """Frames to generate."""
     fps: float = 24.0
@@ -56,7 +55,7 @@ class Fly(Command):
     """Fly in this saved world, with its memory."""
     device: DeviceName = "auto"
     """Where the model runs."""
-    model_dir: MaybePath = None
+    model: MaybePath = None
     """Folder of the model's weights; by default the one that Mirage ships."""
 
     def run(self) -> int:

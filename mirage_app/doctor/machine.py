@@ -1,0 +1,106 @@
+"""Looking at the machine: Python, packages, processor, memory, disk."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from mirage_app.config import cache_dir, data_dir
+from mirage_app.doctor.finding import Finding, State
+from mirage_app.logs import log_file
+
+# Import name: distribution name. What the engine and the window import.
+PACKAGES = {
+    "torch": "torch", "numpy": "numpy", "scipy": "scipy", "numba": "numba", "safetensors": "safetensors",
+    "diffusers": "diffusers", "PyQt6": "PyQt6", "vispy": "vispy", "pyqtgraph": "pyqtgraph", "superqt": "superqt",
+    "open3d": "open3d", "av": "av", "PIL": "pillow", "skimage": "scikit-image", "pydantic": "pydantic", "tyro": "tyro",
+    "rich": "rich", "tqdm": "tqdm", "platformdirs": "platformdirs", "psutil": "psutil", "matplotlib": "matplotlib",
+}  # fmt: skip
+NEEDED_MEMORY_GIB = 2.5
+NEEDED_DISK_GIB = 1.0
+
+
+def python() -> Finding:
+    """The interpreter."""
+    return Finding("Python", State.OK, f"{platform.python_version()} ({sys.executable}) on {platform.platform()}")
+
+
+def packages() -> Finding:
+    """The libraries that Mirage is built on."""
+    absent = [dist for name, dist in PACKAGES.items() if importlib.util.find_spec(name) is None]
+    if absent:
+        return Finding("Packages", State.MISSING, f"without {', '.join(absent)}", f"pip install {' '.join(absent)}")
+    named = ("PyQt6", "vispy", "av", "open3d", "diffusers")
+    return Finding("Packages", State.OK, ", ".join(f"{name} {_version(name)}" for name in named))
+
+
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "?"
+
+
+def torch_device() -> Finding:
+    """Where torch would run, with how many threads, and whether bfloat16 is native there."""
+    try:
+        import torch
+    except Exception as error:  # a broken installation raises OSError, ImportError or worse
+        return Finding("Torch", State.MISSING, f"cannot be imported ({error})", 'pip install "torch>=2.9,<2.14"')
+    if torch.cuda.is_available():
+        properties = torch.cuda.get_device_properties(0)
+        memory_gib = properties.total_memory / 2**30
+        bf16 = "bf16" if torch.cuda.is_bf16_supported() else "no bf16"
+        return Finding("Torch", State.OK, f"{torch.__version__}, {properties.name}, {memory_gib:.0f} GiB, {bf16}")
+    native = cpu_has_bf16()
+    found = f"{torch.__version__}, CPU, {torch.get_num_threads()} threads, bf16 {'native' if native else 'not native'}"
+    return Finding("Torch", State.OK, found, "" if native else "The model runs in float32 here, about half as fast.")
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this processor multiplies bfloat16 itself."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def memory() -> Finding:
+    """Main memory."""
+    import psutil
+
+    total_gib, free_gib = (
+        value / 2**30 for value in (psutil.virtual_memory().total, psutil.virtual_memory().available)
+    )
+    found = f"{total_gib:.1f} GiB, {free_gib:.1f} GiB available, {os.cpu_count()} processors"
+    if free_gib < NEEDED_MEMORY_GIB:
+        return Finding(
+            "Memory", State.LIMITED, found, f"Close something: a flight takes up to {NEEDED_MEMORY_GIB} GiB."
+        )
+    return Finding("Memory", State.OK, found)
+
+
+def disk() -> Finding:
+    """Room where films and sessions are written."""
+    places = {place: shutil.disk_usage(place).free / 2**30 for place in (_existing(Path.cwd()), _existing(data_dir()))}
+    found = ", ".join(f"{free:.1f} GiB free at {place}" for place, free in places.items())
+    if min(places.values()) < NEEDED_DISK_GIB:
+        return Finding("Disk", State.LIMITED, found, "Free some space: long films and sessions take hundreds of MiB.")
+    return Finding("Disk", State.OK, found)
+
+
+def _existing(path: Path) -> Path:
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path
+
+
+def folders() -> Finding:
+    """Where Mirage keeps what it makes for itself."""
+    return Finding("Folders", State.OK, f"log {log_file()}, cache {cache_dir()}, sessions {data_dir()}")
