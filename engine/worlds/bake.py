@@ -55,7 +55,7 @@ SUPER = 8  # cells a side of a supercell
 STEP_M = 2.0
 FAR_STEP_M = 16.0
 FAR_N = 448
-SNAP_M = 96.0
+SNAP_M = 192.0
 PLOT = 7  # cells a side of a building plot
 
 
@@ -183,6 +183,7 @@ def _populate(ci0: int, cj0: int, p: np.ndarray, table: np.ndarray) -> int:
     palette[0:3] = (0.80, 0.74, 0.62)  # plaster
     palette[3:6] = (0.46, 0.42, 0.37)  # stone
     palette[6:9] = (0.88, 0.86, 0.82)  # whitewash
+    palette[9:12] = (0.045, 0.105, 0.05)  # needles
     margin = 2
     pi0 = (ci0 - margin) // PLOT - 1
     pj0 = (cj0 - margin) // PLOT - 1
@@ -234,7 +235,7 @@ def _populate(ci0: int, cj0: int, p: np.ndarray, table: np.ndarray) -> int:
             if tree and blocked[j, i] == 0:
                 z = ground(x, y, p)
                 slope = abs(ground(x + 2.0, y, p) - z) + abs(ground(x, y + 2.0, p) - z)
-                if z > 0.9 and z < 150.0 + 60.0 * v and slope < 1.9 and path_distance_m(x, y, p) > 3.2:
+                if z > 0.9 and z < 75.0 + 50.0 * v and slope < 1.9 and path_distance_m(x, y, p) > 3.2:
                     kind = int(p[TREE_KIND])
                     if hash01(ci, cj, s + 217) < p[TREE2_SHARE]:
                         kind = int(p[TREE2_KIND])
@@ -248,8 +249,10 @@ def _populate(ci0: int, cj0: int, p: np.ndarray, table: np.ndarray) -> int:
                     if kind == BROADLEAF:
                         n = _add(table, n, kind, x, y, z - 0.1, 8.2 * size, (2.5 + 1.2 * w) * size, turn, salt, p, slot, gain)
                     elif kind == CONIFER:
-                        use = LEAF3 if p[TREE_KIND] != CONIFER else slot
-                        n = _add(table, n, kind, x, y, z - 0.1, 11.5 * size, (2.0 + 0.7 * w) * size, turn, salt, p, use, 0.8 * gain)
+                        if p[TREE_KIND] == CONIFER:
+                            n = _add(table, n, kind, x, y, z - 0.1, 11.5 * size, (2.0 + 0.7 * w) * size, turn, salt, p, slot, 0.8 * gain)
+                        else:
+                            n = _add(table, n, kind, x, y, z - 0.1, 11.5 * size, (2.0 + 0.7 * w) * size, turn, salt, palette, 9, gain)
                     elif kind == PALM:
                         n = _add(table, n, kind, x, y, z - 0.2, 7.5 * size, 2.9 * size, turn, salt, p, slot, gain)
                     elif kind == ACACIA:

@@ -247,9 +247,9 @@ def sunlight(x: float, y: float, z: float, sx: float, sy: float, sz: float, skip
                     if hit_object(o, x, y, z, sx, sy, sz, max(t, 0.05), 130.0, 0.004) < FAR_M:
                         light = 0.0
         t = out
-    t = 3.0
-    for _ in range(9):  # hills
+    t = 2.5
+    for _ in range(13):  # hills
         gap = z + 0.25 + t * sz - lattice(heights, x + t * sx, y + t * sy, meta[2], meta[3], STEP_M)
-        light *= min(1.0, max(0.0, 0.5 + gap / (0.6 + 0.03 * t)))
-        t *= 1.7
+        light *= min(1.0, max(0.0, 0.5 + gap / (0.7 + 0.09 * t)))
+        t *= 1.42
     return light

@@ -24,6 +24,23 @@ from engine.worlds.spec import (
     SHRUB,
 )
 
+_SHAPES = 16
+
+
+def _crown_shapes() -> np.ndarray:
+    """Lobes of crowns (shapes, 6, 4): centre and radius in units of the crown's radius, around its middle."""
+    rng = np.random.default_rng(20)
+    out = np.empty((_SHAPES, 6, 4))
+    for n in range(_SHAPES):
+        for i in range(6):
+            a = 1.0472 * i + rng.uniform(0.0, 1.0)
+            off = rng.uniform(0.40, 0.58)
+            out[n, i] = off * math.cos(a), off * math.sin(a), rng.uniform(-0.42, 0.53), rng.uniform(0.36, 0.52)
+    return out
+
+
+_LOBES = _crown_shapes()
+
 # Columns of the object table (n, 16).
 X, Y, Z, KIND, HEIGHT, RADIUS, COS, SIN, SALT, BOUND, ZMIN, ZMAX, RED = range(13)
 COLUMNS = 16
@@ -52,23 +69,25 @@ def _trunk(x: float, y: float, z: float, top: float, r: float) -> float:
 def _crown(x: float, y: float, z: float, h: float, r: float, salt: int, detail: float) -> float:
     """Broad crown: six lobes, roughened by noise. The centre of the crown lies at h - 0.8 r."""
     zc = h - 0.95 * r
+    far = math.sqrt(x * x + y * y + (z - zc) * (z - zc))
+    if far > 1.6 * r:
+        return far - 1.25 * r
     d = math.sqrt(x * x + y * y + (z - zc) * (z - zc) * 1.15) - 0.72 * r
+    shape = salt & (_SHAPES - 1)
     for i in range(6):
-        a = 1.0472 * i + 1.3 * hash01(salt, i, 5)
-        rr = r * (0.36 + 0.16 * hash01(salt, i, 6))
-        off = r * (0.40 + 0.18 * hash01(salt, i, 7))
-        lx = x - off * math.cos(a)
-        ly = y - off * math.sin(a)
-        lz = z - zc - r * (0.95 * hash01(salt, i, 8) - 0.42)
-        e = math.sqrt(lx * lx + ly * ly + lz * lz) - rr
+        lx = x - r * _LOBES[shape, i, 0]
+        ly = y - r * _LOBES[shape, i, 1]
+        lz = z - zc - r * _LOBES[shape, i, 2]
+        e = math.sqrt(lx * lx + ly * ly + lz * lz) - r * _LOBES[shape, i, 3]
         k = 0.12 * r
         m = max(k - abs(d - e), 0.0) / k
         d = min(d, e) - m * m * k * 0.25
-    if d < 0.6 * r:
-        f = 2.6 / r
-        d += 0.30 * r * (value3(x * f, y * f, z * f, salt) - 0.55)
-        if detail > 0.0:
-            d += detail * 0.24 * (value3(x * 3.3, y * 3.3, z * 3.3, salt + 1) - 0.5)
+    if d > 0.40 * r + 0.2:
+        return (d - 0.2 * r - 0.15) * 0.9
+    f = 2.8 / r
+    d += 0.30 * r * (value3(x * f, y * f, z * f, salt) - 0.55)
+    if detail > 0.0 and d < 0.5:
+        d += detail * 0.36 * (value3(x * 2.9, y * 2.9, z * 2.9, salt + 1) - 0.5)
     return d * 0.72
 
 
@@ -77,8 +96,11 @@ def _conifer(x: float, y: float, z: float, h: float, r: float, salt: int, detail
     foot = 0.13 * h
     q = (z - foot) / (h - foot)
     rho = math.sqrt(x * x + y * y)
-    if q < -0.1:
-        return max(rho - r, foot - 0.1 * h - z) if rho > r else foot - z - 0.1 * h + 0.1
+    if q < -0.12:
+        return (foot - 0.07 * h - z) * 0.8
+    cone = rho - r * max(0.0, 1.0 - max(q, 0.0))
+    if cone > 0.7:
+        return (cone - 0.25) * 0.9
     a = math.atan2(y, x)
     tiers = 6.5
     sway = 0.35 * math.sin(a * 5.0 + 6.28 * hash01(salt, 1, 2)) + 0.22 * math.sin(a * 9.0 + z * 0.8)
@@ -88,7 +110,7 @@ def _conifer(x: float, y: float, z: float, h: float, r: float, salt: int, detail
     d = rho - edge
     if detail > 0.0 and d < 0.8:
         d += detail * 0.42 * (value3(x * 2.7, y * 2.7, z * 2.7, salt) - 0.5)
-    d = max(d, foot - 0.25 * (rho - 0.6 * r) - z - 0.3)
+    d = max(d, foot - 0.30 * rho - z + 0.1)
     return max(d * 0.55, (z - h) * 0.8)
 
 
@@ -262,12 +284,16 @@ def distance(o: np.ndarray, x: float, y: float, z: float, footprint_m: float) ->
     if kind == SHRUB:
         qz = lz / (h / r)
         d = (math.sqrt(lx * lx + ly * ly + qz * qz) - 0.8 * r) * 0.7
+        if d > 0.5 * r:
+            return d - 0.3 * r
         f = 2.4 / r
         d += 0.55 * r * (value3(lx * f, ly * f, lz * f, salt) - 0.5)
         return (d + detail * 0.16 * (value3(lx * 5.0, ly * 5.0, lz * 5.0, salt + 1) - 0.5)) * 0.6
     f = 1.4 / r  # boulder
     qz = lz / (h / r)
     d = math.sqrt(lx * lx + 1.5 * ly * ly + qz * qz) - 0.8 * r
+    if d > 0.7 * r:
+        return (d - 0.37 * r) * 0.7
     d += 0.6 * r * (value3(lx * f, ly * f, lz * f, salt) - 0.5)
     d += 0.14 * r * (value3(lx * f * 3.1, ly * f * 3.1, lz * f * 3.1, salt + 1) - 0.5)
     return d * 0.55

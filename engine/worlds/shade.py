@@ -53,8 +53,11 @@ from engine.worlds.terrain import forest, path_distance_m
 
 @njit(cache=True, inline="always")
 def _fade(wavelength_m: float, footprint_m: float) -> float:
-    """Weight of a texture octave: 1 when a pixel resolves it, 0 before it could alias."""
-    return min(1.0, max(0.0, 1.6 - 3.2 * footprint_m / wavelength_m))
+    """Weight of a texture octave: full where a wave spans several pixels, 0 well before it could alias.
+
+    Texture is kept calm and broad: what is finer than a few pixels a latent token of 8 x 8 pixels cannot carry from view to view.
+    """
+    return 0.6 * min(1.0, max(0.0, 1.6 - 8.0 * footprint_m / wavelength_m))
 
 
 @njit(cache=True, fastmath=True)
@@ -80,7 +83,7 @@ def _ground_albedo(x: float, y: float, z: float, up: float, f: float, far: bool,
     for k in range(3):
         c[k] = mix(p[GRASS + k], p[GRASS2 + k], q)
     relief = 0.9 * n1 + 0.9 * n2 + 0.6 * n3
-    gain = 1.0 + 0.42 * n1 + 0.62 * n2 + 0.55 * n3
+    gain = 1.0 + 0.22 * n1 + 0.55 * n2 + 0.75 * n3 + 0.5 * (patch - 0.5) * (1.0 - 0.4 * broad)
     sandy = 0.0
     if p[DUNE] > 0.0:
         w = _fade(0.9, f)
@@ -235,7 +238,7 @@ def _object_albedo(o: np.ndarray, x: float, y: float, z: float, nx: float, ny: f
             if kind == PALM:
                 through = 0.5
             if p[SNOW] > 0.0:
-                t = smoothstep(0.30, 0.62, nz + 0.5 * n1 + 0.25 * n2)
+                t = smoothstep(0.18, 0.55, nz + 0.22 * n1 + 0.15 * n2)
                 _paint(c, 0.86, 0.9, 0.95, t)
                 through *= 1.0 - t
     elif kind == COTTAGE:
@@ -554,6 +557,7 @@ def render_kernel(c2w: np.ndarray, k_inv: np.ndarray, width: int, height: int, s
                     g += colour[1]
                     b += colour[2]
             scale = p[EXPOSURE] * sub * sub
-            rgb[0, row, col] = _tone(r * scale)
-            rgb[1, row, col] = _tone(g * scale)
-            rgb[2, row, col] = _tone(b * scale)
+            grey = 0.13 * (0.25 * r + 0.65 * g + 0.10 * b)  # film does not hold neon
+            rgb[0, row, col] = _tone((0.87 * r + grey) * scale)
+            rgb[1, row, col] = _tone((0.87 * g + grey) * scale)
+            rgb[2, row, col] = _tone((0.87 * b + grey) * scale)

@@ -62,13 +62,13 @@ def _hex(code: str) -> tuple[float, float, float]:
 _COMMON: dict[int, float | str] = {
     BASE: 7.0, HILL: 13.0, HILL_LEN: 190.0, MOUNT: 260.0, PATH: 1.3, FOREST: 0.55, TREE_KIND: BROADLEAF,
     TREE2_KIND: CONIFER, TREE2_SHARE: 0.25, BUSH: 0.3, ROCK: 0.1, HOUSE: 0.1, TOWER: 0.04, TOWER_KIND: KEEP,
-    FOG: 1500.0, TREE_SIZE: 1.0, EXPOSURE: 1.0,
-    GRASS: "6f9a3c", GRASS2: "a0b455", SAND: "d9c795", CLIFF: "8d877d", TRACK: "a98f68", LEAF: "4f7f33",
-    LEAF2: "6f9a3a", LEAF3: "3d6b3a", BARK: "5d4632", WATER: "1d5a6b",
+    FOG: 1500.0, TREE_SIZE: 1.0, EXPOSURE: 0.86,
+    GRASS: "66893a", GRASS2: "a2ab58", SAND: "d9c795", CLIFF: "8d877d", TRACK: "a98f68", LEAF: "587c3c",
+    LEAF2: "7b9648", LEAF3: "47683f", BARK: "5d4632", WATER: "1d5a6b",
 }  # fmt: skip
 _TABLE: dict[str, dict[int, float | str]] = {
     "meadow": {FLOWERS: 1.0, TREE2_SHARE: 0.15, HOUSE: 0.1},
-    "autumn": {FOREST: 0.75, GRASS: "a08c3e", GRASS2: "c2a552", LEAF: "d9701c", LEAF2: "edb02b", LEAF3: "b83a1e",
+    "autumn": {FOREST: 0.75, GRASS: "a08c3e", GRASS2: "c2a552", LEAF: "c8702c", LEAF2: "dba63c", LEAF3: "a8472e",
                BARK: "8a7a68", TREE2_SHARE: 0.12, FOG: 1100.0, HOUSE: 0.08, WATER: "244d55"},
     "snow": {SNOW: 1.0, MOUNT: 420.0, TREE_KIND: CONIFER, TREE2_SHARE: 0.0, GRASS: "e9eef5", GRASS2: "dfe8f3",
              SAND: "cfd8e2", CLIFF: "6d7078", TRACK: "b5aa9c", LEAF: "3b6650", LEAF2: "2f5a4d", LEAF3: "48705a",
@@ -78,7 +78,7 @@ _TABLE: dict[str, dict[int, float | str]] = {
                SAND: "e8c690", CLIFF: "b5623c", TRACK: "c99a62", LEAF: "6c8b4a", LEAF2: "86985a", LEAF3: "9a9a58",
                ARCH: 0.22, HOUSE: 0.03, TOWER: 0.0, FOG: 1900.0, WATER: "1f6f78"},
     "coast": {BASE: 3.0, HILL: 9.0, SEA: 16.0, MOUNT: 160.0, TREE_KIND: PALM, TREE2_KIND: BROADLEAF,
-              TREE2_SHARE: 0.3, TOWER_KIND: LIGHTHOUSE, TOWER: 0.1, HOUSE: 0.12, GRASS: "7fa348", GRASS2: "b4b664",
+              TREE2_SHARE: 0.3, TOWER_KIND: LIGHTHOUSE, TOWER: 0.1, HOUSE: 0.12, GRASS: "76964a", GRASS2: "b5b06c",
               SAND: "f0dcac", CLIFF: "b3a48c", LEAF: "5f9440", LEAF2: "7da845", LEAF3: "477c3c", WATER: "0e7a86",
               FLOWERS: 0.5, FOG: 1900.0},
     "highland": {BASE: 14.0, HILL: 26.0, HILL_LEN: 260.0, MOUNT: 520.0, FOREST: 0.3, TREE_KIND: CONIFER,
@@ -86,11 +86,11 @@ _TABLE: dict[str, dict[int, float | str]] = {
                  GRASS: "6d7f3e", GRASS2: "94885a", CLIFF: "7b7a7a", FLOWERS: -1.0, FOG: 1200.0, WATER: "20424f",
                  TRACK: "97866b", LEAF: "3f6a3c", LEAF2: "55783c"},
     "savanna": {BASE: 9.0, HILL: 7.0, HILL_LEN: 240.0, MOUNT: 150.0, TREE_KIND: ACACIA, TREE2_KIND: BROADLEAF,
-                TREE2_SHARE: 0.1, FOREST: 0.3, GRASS: "c4a24c", GRASS2: "dcc072", TRACK: "b9764a", LEAF: "6d8a38",
+                TREE2_SHARE: 0.1, FOREST: 0.3, GRASS: "c4a24c", GRASS2: "dcc072", TRACK: "b58a5e", LEAF: "6d8a38",
                 LEAF2: "8a963e", LEAF3: "56793a", BARK: "6b523a", ROCK: 0.22, HOUSE: 0.05, TOWER: 0.0, BUSH: 0.4,
                 CLIFF: "a87858", FOG: 1500.0, WATER: "2d6a6a"},
     "village": {HOUSE: 0.55, HILL: 8.0, FOREST: 0.35, FIELDS: 1.0, TOWER: 0.12, TOWER_KIND: MILL, FLOWERS: 0.6,
-                PATH: 1.8, GRASS: "7aa63f", GRASS2: "a9bd58", TREE2_SHARE: 0.1},
+                PATH: 1.8, GRASS: "6f943e", GRASS2: "a6b25c", TREE2_SHARE: 0.1},
 }  # fmt: skip
 BIOMES: tuple[str, ...] = tuple(_TABLE)
 
@@ -100,7 +100,7 @@ _LIGHT: dict[str, tuple[float, tuple[float, float, float], str, str, str]] = {
     "morning": (27.0, (3.7, 3.1, 2.4), "3a7bc8", "cfe0ee", "93b4de"),
     "noon": (56.0, (3.7, 3.45, 3.05), "2a6fc4", "bcdaf0", "8fb8e6"),
     "afternoon": (33.0, (3.8, 3.1, 2.2), "3678c2", "d8dfe2", "95b2da"),
-    "dusk": (6.5, (3.9, 1.75, 0.75), "4a5f9e", "f5a873", "8a8cc4"),
+    "dusk": (6.5, (3.9, 1.75, 0.75), "4a5f9e", "f5a873", "a3a0d0"),
     "night": (32.0, (0.30, 0.40, 0.62), "0b1733", "22385f", "1c2f5c"),
 }
 

@@ -22,7 +22,7 @@ def ground(x: float, y: float, p: np.ndarray) -> float:
     if p[SEA] > 0.0:
         h += p[SEA] * 2.2 * (value2(wx / 620.0, wy / 620.0, s + 9) - 0.5)
     if p[MOUNT] > 0.0:
-        where = smoothstep(0.46, 0.82, value2(x / 1150.0, y / 1150.0, s + 17))
+        where = smoothstep(0.52, 0.85, value2(x / 1150.0, y / 1150.0, s + 17))
         if where > 0.0:
             h += p[MOUNT] * where * where * (0.15 + ridged2(wx / 760.0, wy / 760.0, s + 23, 5))
     if p[DUNE] > 0.0:

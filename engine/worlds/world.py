@@ -15,7 +15,7 @@ from engine.worlds import objects as ob
 from engine.worlds.bake import CELL_M, CELLS, SNAP_M, STEP_M, Window, bake
 from engine.worlds.march import FAR_M, lattice, trace
 from engine.worlds.shade import render_kernel
-from engine.worlds.spec import WorldSpec, pack
+from engine.worlds.spec import SEA, SUN, WorldSpec, pack
 from engine.worlds.terrain import ground
 
 _WINDOWS_KEPT = 3
@@ -34,6 +34,17 @@ class Frame:
     rgb: torch.Tensor
     depth_m: torch.Tensor
     sky: torch.Tensor
+
+
+def _reconstruct(rgb: torch.Tensor) -> torch.Tensor:
+    """Film reconstruction: each pixel gathers light binomially from one pixel around it, rgb (3, H, W) -> the same shape.
+
+    The soft filter of a lens instead of a box: no stair-steps or shimmer that only exists on the pixel grid.
+    """
+    taps = torch.tensor([0.25, 0.5, 0.25])
+    padded = torch.nn.functional.pad(rgb[None], (1, 1, 1, 1), mode="replicate")[0]
+    rows = taps[0] * padded[:, :-2] + taps[1] * padded[:, 1:-1] + taps[2] * padded[:, 2:]
+    return taps[0] * rows[..., :-2] + taps[1] * rows[..., 1:-1] + taps[2] * rows[..., 2:]
 
 
 class World:
@@ -67,7 +78,7 @@ class World:
                       camera.height, supersample, self._p, *window, rgb, depth)  # fmt: skip
         sky = depth > 0.5 * FAR_M
         depth[sky] = np.inf
-        return Frame(*(torch.from_numpy(a).to(self.device) for a in (rgb, depth, sky)))
+        return Frame(_reconstruct(torch.from_numpy(rgb)).to(self.device), *(torch.from_numpy(a).to(self.device) for a in (depth, sky)))
 
     def render_batch(self, cameras: Sequence[Camera], supersample: int = 1) -> list[Frame]:
         """Draw several views."""
@@ -106,19 +117,21 @@ class World:
     def spawn(self, width: int, height: int, fov_deg: float = 50.0, index: int = 0) -> Camera:
         """A good view to start from; each `index` is another place, the same every time."""
         rng = np.random.default_rng([self.spec.seed, 9001, index])
-        spread = 60.0 + 40.0 * math.sqrt(index)
+        home = self._home(rng, index)
         best: tuple[float, Camera] | None = None
         tries = 0
         while tries < 14 or (best is None and tries < 300):
             tries += 1
-            x, y = rng.normal(0.0, spread + 0.5 * tries, 2)
+            x, y = home + rng.uniform(-0.49, 0.49, 2) * SNAP_M  # inside one window: one bake
             above = float(np.exp(rng.uniform(math.log(1.7), math.log(11.0))))
             floor = max(0.0, ground(x, y, self._p))
             eye = np.array([x, y, floor + above])
-            if not self.is_free(eye, 1.5):
+            if (floor > 60.0 and tries < 150) or not self.is_free(eye, 1.5):
                 continue
-            for _ in range(3):
+            for turn in range(3):
                 yaw = rng.uniform(0.0, 2.0 * math.pi)
+                if turn == 0 and self._p[SUN + 2] < 0.3:
+                    yaw = math.atan2(self._p[SUN + 1], self._p[SUN]) + rng.uniform(-0.5, 0.5)
                 pitch = math.radians(-2.0 - 7.0 * min(1.0, above / 11.0) + rng.uniform(-2.0, 2.0))
                 ahead = np.array([math.cos(yaw) * math.cos(pitch), math.sin(yaw) * math.cos(pitch), math.sin(pitch)])
                 camera = Camera.look_at(eye, eye + ahead, fov_deg, width, height)
@@ -127,6 +140,23 @@ class World:
                     best = (score, camera)
         assert best is not None
         return best[1]
+
+    def _home(self, rng: np.random.Generator, index: int) -> np.ndarray:
+        """Centre (2,) of the window that spawn `index` lies in: gentle country, neither peaks nor open water."""
+        best, home = math.inf, np.zeros(2)
+        for n in range(60):
+            reach = 1 + int(math.sqrt(index) + n / 6)
+            centre = SNAP_M * rng.integers(-reach, reach + 1, 2)
+            z = np.array([ground(centre[0] + 45.0 * i, centre[1] + 45.0 * j, self._p) for i in (-2, -1, 0, 1, 2) for j in (-2, -1, 0, 1, 2)])
+            dry = float((z > 0.8).mean())
+            cost = max(0.0, float(z.max()) - 38.0) + 40.0 * max(0.0, 0.45 - dry)
+            if self._p[SEA] > 0.0:
+                cost += 40.0 * max(0.0, dry - 0.8)
+            if cost < best:
+                best, home = cost, centre
+            if cost == 0.0:
+                break
+        return home
 
     def _appeal(self, camera: Camera) -> float:
         """How inviting a thumbnail of a view is: open in the middle, near and far things, some sky, lively colour."""
@@ -141,5 +171,9 @@ class World:
         skyline = np.argmin(sky, axis=0).astype(float)
         score += 0.9 * min(1.0, 8.0 * float(np.abs(np.diff(skyline)).mean()) / h)
         score += 3.0 * float(frame.rgb.numpy().std(axis=(1, 2)).mean())
+        v, _ = np.mgrid[0:h, 0:w] + 0.5
+        fall = camera.c2w[2, 1] * (v - camera.K[1, 2]) / camera.K[1, 1] + camera.c2w[2, 2]
+        water = np.abs(camera.c2w[2, 3] + np.where(sky, 1.0, depth) * fall) < 0.02
+        score += (4.0 if self._p[SEA] > 0.0 else 1.5) * min(0.25, float(water.mean()))
         near = np.mean((depth > 8.0) & (depth < 90.0))
         return score + 1.2 * min(0.6, float(near))
