@@ -97,6 +97,7 @@ def trace(x: float, y: float, z: float, dx: float, dy: float, dz: float, pixel: 
     t = 0.0
     best = FAR_M
     owner = -1
+    seen0 = seen1 = seen2 = seen3 = -1  # objects already tested: most reach into several cells
     while t < limit:
         te = t + 1e-4
         cx = math.floor(gx + te * vx)
@@ -123,7 +124,10 @@ def trace(x: float, y: float, z: float, dx: float, dy: float, dz: float, pixel: 
             c = j * CELLS + i
             for k in range(start[c], start[c + 1]):
                 row = items[k]
-                s = hit_object(table[row], x, y, z, dx, dy, dz, t, min(best, limit), pixel)
+                if row == seen0 or row == seen1 or row == seen2 or row == seen3:
+                    continue
+                seen0, seen1, seen2, seen3 = row, seen0, seen1, seen2
+                s = hit_object(table[row], x, y, z, dx, dy, dz, 0.0, min(best, limit), pixel)
                 if s < best:
                     best = s
                     owner = row
@@ -194,6 +198,7 @@ def sunlight(x: float, y: float, z: float, sx: float, sy: float, sz: float, skip
     ix = 1.0 / vx if abs(vx) > 1e-12 else 1e12
     iy = 1.0 / vy if abs(vy) > 1e-12 else 1e12
     t = 0.0
+    seen0 = seen1 = seen2 = seen3 = -1
     while t < 130.0 and light > 0.02:
         te = t + 1e-4
         cx = math.floor(gx + te * vx)
@@ -209,8 +214,9 @@ def sunlight(x: float, y: float, z: float, sx: float, sy: float, sz: float, skip
             c = j * CELLS + i
             for k in range(start[c], start[c + 1]):
                 row = items[k]
-                if row == skip:
+                if row == skip or row == seen0 or row == seen1 or row == seen2 or row == seen3:
                     continue
+                seen0, seen1, seen2, seen3 = row, seen0, seen1, seen2
                 o = table[row]
                 kind = int(o[ob.KIND])
                 if kind == ob.BROADLEAF or kind == ob.CONIFER or kind == ob.SHRUB or kind == ob.BOULDER or kind == ob.ACACIA:
@@ -244,7 +250,7 @@ def sunlight(x: float, y: float, z: float, sx: float, sy: float, sz: float, skip
                         q = min(1.0, max(0.0, (near - 1.0 + 0.5 * soft + 0.08) / soft))
                         light *= q * q * (3.0 - 2.0 * q)
                 elif light > 0.02:
-                    if hit_object(o, x, y, z, sx, sy, sz, max(t, 0.05), 130.0, 0.004) < FAR_M:
+                    if hit_object(o, x, y, z, sx, sy, sz, 0.05, 130.0, 0.004) < FAR_M:
                         light = 0.0
         t = out
     t = 2.5

@@ -142,7 +142,7 @@ def _ground_albedo(x: float, y: float, z: float, up: float, f: float, far: bool,
         g = 0.55 + 0.5 * value2(x / 11.0, y / 11.0, s + 431)
         _paint(c, p[LEAF + 0] * g, p[LEAF + 1] * g, p[LEAF + 2] * g, t)
     elif p[SNOW] <= 0.0 and p[DUNE] <= 0.0:  # litter under trees
-        t = 0.5 * cover * (0.6 + 1.2 * n1)
+        t = 0.45 * cover * (0.7 + 0.7 * n1)
         _paint(c, 0.8 * p[LEAF3] + 0.06, 0.6 * p[LEAF3 + 1] + 0.03, 0.6 * p[LEAF3 + 2], min(0.7, max(0.0, t)))
     rough = value2(x / 5.0, y / 5.0 + z / 3.0, s + 441)
     strata = value2(z / 2.1 + 0.6 * rough, 0.5 + 0.02 * x, s + 442)
@@ -229,10 +229,11 @@ def _object_albedo(o: np.ndarray, x: float, y: float, z: float, nx: float, ny: f
                 c[k] = p[BARK + k] * g
             occlusion = 0.55 + 0.3 * smoothstep(0.0, 1.5, lz)
         else:
-            g = 1.0 + 0.75 * n1 + 1.1 * n2
+            g = 1.0 + 0.65 * n1 + 1.25 * n2
             for k in range(3):
                 c[k] *= g
-            c[0] *= 1.0 + 0.25 * n1
+            c[0] *= 1.0 + 0.25 * n1 + 0.16 * nz
+            c[1] *= 1.0 + 0.08 * nz
             occlusion *= 1.0 + 0.5 * n1 + 0.55 * n2
             through = 0.35
             if kind == PALM:
@@ -422,8 +423,8 @@ def shade(what: int, t: float, owner: int, x: float, y: float, z: float, dx: flo
         calm = 0.35 + 0.65 * value2(hx / 60.0, hy / 60.0, s + 502)
         a = (value2(hx / 1.1, hy / 2.1, s + 503) - 0.5) * w * calm + 0.5 * (value2(hx * 2.6, hy * 1.5, s + 504) - 0.5) * w2
         b = (value2(hx / 1.1, hy / 2.1, s + 505) - 0.5) * w * calm + 0.5 * (value2(hx * 2.6, hy * 1.5, s + 506) - 0.5) * w2
-        nx = 0.085 * a
-        ny = 0.085 * b
+        nx = 0.13 * a
+        ny = 0.13 * b
         up = max(0.02, -dz + nx * dx + ny * dy)
         fresnel = 0.03 + 0.80 * (1.0 - up) ** 5
         rx = dx + 2.0 * up * nx

@@ -44,18 +44,18 @@ def sky(dx: float, dy: float, dz: float, p: np.ndarray, out: np.ndarray, sharp: 
     s = int(p[SEED])
     c = dx * p[SUN] + dy * p[SUN + 1] + dz * p[SUN + 2]
     if sharp and p[NIGHT] > 0.4 and dz > 0.02:  # stars
-        u = math.atan2(dy, dx) * 70.0
-        v = math.asin(dz) * 90.0
+        u = math.atan2(dy, dx) * 150.0
+        v = math.asin(dz) * 190.0
         cell = hash01(int(math.floor(u)), int(math.floor(v)), s + 301)
-        if cell > 0.955:
+        if cell > 0.972:
             fu = u - math.floor(u) - 0.5
             fv = v - math.floor(v) - 0.5
-            star = max(0.0, 1.0 - 7.0 * (fu * fu + fv * fv)) * (cell - 0.955) * 22.0 * smoothstep(0.4, 1.0, p[NIGHT])
+            star = max(0.0, 1.0 - 7.0 * (fu * fu + fv * fv)) * (cell - 0.972) * 30.0 * smoothstep(0.4, 1.0, p[NIGHT])
             for k in range(3):
                 out[k] += star * smoothstep(0.02, 0.25, dz) * 0.6
     disc = smoothstep(0.99935, 0.99975, c)
     for k in range(3):
-        out[k] += p[DISC + k] * disc * (9.0 if p[NIGHT] < 0.9 else 1.3)
+        out[k] += p[DISC + k] * disc * (4.5 if p[NIGHT] < 0.9 else 1.3)
     if dz > 0.01:
         lift = 1.0 / (dz + 0.09)
         u = dx * lift * 1.15 + 17.0

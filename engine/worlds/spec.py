@@ -60,7 +60,7 @@ def _hex(code: str) -> tuple[float, float, float]:
 
 
 _COMMON: dict[int, float | str] = {
-    BASE: 7.0, HILL: 13.0, HILL_LEN: 190.0, MOUNT: 260.0, PATH: 1.3, FOREST: 0.55, TREE_KIND: BROADLEAF,
+    BASE: 7.0, HILL: 13.0, HILL_LEN: 190.0, MOUNT: 260.0, PATH: 1.5, FOREST: 0.55, TREE_KIND: BROADLEAF,
     TREE2_KIND: CONIFER, TREE2_SHARE: 0.25, BUSH: 0.3, ROCK: 0.1, HOUSE: 0.1, TOWER: 0.04, TOWER_KIND: KEEP,
     FOG: 1500.0, TREE_SIZE: 1.0, EXPOSURE: 0.86,
     GRASS: "66893a", GRASS2: "a2ab58", SAND: "d9c795", CLIFF: "8d877d", TRACK: "a98f68", LEAF: "587c3c",
@@ -101,7 +101,7 @@ _LIGHT: dict[str, tuple[float, tuple[float, float, float], str, str, str]] = {
     "noon": (56.0, (3.7, 3.45, 3.05), "2a6fc4", "bcdaf0", "8fb8e6"),
     "afternoon": (33.0, (3.8, 3.1, 2.2), "3678c2", "d8dfe2", "95b2da"),
     "dusk": (6.5, (3.9, 1.75, 0.75), "4a5f9e", "f5a873", "a3a0d0"),
-    "night": (32.0, (0.30, 0.40, 0.62), "0b1733", "22385f", "1c2f5c"),
+    "night": (32.0, (0.62, 0.80, 1.15), "0d1b3d", "2c4673", "34508c"),
 }
 
 

@@ -50,8 +50,8 @@ def path_distance_m(x: float, y: float, p: np.ndarray) -> float:
     s = int(p[SEED])
     qx = x + 7.0 * (value2(x / 23.0, y / 23.0, s + 61) - 0.5)
     qy = y + 7.0 * (value2(x / 23.0, y / 23.0, s + 62) - 0.5)
-    n, gx, gy = value2_gradient(qx / 125.0, qy / 125.0, s + 63)
-    slope = math.sqrt(gx * gx + gy * gy) / 125.0
+    n, gx, gy = value2_gradient(qx / 100.0, qy / 100.0, s + 63)
+    slope = math.sqrt(gx * gx + gy * gy) / 100.0
     return abs(n - 0.5) / (slope + 0.0006)
 
 

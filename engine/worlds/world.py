@@ -166,7 +166,7 @@ class World:
         middle = depth[h // 4 : 3 * h // 4, w // 4 : 3 * w // 4]
         log = np.log(np.clip(depth, 1.0, 1000.0))
         open_sky = float(sky.mean())
-        score = -4.0 * abs(open_sky - 0.34) - 6.0 * float((depth < 4.0).mean()) - 5.0 * float((middle < 14.0).mean())
+        score = -4.0 * abs(open_sky - 0.34) - 6.0 * float((depth < 6.0).mean()) - 5.0 * float((middle < 14.0).mean())
         score += 0.8 * float(log[~sky].std()) if (~sky).any() else -5.0
         skyline = np.argmin(sky, axis=0).astype(float)
         score += 0.9 * min(1.0, 8.0 * float(np.abs(np.diff(skyline)).mean()) / h)
@@ -174,6 +174,6 @@ class World:
         v, _ = np.mgrid[0:h, 0:w] + 0.5
         fall = camera.c2w[2, 1] * (v - camera.K[1, 2]) / camera.K[1, 1] + camera.c2w[2, 2]
         water = np.abs(camera.c2w[2, 3] + np.where(sky, 1.0, depth) * fall) < 0.02
-        score += (4.0 if self._p[SEA] > 0.0 else 1.5) * min(0.25, float(water.mean()))
+        score += (4.0 if self._p[SEA] > 0.0 else 1.5) * (min(0.25, float(water.mean())) - max(0.0, float(water.mean()) - 0.3))
         near = np.mean((depth > 8.0) & (depth < 90.0))
         return score + 1.2 * min(0.6, float(near))
