@@ -24,7 +24,8 @@ class EngineWorker:
     """One thread that owns torch, the model and the open world.
 
     Args:
-        on_change: called from the engine thread, without arguments, when there is something to :meth:`take`; not called again
+        on_change: called from the engine thread, without arguments, when there is something to :meth:`take`; not called
+            again
             before ``take`` was. Make it cheap: emit one queued signal.
         model_dir: folder of the embedded model; ``None``: the one that ships.
         settings: device, quality, budget, autosave.
@@ -48,13 +49,19 @@ class EngineWorker:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start the thread: it loads and warms up the model (with progress) and then serves. Starting twice does nothing."""
+        """Start the thread: it loads and warms up the model (with progress) and then serves.
+
+        Starting twice does nothing.
+        """
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="mirage-engine")
             self._thread.start()
 
     def stop(self, timeout_s: float = 2.0) -> bool:
-        """Ask for the end, save what is unsaved (autosave), close open films, and wait. True when the thread has ended."""
+        """Ask for the end, save what is unsaved (autosave), close open films, and wait.
+
+        True when the thread has ended.
+        """
         self._inbox.stop()
         thread = self._thread
         if thread is None:
@@ -67,7 +74,10 @@ class EngineWorker:
         return self._thread is not None and self._thread.is_alive()
 
     def look(self, camera: Camera, *, moving: bool) -> int:
-        """Generate for this camera; a newer look replaces one that was not begun. ``moving`` False lets the engine refine in place."""
+        """Generate for this camera; a newer look replaces one that was not begun.
+
+        ``moving`` False lets the engine refine in place.
+        """
         return self._inbox.look(camera, moving)
 
     def do(self, command: Command) -> int:
@@ -75,7 +85,9 @@ class EngineWorker:
         return self._inbox.put(command)
 
     def cancel(self) -> None:
-        """Stop the running work (opening, generating, exporting); what was finished stays, what was not leaves no trace."""
+        """Stop the running work (opening, generating, exporting); what was finished stays, what was not leaves no
+        trace.
+        """
         self._inbox.cancel()
 
     def take(self) -> Update:
@@ -83,7 +95,10 @@ class EngineWorker:
         return self._outbox.take()
 
     def wait_for(self, done: Callable[[Update], bool], timeout_s: float) -> Update | None:
-        """Take updates until one satisfies ``done`` (returned), or the time is over (``None``). For scripts and tests, not for a GUI."""
+        """Take updates until one satisfies ``done`` (returned), or the time is over (``None``).
+
+        For scripts and tests, not for a GUI.
+        """
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             update = self.take()
@@ -101,7 +116,9 @@ class EngineWorker:
             EngineLoop(self._inbox, self._outbox, self._settings, self._model_dir, self._load_model).run()
         except Exception as error:
             log.exception("the engine thread ended")
-            text = f"The engine stopped unexpectedly ({type(error).__name__}: {error}); save your work and restart Mirage."
+            text = (
+                f"The engine stopped unexpectedly ({type(error).__name__}: {error}); save your work and restart Mirage."
+            )
             self._outbox.publish(notice=Notice("error", "The engine has stopped", text))
         finally:
             self._outbox.publish(state=WorkerState.STOPPED)

@@ -1,4 +1,5 @@
-"""To the engine thread: one slot for the camera (latest wins), a queue for commands (none is lost), and flags to stop."""
+"""To the engine thread: one slot for the camera (latest wins), a queue for commands (none is lost), and flags to stop.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +24,19 @@ from engine.messages import (
     Undo,
 )
 
-INTERRUPTS: tuple[type, ...] = (OpenWorld, OpenImage, OpenSession, Undo, Redo, Checkout, Erase, Reset, SetQuality, SetVariant, Pause)
+INTERRUPTS: tuple[type, ...] = (
+    OpenWorld,
+    OpenImage,
+    OpenSession,
+    Undo,
+    Redo,
+    Checkout,
+    Erase,
+    Reset,
+    SetQuality,
+    SetVariant,
+    Pause,
+)
 """Commands that make the frame being generated moot."""
 
 
@@ -102,8 +115,11 @@ class Inbox:
             return self._commands.popleft() if self._commands else None
 
     def wait(self, seen_look: int, timeout_s: float | None) -> None:
-        """Sleep until there is a command, a look newer than ``seen_look``, a request to stop, or ``timeout_s`` has passed."""
+        """Sleep until there is a command, a look newer than ``seen_look``, a request to stop, or ``timeout_s`` has
+        passed.
+        """
         with self._condition:
             self._condition.wait_for(
-                lambda: self.stopping or self._commands or (self._look is not None and self._look.id > seen_look), timeout_s
+                lambda: self.stopping or self._commands or (self._look is not None and self._look.id > seen_look),
+                timeout_s,
             )

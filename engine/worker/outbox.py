@@ -1,4 +1,6 @@
-"""From the engine thread to whoever draws: newest frame wins, summaries and replies are kept, one signal until it is heard."""
+"""From the engine thread to whoever draws: newest frame wins, summaries and replies are kept, one signal until it is
+heard.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,10 @@ log = logging.getLogger(__name__)
 
 
 class Outbox:
-    """Collects an :class:`Update`. Any thread may publish or take; ``on_change`` is called outside the lock, by the publisher."""
+    """Collects an :class:`Update`.
+
+    Any thread may publish or take; ``on_change`` is called outside the lock, by the publisher.
+    """
 
     def __init__(self, on_change: Callable[[], None]) -> None:
         self._on_change = on_change
@@ -35,7 +40,9 @@ class Outbox:
         notice: Notice | None = None,
         **latest: Any,
     ) -> None:
-        """Add to the update: ``latest`` fields (frame, state, tree, ...) replace what was not yet taken; the named ones accumulate."""
+        """Add to the update: ``latest`` fields (frame, state, tree, ...) replace what was not yet taken; the named ones
+        accumulate.
+        """
         with self._lock:
             update = self._update
             exports = {progress.id: progress for progress in update.exports}
@@ -44,7 +51,12 @@ class Outbox:
             replies = update.replies if reply is None else {**update.replies, reply[0]: reply[1]}
             notices = update.notices if notice is None else (*update.notices, notice)
             self._update = replace(
-                update, steps=update.steps + steps, exports=tuple(exports.values()), replies=replies, notices=notices, **latest
+                update,
+                steps=update.steps + steps,
+                exports=tuple(exports.values()),
+                replies=replies,
+                notices=notices,
+                **latest,
             )
             signal = not self._signalled
             self._signalled = True

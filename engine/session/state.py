@@ -1,0 +1,110 @@
+"""What a session says about its world besides memory and frames, as JSON and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+from engine.camera import Camera
+from engine.errors import SessionError
+from engine.messages import MEMORY_VARIANTS, MemoryVariant, SetQuality
+from engine.session.fields import Fields, camera_to_json
+
+MAX_RECORDED = 1_000_000
+MAX_NOTES_BYTES = 4 << 20
+WORLD_KINDS = ("world", "nothing", "image")
+
+
+@dataclass(frozen=True, eq=False)
+class SessionState:
+    """Everything small.
+
+    Attributes:
+        kind, biome, seed, time, memory, size: as :class:`engine.messages.WorldInfo`; ``seed`` also seeds the steps.
+        model, checksum: the model that the memory's latents belong to.
+        camera: where the user stood. next_index: number of the next step.
+        recorded: step indices of the recorded flight.
+        notes: small JSON of the window (keyframes, names, layout), kept and handed back unread.
+    """
+
+    kind: Literal["world", "nothing", "image"]
+    biome: str
+    seed: int
+    time: str
+    memory: MemoryVariant
+    size: tuple[int, int]
+    model: str
+    checksum: str
+    camera: Camera
+    next_index: int
+    first: Camera | None = None
+    quality: SetQuality = field(default_factory=SetQuality)
+    budget_mib: float | None = None
+    recorded: tuple[int, ...] = ()
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "kind": self.kind,
+            "biome": self.biome,
+            "seed": self.seed,
+            "time": self.time,
+            "memory": self.memory,
+            "size": list(self.size),
+            "model": self.model,
+            "checksum": self.checksum,
+            "camera": camera_to_json(self.camera),
+            "first": camera_to_json(self.first) if self.first is not None else None,
+            "next_index": self.next_index,
+            "quality": {
+                "steps": 0 if self.quality.steps == "auto" else self.quality.steps,
+                "frame_budget_ms": self.quality.frame_budget_ms,
+                "refinements": self.quality.refinements,
+            },
+            "budget_mib": self.budget_mib,
+            "recorded": list(self.recorded),
+            "notes": self.notes,
+        }
+
+
+def state_from_json(values: Any) -> SessionState:
+    """The inverse of :meth:`SessionState.to_json`.
+
+    Raises:
+        SessionError: a field is missing, of another kind or out of bounds; the sentence names it.
+    """
+    fields = Fields(values, "manifest.json: world")
+    size = fields.items("size", 2)
+    if len(size) != 2 or not all(isinstance(side, int) and 8 <= side <= 8192 and side % 8 == 0 for side in size):
+        raise SessionError(
+            f"The frame size {size} in the session must be two multiples of 8 up to 8192; open an earlier copy of it."
+        )
+    recorded = fields.items("recorded", MAX_RECORDED)
+    if not all(isinstance(index, int) and not isinstance(index, bool) and 0 <= index < 2**40 for index in recorded):
+        raise SessionError(
+            "The recorded flight in the session must be a list of step numbers; open an earlier copy of it."
+        )
+    quality = fields.object("quality")
+    steps = quality.integer("steps", 0, 256)
+    return SessionState(
+        kind=cast(Literal["world", "nothing", "image"], fields.choice("kind", WORLD_KINDS)),
+        biome=fields.text("biome", 80),
+        seed=fields.integer("seed", -(2**62), 2**62),
+        time=fields.text("time", 80),
+        memory=cast(MemoryVariant, fields.choice("memory", MEMORY_VARIANTS)),
+        size=(size[0], size[1]),
+        model=fields.text("model", 200),
+        checksum=fields.text("checksum", 200),
+        camera=fields.camera("camera"),
+        first=fields.camera("first") if fields.values.get("first") is not None else None,
+        next_index=fields.integer("next_index", 0, 2**40),
+        quality=SetQuality(
+            steps="auto" if steps == 0 else steps,
+            frame_budget_ms=quality.number("frame_budget_ms", 1.0, 1e6),
+            refinements=quality.integer("refinements", 0, 1000),
+        ),
+        budget_mib=fields.number("budget_mib", 1e-3, 1e9) if fields.values.get("budget_mib") is not None else None,
+        recorded=tuple(recorded),
+        notes=dict(fields.object("notes").values),
+    )
