@@ -1,0 +1,233 @@
+"""Where tokens live: growable tables of features, geometry and liveness, keyframes, and blocks for culling.
+
+A token's row number is its id. Rows of one keyframe are consecutive and sorted by cell; neighbours that a readout of those tokens
+needs but that are no tokens themselves (the ring) keep their features only. 3D points follow from geometry and camera and are
+never stored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.camera import Camera
+from engine.errors import InputError
+from engine.memory.config import MemoryConfig
+from engine.memory.grids import cell_of, dilate, tile_order
+from engine.memory.kernels import ALIVE, FROZEN, bound_blocks
+
+BLOCK = 64
+"""Most tokens in a block: the unit of culling and of eviction."""
+
+
+class Table:
+    """A growable array: appending is amortised O(added), rows that exist are never moved within a capacity."""
+
+    def __init__(self, width: tuple[int, ...], dtype: type | np.dtype, capacity: int = 0) -> None:
+        self._data = np.zeros((capacity, *width), dtype=dtype)
+        self.count = 0
+
+    @property
+    def rows(self) -> np.ndarray:
+        """(count, ...) view of the rows in use."""
+        return self._data[: self.count]
+
+    @property
+    def row_bytes(self) -> int:
+        return int(self._data.itemsize * np.prod(self._data.shape[1:], dtype=np.int64))
+
+    @property
+    def used_bytes(self) -> int:
+        return self.count * self.row_bytes
+
+    @property
+    def reserved_bytes(self) -> int:
+        return self._data.nbytes
+
+    def append(self, rows: np.ndarray) -> None:
+        self.extend(len(rows))[...] = rows
+
+    def extend(self, added: int) -> np.ndarray:
+        """Room for ``added`` rows at the end, as a view to be filled (zeros until then)."""
+        needed = self.count + added
+        if needed > len(self._data):
+            grown = np.zeros((max(needed, int(1.5 * len(self._data))), *self._data.shape[1:]), dtype=self._data.dtype)
+            grown[: self.count] = self.rows
+            self._data = grown
+        self.count = needed
+        return self._data[self.count - added : needed]
+
+    def keep(self, mask: np.ndarray) -> None:
+        """Drop the rows where ``mask (count,)`` is False."""
+        self._data = np.ascontiguousarray(self.rows[mask])
+        self.count = len(self._data)
+
+
+@dataclass(frozen=True)
+class Keyframe:
+    """One written view.
+
+    Attributes:
+        node: the tree node that wrote it.
+        camera: on its latent grid.
+        first, count: its rows.
+    """
+
+    node: int
+    camera: Camera
+    first: int
+    count: int
+
+
+class TokenStore:
+    """All tokens ever written and not evicted, living or not."""
+
+    def __init__(self, config: MemoryConfig) -> None:
+        half = config.precision == "half"
+        self.samples = config.samples
+        self.channels = config.channels
+        self.features = Table((config.channels,), np.float16 if half else np.float32)
+        self.geometry = Table((config.samples**2,), np.uint16 if half else np.float32)
+        self.cells = Table((), np.uint16)
+        self.state = Table((), np.uint8)
+        self.reads = Table((), np.uint16)
+        self.ring_features = Table((config.channels,), np.float16 if half else np.float32)
+        self.ring_cells = Table((), np.uint16)
+        self.keyframes = Table((16,), np.float64)
+        self.grids = Table((2,), np.int32)
+        self.spans = Table((4,), np.int64)
+        self.keyframe_node = Table((), np.int64)
+        self.blocks = Table((3,), np.int64)
+        self.spheres = Table((8,), np.float32)
+        self.alive_in_block = Table((), np.int32)
+        self.block_read = Table((), np.int64)
+
+    @property
+    def tables(self) -> dict[str, Table]:
+        return {name: value for name, value in vars(self).items() if isinstance(value, Table)}
+
+    def __len__(self) -> int:
+        return self.cells.count
+
+    @property
+    def used_bytes(self) -> int:
+        """Bytes of everything that tokens need, rings, keyframes, blocks and liveness included."""
+        return sum(table.used_bytes for table in self.tables.values())
+
+    def append(self, camera: Camera, latents: np.ndarray, inverse_depth: np.ndarray, written: np.ndarray, node: int) -> np.ndarray:
+        """Store the ``written (h, w)`` bool cells of a view as a keyframe; returns their rows (n,) int64, alive.
+
+        Args:
+            camera: on the latent grid (h, w).
+            latents: (C, h, w) float32.
+            inverse_depth: (h, w, s*s) float32, NaN unknown.
+        """
+        height, width = written.shape
+        order, codes = tile_order(height, width)
+        flat = written.ravel()
+        chosen = flat[order]
+        ring = (dilate(written) & ~written).ravel()[order]
+        by_cell = latents.reshape(self.channels, -1).T
+        first, keyframe = len(self), self.keyframes.count
+        picked, ring_picked = order[chosen], order[ring]
+        count = len(picked)
+        self.features.append(by_cell[picked])
+        values = inverse_depth.reshape(height * width, -1)[picked]
+        if self.geometry.rows.dtype == np.uint16:
+            self.geometry.append(_to_half(values).view(np.uint16))
+        else:
+            self.geometry.append(values)
+        self.cells.append(codes[chosen])
+        self.state.extend(count)[...] = ALIVE
+        self.reads.extend(count)
+        ring_first = self.ring_cells.count
+        self.ring_features.append(by_cell[ring_picked])
+        self.ring_cells.append(codes[ring])
+        self.keyframes.append(_pack_camera(camera)[None])
+        self.grids.append(np.array([[height, width]]))
+        self.spans.append(np.array([[first, count, ring_first, len(ring_picked)]]))
+        self.keyframe_node.append(np.array([node]))
+        self._add_blocks(keyframe, first, count)
+        return np.arange(first, first + count)
+
+    def _add_blocks(self, keyframe: int, first: int, count: int) -> None:
+        pieces = -(-count // BLOCK)
+        bounds = first + (np.arange(pieces + 1) * count) // max(pieces, 1)
+        at = self.blocks.count
+        self.blocks.append(np.stack([bounds[:-1], np.diff(bounds), np.full(pieces, keyframe)], axis=1))
+        self.spheres.extend(pieces)
+        self.alive_in_block.append(np.diff(bounds))
+        self.block_read.extend(pieces)
+        bound_blocks(
+            at, self.blocks.rows, self.keyframes.rows, self.grids.rows, self.geometry.rows, self.cells.rows, self.samples, self.spheres.rows
+        )
+
+    def blocks_of(self, rows: np.ndarray) -> np.ndarray:
+        """Block index of each row (n,)."""
+        return np.searchsorted(self.blocks.rows[:, 0], rows, side="right") - 1
+
+    def keyframes_of(self, rows: np.ndarray) -> np.ndarray:
+        """Keyframe index of each row (n,)."""
+        return self.blocks.rows[self.blocks_of(rows), 2]
+
+    def set_alive(self, rows: np.ndarray, alive: bool) -> None:
+        """Bring tokens (n,) to life or let them die; rows that already are as asked stay so."""
+        state = self.state.rows
+        changed = rows[((state[rows] & ALIVE) > 0) != alive]
+        state[changed] ^= ALIVE
+        np.add.at(self.alive_in_block.rows, self.blocks_of(changed), 1 if alive else -1)
+
+    def set_frozen(self, rows: np.ndarray, frozen: bool) -> None:
+        state = self.state.rows
+        state[rows] = state[rows] | FROZEN if frozen else state[rows] & ~FROZEN
+
+    @property
+    def alive(self) -> np.ndarray:
+        """(N,) bool."""
+        return (self.state.rows & ALIVE) > 0
+
+    @property
+    def frozen(self) -> np.ndarray:
+        """(N,) bool."""
+        return (self.state.rows & FROZEN) > 0
+
+    def inverse_depth(self, rows: np.ndarray) -> np.ndarray:
+        """(n, s*s) float32 stored samples, NaN unknown."""
+        values = self.geometry.rows[rows]
+        return values.view(np.float16).astype(np.float32) if values.dtype == np.uint16 else values
+
+    def keyframe(self, index: int) -> Keyframe:
+        first, count = self.spans.rows[index, :2]
+        height, width = self.grids.rows[index]
+        camera = _unpack_camera(self.keyframes.rows[index], int(width), int(height))
+        return Keyframe(int(self.keyframe_node.rows[index]), camera, int(first), int(count))
+
+    def cell(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Column u and line v (n,) of each token in its keyframe."""
+        return cell_of(self.cells.rows[rows], self.grids.rows[self.keyframes_of(rows), 1])
+
+
+def _to_half(values: np.ndarray) -> np.ndarray:
+    """Float32 to float16, refusing what would turn into infinity: closer than 16 micrometres is not a depth."""
+    if np.nanmax(values, initial=0.0) > 60000.0:
+        raise InputError("An inverse depth beyond 60000 per metre came; depths must be in metres.")
+    return values.astype(np.float16)
+
+
+def _pack_camera(camera: Camera) -> np.ndarray:
+    """(16,) float64: R row-major, position, fx, fy, cx, cy."""
+    K = camera.K
+    if K[0, 1] != 0.0 or K[1, 0] != 0.0 or not np.array_equal(K[2], [0.0, 0.0, 1.0]) or K[0, 0] <= 0.0 or K[1, 1] <= 0.0:
+        raise InputError("The memory needs pinhole intrinsics with positive focal lengths and no skew; this camera's K is something else.")
+    if not np.isfinite(camera.c2w).all() or not np.isfinite(K).all():
+        raise InputError("The camera holds values that are not numbers; give it a finite pose and finite intrinsics.")
+    return np.concatenate([camera.c2w[:3, :3].ravel(), camera.c2w[:3, 3], [K[0, 0], K[1, 1], K[0, 2], K[1, 2]]])
+
+
+def _unpack_camera(packed: np.ndarray, width: int, height: int) -> Camera:
+    c2w = np.eye(4)
+    c2w[:3, :3] = packed[:9].reshape(3, 3)
+    c2w[:3, 3] = packed[9:12]
+    fx, fy, cx, cy = packed[12:]
+    return Camera(c2w, np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]]), width, height)

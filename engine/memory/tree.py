@@ -1,0 +1,124 @@
+"""The world tree: every edit is a node, the present is one of them, and nothing is copied.
+
+A node says which keyframe it wrote, which tokens it killed and which it froze or thawed. A token lives at a node if the node that wrote
+it is an ancestor (or the node itself) and no node on the way killed it. Moving the present walks the path between two nodes and
+applies or takes back each node's change, so its cost is what changes, not what exists.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from engine.errors import InputError
+
+MAX_LABEL = 200
+
+
+def _no_rows() -> np.ndarray:
+    return np.empty(0, np.int64)
+
+
+@dataclass
+class Node:
+    """One edit.
+
+    Attributes:
+        id: position in the tree's table; the root is 0.
+        parent: id of the node it changes, -1 for the root.
+        kind: ``root``, ``write``, ``erase``, ``freeze``, ``thaw`` or ``branch``.
+        label: the user's name for it, or "".
+        created_s: seconds since 1970, for display only.
+        keyframe: index of the keyframe it wrote, -1 for none.
+        killed, frozen, thawed: rows (n,) int64 that changed here.
+        written: how many tokens it wrote.
+    """
+
+    id: int
+    parent: int
+    kind: str
+    label: str = ""
+    created_s: float = 0.0
+    keyframe: int = -1
+    written: int = 0
+    killed: np.ndarray = field(default_factory=_no_rows)
+    frozen: np.ndarray = field(default_factory=_no_rows)
+    thawed: np.ndarray = field(default_factory=_no_rows)
+
+    @property
+    def bytes(self) -> int:
+        """What the node costs: its rows, and about 200 bytes for itself."""
+        return 200 + self.killed.nbytes + self.frozen.nbytes + self.thawed.nbytes
+
+
+class WorldTree:
+    """Nodes by id. Knows the shape of history; what a node means for tokens is the memory's business."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = [Node(0, -1, "root", "start", time.time())]
+        self.children: list[list[int]] = [[]]
+        self.current = 0
+        self._last_child: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def __getitem__(self, node: int) -> Node:
+        if not 0 <= node < len(self.nodes):
+            raise InputError(f"There is no node {node} in this world's history; it has nodes 0 to {len(self.nodes) - 1}.")
+        return self.nodes[node]
+
+    def add(self, kind: str, label: str = "") -> Node:
+        """A new child of the present, which becomes the present."""
+        node = Node(len(self.nodes), self.current, kind, checked_label(label), time.time())
+        self.nodes.append(node)
+        self.children.append([])
+        self.children[self.current].append(node.id)
+        self._last_child[self.current] = node.id
+        self.current = node.id
+        return node
+
+    def path(self, start: int, end: int) -> tuple[list[Node], list[Node]]:
+        """Nodes to take back (from ``start`` upwards) and nodes to apply (downwards to ``end``) to get from one to the other."""
+        back, forth = [], []
+        a, b = self[start].id, self[end].id
+        while a != b:
+            if a > b:  # ids grow away from the root, so the larger one is never the common ancestor
+                back.append(self.nodes[a])
+                a = self.nodes[a].parent
+            else:
+                forth.append(self.nodes[b])
+                b = self.nodes[b].parent
+        return back, forth[::-1]
+
+    def visit(self, node: int) -> None:
+        """Make ``node`` the present and remember the way, so that redo follows the branch last walked."""
+        below = self[node].id
+        self.current = below
+        while (parent := self.nodes[below].parent) >= 0:
+            self._last_child[parent] = below
+            below = parent
+
+    def ancestors(self, node: int) -> list[int]:
+        """Ids from ``node`` to the root, both included."""
+        found = [self[node].id]
+        while self.nodes[found[-1]].parent >= 0:
+            found.append(self.nodes[found[-1]].parent)
+        return found
+
+    def next_child(self) -> int | None:
+        """Where redo leads: the child of the present that was last walked, or None at a tip."""
+        return self._last_child.get(self.current)
+
+    def rename(self, node: int, label: str) -> None:
+        self[node].label = checked_label(label)
+
+
+def checked_label(label: str) -> str:
+    """``label`` on one line, or an :class:`InputError` if it is too long."""
+    text = " ".join(label.split())
+    if len(text) > MAX_LABEL:
+        raise InputError(f"A name may have at most {MAX_LABEL} characters; this one has {len(text)}.")
+    return text

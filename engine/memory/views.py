@@ -1,0 +1,130 @@
+"""Driving the compiled loops: the store seen from a camera, on one or two threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+
+from engine.camera import Camera
+from engine.memory import kernels
+from engine.memory.kernels import NO_KEY
+from engine.memory.readout import SampleMap
+from engine.memory.store import TokenStore
+
+SMALL = 256
+"""Blocks below which one thread is quicker than two."""
+
+_pool: tuple[int, int, ThreadPoolExecutor] | None = None
+
+
+def _threads() -> int:
+    return max(1, min(torch.get_num_threads(), 8))
+
+
+def _in_parts(total: int, threads: int, work: Callable[[int, int, int], None]) -> None:
+    """Call ``work(part, first, last)`` over a split of ``range(total)``; a pool is made anew after a fork."""
+    global _pool
+    if threads == 1:
+        work(0, 0, total)
+        return
+    if _pool is None or _pool[:2] != (os.getpid(), threads):
+        _pool = (os.getpid(), threads, ThreadPoolExecutor(threads, thread_name_prefix="mirage-memory"))
+    bounds = [total * part // threads for part in range(threads + 1)]
+    futures = [_pool[2].submit(work, part, bounds[part], bounds[part + 1]) for part in range(1, threads)]
+    work(0, bounds[0], bounds[1])
+    for future in futures:
+        future.result()
+
+
+class View:
+    """A store seen from a camera: the visible blocks and what the loops need to know of the target.
+
+    Args:
+        store: the tokens.
+        camera: the target, sampled on the grid to be filled (latent cells or their samples).
+    """
+
+    def __init__(self, store: TokenStore, camera: Camera) -> None:
+        self.store = store
+        self.camera = camera
+        self.P = np.ascontiguousarray(camera.K @ camera.c2w[:3, :3].T)
+        self.center = np.array(camera.position)
+        visible = np.empty(store.blocks.count, np.int64)
+        seen = kernels.cull(store.spheres.rows, frustum(camera), self.center, store.alive_in_block.rows, visible)
+        self.visible = visible[:seen]
+
+    def sample_map(self) -> SampleMap:
+        """Rasterise, select and resolve; the camera must be on the sample grid."""
+        store, s = self.store, self.store.samples
+        shape = (self.camera.height, self.camera.width)
+        threads = _threads() if len(self.visible) >= SMALL else 1
+        depth = np.zeros((threads, *shape), np.float32)
+        keys = np.full((threads, *shape), NO_KEY)
+        token = np.empty(shape, np.int64)
+        uv = np.empty((2, *shape), np.float32)
+        log2_scale = np.empty(shape, np.float32)
+        inverse_depth = np.empty(shape, np.float32)
+        sky = np.empty(shape, np.bool_)
+        nearest = depth[0]
+
+        def draw(select: bool) -> Callable[[int, int, int], None]:
+            def work(part: int, first: int, last: int) -> None:
+                kernels.rasterise(
+                    select, self.visible[first:last], store.blocks.rows, store.keyframes.rows, store.grids.rows, store.geometry.rows,
+                    store.cells.rows, store.state.rows, self.P, self.center, s, nearest if select else depth[part], keys[part],
+                )  # fmt: skip
+
+            return work
+
+        _in_parts(len(self.visible), threads, draw(False))
+        nearest = depth.max(axis=0) if threads > 1 else depth[0]
+        _in_parts(len(self.visible), threads, draw(True))
+        best = keys.min(axis=0) if threads > 1 else keys[0]
+
+        def resolve(part: int, first: int, last: int) -> None:
+            kernels.resolve(
+                first, last, best, nearest, store.blocks.rows, store.keyframes.rows, store.grids.rows, store.geometry.rows,
+                store.cells.rows, self.P, self.center, s, token, uv, log2_scale, inverse_depth, sky,
+            )  # fmt: skip
+
+        _in_parts(shape[0], threads, resolve)
+        return SampleMap(
+            token=torch.from_numpy(token),
+            uv=torch.from_numpy(uv),
+            log2_scale=torch.from_numpy(log2_scale),
+            inverse_depth=torch.from_numpy(inverse_depth),
+            sky=torch.from_numpy(sky),
+        )
+
+    def nearest(self, cell_center: float) -> np.ndarray:
+        """(h, w) int64 keys of the nearest readout; the camera must be on the latent grid."""
+        store = self.store
+        threads = _threads() if len(self.visible) >= SMALL else 1
+        keys = np.full((threads, self.camera.height, self.camera.width), NO_KEY)
+
+        def work(part: int, first: int, last: int) -> None:
+            kernels.nearest_keys(
+                self.visible[first:last], store.blocks.rows, store.keyframes.rows, store.grids.rows, store.geometry.rows,
+                store.cells.rows, store.state.rows, self.P, self.center, store.samples, cell_center, keys[part],
+            )  # fmt: skip
+
+        _in_parts(len(self.visible), threads, work)
+        return keys.min(axis=0) if threads > 1 else keys[0]
+
+
+def frustum(camera: Camera) -> np.ndarray:
+    """(5, 4) inward unit normals of left, right, top, bottom and near plane in the world, with their distance from the centre.
+
+    One cell of slack on every side, because a token just outside may reach in.
+    """
+    fx, fy, cx, cy = camera.K[0, 0], camera.K[1, 1], camera.K[0, 2], camera.K[1, 2]
+    left, right = (-1.0 - cx) / fx, (camera.width + 1.0 - cx) / fx
+    top, bottom = (-1.0 - cy) / fy, (camera.height + 1.0 - cy) / fy
+    normals = np.array([[1.0, 0.0, -left], [-1.0, 0.0, right], [0.0, 1.0, -top], [0.0, -1.0, bottom], [0.0, 0.0, 1.0]])
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    distances = np.array([0.0, 0.0, 0.0, 0.0, kernels.NEAR_M])
+    return np.concatenate([normals @ camera.c2w[:3, :3].T, distances[:, None]], axis=1)
