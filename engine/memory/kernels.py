@@ -21,7 +21,7 @@ from numba.extending import overload
 
 NO_KEY = np.int64(2**63 - 1)
 EDGE_RATIO = 1.2
-"""Nearest over farthest inverse depth above which a token straddles a depth edge and its samples are handled one by one."""
+"""Where a token must be one point, it is its nearest surface if inverse depths inside it differ by more than this, else their mean."""
 DEPTH_TOLERANCE = 0.04
 """Relative inverse depth within which two patches count as one surface."""
 MARGIN = 0.08
@@ -31,6 +31,7 @@ MAX_EXTENT = 16.0
 NEAR_M = 0.02
 ALIVE = np.uint8(1)
 FROZEN = np.uint8(2)
+PLANAR = np.uint8(4)
 _FLOAT32_SHIFT = np.float32(2.0**112)
 
 
@@ -111,11 +112,10 @@ def cull(
 
 
 @njit(cache=True, nogil=True, inline="always")
-def classify(geometry: np.ndarray, row: int, s: int, plane: np.ndarray) -> int:
+def classify(geometry: np.ndarray, planar: bool, row: int, s: int, plane: np.ndarray) -> int:
     """Surface of a token into ``plane`` = (a, b, c) per token; returns 0 for planar, 1 for sky, 2 for sample-by-sample, 3 for nothing valid."""
     n = s * s
-    low = np.float32(np.inf)
-    high = np.float32(-1.0)
+    high = np.float32(0.0)
     total = np.float32(0.0)
     du = np.float32(0.0)
     dv = np.float32(0.0)
@@ -125,7 +125,6 @@ def classify(geometry: np.ndarray, row: int, s: int, plane: np.ndarray) -> int:
         q = inverse_depth_at(geometry, row, j)
         if q >= 0.0:
             valid += 1
-            low = min(low, q)
             high = max(high, q)
             total += q
             du += q * (np.float32(j % s) - middle)
@@ -139,7 +138,7 @@ def classify(geometry: np.ndarray, row: int, s: int, plane: np.ndarray) -> int:
         return 2
     if high == 0.0:
         return 1
-    if high > np.float32(EDGE_RATIO) * low:
+    if not planar:
         return 2
     if s == 1:
         return 0
@@ -301,7 +300,7 @@ def rasterise(
         for row in range(blocks[block, 0], blocks[block, 0] + blocks[block, 1]):
             if state[row] & ALIVE == 0:
                 continue
-            kind = classify(geometry, row, s, plane)
+            kind = classify(geometry, state[row] & PLANAR > 0, row, s, plane)
             if kind == 3:
                 continue
             tile = np.int64(cells[row]) >> 6
@@ -348,6 +347,7 @@ def resolve(
     grids: np.ndarray,
     geometry: np.ndarray,
     cells: np.ndarray,
+    state: np.ndarray,
     P: np.ndarray,
     center: np.ndarray,
     s: int,
@@ -383,7 +383,7 @@ def resolve(
                 relative(keyframes, keyframe, P, center, m)
                 tiles = (grids[keyframe, 1] + 7) >> 3
                 previous = keyframe
-            kind = classify(geometry, row, s, plane)
+            kind = classify(geometry, state[row] & PLANAR > 0, row, s, plane)
             tile = np.int64(cells[row]) >> 6
             within = np.int64(cells[row]) & 63
             u0 = np.float32((tile % tiles) * 8 + (within & 7)) + np.float32(0.5)

@@ -19,6 +19,7 @@ from engine.memory import kernels, novelty
 from engine.memory.config import LatentView, MemoryConfig
 from engine.memory.readout import Readout, ReadoutNetwork, SampleMap
 from engine.memory.store import TokenStore
+from engine.memory.surface import planar_tokens
 from engine.memory.tree import Node, WorldTree
 from engine.memory.views import View
 
@@ -88,7 +89,7 @@ class LatentMemory:
         if count:
             node = self.tree.add("write", label)
             node.keyframe, node.written = self.store.keyframes.count, count
-            self.store.append(camera, latents, samples, written, node.id)
+            self.store.append(camera, latents, samples, planar_tokens(inverse_depth, s), written, node.id)
             node.killed = superseded
             self.store.set_alive(superseded, False)
         else:

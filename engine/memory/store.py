@@ -15,7 +15,7 @@ from engine.camera import Camera
 from engine.errors import InputError
 from engine.memory.config import MemoryConfig
 from engine.memory.grids import cell_of, dilate, tile_order
-from engine.memory.kernels import ALIVE, FROZEN, bound_blocks
+from engine.memory.kernels import ALIVE, FROZEN, PLANAR, bound_blocks
 
 BLOCK = 64
 """Most tokens in a block: the unit of culling and of eviction."""
@@ -115,13 +115,16 @@ class TokenStore:
         """Bytes of everything that tokens need, rings, keyframes, blocks and liveness included."""
         return sum(table.used_bytes for table in self.tables.values())
 
-    def append(self, camera: Camera, latents: np.ndarray, inverse_depth: np.ndarray, written: np.ndarray, node: int) -> np.ndarray:
+    def append(
+        self, camera: Camera, latents: np.ndarray, inverse_depth: np.ndarray, planar: np.ndarray, written: np.ndarray, node: int
+    ) -> np.ndarray:
         """Store the ``written (h, w)`` bool cells of a view as a keyframe; returns their rows (n,) int64, alive.
 
         Args:
             camera: on the latent grid (h, w).
             latents: (C, h, w) float32.
             inverse_depth: (h, w, s*s) float32, NaN unknown.
+            planar: (h, w) bool, see ``surface.planar_tokens``.
         """
         height, width = written.shape
         order, codes = tile_order(height, width)
@@ -139,7 +142,7 @@ class TokenStore:
         else:
             self.geometry.append(values)
         self.cells.append(codes[chosen])
-        self.state.extend(count)[...] = ALIVE
+        self.state.append(np.where(planar.ravel()[picked], ALIVE | PLANAR, ALIVE))
         self.reads.extend(count)
         ring_first = self.ring_cells.count
         self.ring_features.append(by_cell[ring_picked])

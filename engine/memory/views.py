@@ -88,7 +88,7 @@ class View:
         def resolve(part: int, first: int, last: int) -> None:
             kernels.resolve(
                 first, last, best, nearest, store.blocks.rows, store.keyframes.rows, store.grids.rows, store.geometry.rows,
-                store.cells.rows, self.P, self.center, s, token, uv, log2_scale, inverse_depth, sky,
+                store.cells.rows, store.state.rows, self.P, self.center, s, token, uv, log2_scale, inverse_depth, sky,
             )  # fmt: skip
 
         _in_parts(shape[0], threads, resolve)
