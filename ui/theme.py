@@ -56,7 +56,7 @@ ICON_DIR = Path(__file__).resolve().parent.parent / "assets" / "icons"
 
 
 def _first_family(wanted: tuple[str, ...], generic: QFontDatabase.SystemFont) -> str:
-    available = set(QFontDatabase.families())
+    available = {family.split(" [")[0] for family in QFontDatabase.families()}  # "Name [foundry]" where two faces share a name
     for family in wanted:
         if family in available:
             return family
