@@ -73,8 +73,7 @@ def fit_log_depth(imagined: Tensor, known: Tensor, overlap: Tensor) -> DepthFit:
         imagined, known: (hs, ws) inverse depth. overlap: (hs, ws) bool, where both are finite surfaces (> 0).
 
     Iteratively reweighted least squares (Cauchy weights) on a shift first, then on scale and shift where the depths
-    spread
-    enough to tell them apart. The scale is held within [0.5, 2]: beyond that the overlap misleads.
+    spread enough to tell them apart. The scale is held within [0.5, 2]: beyond that the overlap misleads.
     """
     x = -torch.log(imagined[overlap].double())
     y = -torch.log(known[overlap].double())
@@ -112,8 +111,7 @@ def flying_samples(inverse: Tensor) -> Tensor:
     """(hs, ws) bool: samples that hang between a near and a far surface, as soft depth does at silhouettes.
 
     Planes are linear in inverse depth however steep they look, so a sample is flying only where the jump across it is
-    much
-    larger than the slopes on both sides of it *and* it lies strictly between the two.
+    much larger than the slopes on both sides of it *and* it lies strictly between the two.
     """
     flying = torch.zeros_like(inverse, dtype=torch.bool)
     for axis in (0, 1):
@@ -145,8 +143,7 @@ def reconcile(imagined: Tensor, known: Tensor, covered: Tensor, known_sky: Tenso
         fit: what was fitted.
 
     Where the memory knows, its depth is kept: it is the anchor that keeps places where they are. Elsewhere the imagined
-    depth
-    is brought onto the memory's scale, and what disagreement is left along the seam fades out over a few samples.
+    depth is brought onto the memory's scale, and what disagreement is left along the seam fades out over a few samples.
     """
     imagined = torch.nan_to_num(imagined.float(), nan=0.0, posinf=0.0, neginf=0.0).clamp(min=0.0)
     imagined = torch.where(imagined < SKY_INVERSE_DEPTH, 0.0, imagined)

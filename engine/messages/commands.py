@@ -68,9 +68,11 @@ class Redo:
 
 @dataclass(frozen=True)
 class Checkout:
-    """Go to a node: its memory and, if a frame made it, that frame."""
+    """Go to a node: its memory and its newest frame, or the frame of step ``index`` where several ended at that node.
+    """
 
     node: int
+    index: int | None = None
 
 
 @dataclass(frozen=True)
@@ -270,6 +272,7 @@ class FetchFrame:
     """
 
     node: int
+    index: int | None = None
 
 
 @dataclass(frozen=True)

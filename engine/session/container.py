@@ -176,7 +176,7 @@ def check_header(path: Path) -> None:
     header = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
     if not 2 <= header <= min(size - 8, MAX_HEADER_BYTES):
         raise SessionError(
-            f"{path.name} in the session is damaged (header of {header} bytes, file of {size}); open an earlier copy of it."
+            f"{path.name} in the session is damaged (header {header}, file {size} bytes); open an earlier copy of it."
         )
 
 

@@ -241,7 +241,7 @@ def _unpack_record(tensors: dict[str, np.ndarray], position: int, fields: Fields
     inverse_depth = array("inverse_depth", "f", 2)
     if coverage.min() < 0 or coverage.max() > 1 or inverse_depth.min() < 0:
         raise SessionError(
-            f"{fields.place} in the session has coverage or depth out of range (frame {position}); open an earlier copy."
+            f"{fields.place} in the session has values out of range (frame {position}); open an earlier copy of it."
         )
     jpeg = array("jpeg", "u", 1).tobytes() if fields.flag("pixels") else b""
     if jpeg and not jpeg.startswith(b"\xff\xd8"):

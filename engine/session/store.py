@@ -90,9 +90,8 @@ def save_session(
 
 class FolderSession:
     """A session as a folder. Each :meth:`save` adds the frames that are new and the memory as it is, then switches the
-    manifest
-    in one rename: whatever is killed when, the folder opens as it was after some completed save. The save before that
-        is kept.
+    manifest in one rename: whatever is killed when, the folder opens as it was after some completed save. The save
+        before that is kept.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -216,12 +215,12 @@ def _open_manifest(folder: Path, manifest: dict[str, Any], model: str, checksum:
         raise SessionError("This is not a Mirage session; choose a .mirage file or a folder that Mirage saved.")
     if (version := manifest.get("version")) != VERSION:
         raise SessionError(
-            f"The session has format version {str(version)[:20]}, this Mirage reads {VERSION}; open it with a newer Mirage."
+            f"The session has version {str(version)[:20]}, this Mirage reads {VERSION}; open it with a newer Mirage."
         )
     state = state_from_json(manifest.get("world"))
     if (state.model, state.checksum) != (model, checksum):
         raise SessionError(
-            f"The session was made with the model {state.model} {state.checksum[:12]}, here is {model} {checksum[:12]}; "
+            f"The session belongs to the model {state.model} {state.checksum[:12]}, here is {model} {checksum[:12]}; "
             "start Mirage with that model to open it."
         )
     frames: list[FrameRecord] = []

@@ -1,0 +1,356 @@
+"""The explorer: read the memory, imagine, decode, remember.
+
+One class behind the command line, the benchmark and the app.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.camera import Camera
+from engine.depth import reconcile, sample_inverse_depth
+from engine.errors import InputError
+from engine.messages import MemoryVariant, Preview, StepResult
+from engine.panels import INK
+from engine.variants import Memory, make_memory
+from engine.world_model import CancelToken, ChunkRequest, Progress, WorldModel
+
+if TYPE_CHECKING:
+    from engine.memory import Readout
+    from engine.worlds import World
+
+MIN_FIRST_STEPS = 8
+"""A world begun from nothing is all invention: it gets at least this many denoising steps."""
+
+
+class RgbdView(Protocol):
+    """A picture with depth: ``engine.images.RgbdImage``, ``engine.worlds.Frame``."""
+
+    @property
+    def rgb(self) -> np.ndarray | Tensor:
+        """(3, H, W) float32 in [0, 1]."""
+
+    @property
+    def depth_m(self) -> np.ndarray | Tensor:
+        """(H, W) float32 z-depth; inf is sky, NaN unknown."""
+
+
+@dataclass(frozen=True)
+class ExplorerConfig:
+    """What an explorer is.
+
+    Attributes:
+        biome: one of the model's, or "" for unspecified. seed: of everything random.
+        steps: denoising steps a frame; ``None``: the model's default. first_steps: of a world begun from nothing.
+        memory: which memory conditions the model, see :mod:`engine.variants`.
+        budget_mib: limit of the memory. size: (height, width) of generated frames; ``None``: the model's.
+    """
+
+    biome: str = ""
+    seed: int = 0
+    steps: int | None = None
+    first_steps: int | None = None
+    memory: MemoryVariant = "latent"
+    budget_mib: float | None = None
+    size: tuple[int, int] | None = None
+
+
+class Explorer:
+    """Explores one world. Synchronous, deterministic, not thread-safe.
+
+    The same seed, model and cameras give the same frames, bit for bit, on one machine: step ``index`` draws from a
+    generator of its own, seeded by (seed, index). A step that fails or is cancelled leaves no trace.
+
+    Args:
+        model: any world model whose chunks hold one frame.
+        config: see :class:`ExplorerConfig`.
+        world: the procedural world behind it, if there is one: the source of the first view and of the truth to compare
+            with.
+
+    Raises:
+        InputError: the size is not a multiple of the model's stride, or the model does not know the biome.
+    """
+
+    def __init__(self, model: WorldModel, config: ExplorerConfig, world: World | None = None) -> None:
+        spec = model.spec
+        size = config.size or spec.image_size
+        check_size(size, spec.spatial_stride)
+        if config.biome and spec.biomes and config.biome not in spec.biomes:
+            raise InputError(
+                f"The model does not know the biome {config.biome!r}; choose one of {', '.join(spec.biomes)}."
+            )
+        self.model = model
+        self.config = replace(config, size=size)
+        self.world = world
+        self.memory: Memory = make_memory(config.memory, model, config.budget_mib)
+        self.index = 0
+        self.begun = False
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of generated frames."""
+        assert self.config.size is not None
+        return self.config.size
+
+    @property
+    def default_steps(self) -> int:
+        """Denoising steps of a step that does not say how many."""
+        return self.config.steps or self.model.spec.default_steps
+
+    def fit(self, camera: Camera) -> Camera:
+        """``camera`` at this explorer's frame size."""
+        return camera if camera.size == self.size else camera.resized(self.size[1], self.size[0])
+
+    # ------------------------------------------------------------------------------------------- beginning
+
+    def first_view(self, camera: Camera) -> RgbdView:
+        """The world's true view from ``camera``, supersampled.
+
+        Raises:
+            InputError: there is no procedural world behind this explorer.
+        """
+        if self.world is None:
+            raise InputError(
+                "Only a procedural world has a first view; begin from a picture with depth or from nothing."
+            )
+        return self.world.render(self.fit(camera), supersample=2)
+
+    def begin(
+        self,
+        camera: Camera,
+        first: RgbdView | None = None,
+        *,
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> StepResult:
+        """Start the world anew at ``camera``: from the view ``first`` (of this explorer's size), or from nothing.
+
+        Raises:
+            InputError: ``first`` has another size, or no usable depth.
+            Cancelled: as asked; the explorer is as it was.
+        """
+        memory, index, begun = self.memory, self.index, self.begun
+        self.memory = make_memory(self.config.memory, self.model, self.config.budget_mib)
+        self.index = 0
+        try:
+            if first is None:
+                steps = self.config.first_steps or max(MIN_FIRST_STEPS, self.default_steps)
+                result = self._imagine(self.fit(camera), steps, progress, cancel or CancelToken())
+            else:
+                result = self._encode(self.fit(camera), first, cancel or CancelToken())
+        except BaseException:
+            self.memory, self.index, self.begun = memory, index, begun
+            raise
+        self.begun = True
+        return result
+
+    def _encode(self, camera: Camera, first: RgbdView, cancel: CancelToken) -> StepResult:
+        """Write a given view as the first frame."""
+        rgb = torch.as_tensor(first.rgb, dtype=torch.float32)
+        depth_m = torch.as_tensor(first.depth_m, dtype=torch.float32)
+        if rgb.shape != (3, *self.size) or depth_m.shape != self.size:
+            raise InputError(
+                f"The first view must be {self.size[0]}x{self.size[1]} with depth of that size; it is "
+                f"{rgb.shape[-2]}x{rgb.shape[-1]} with {depth_m.shape[-2]}x{depth_m.shape[-1]}."
+            )
+        timings: dict[str, float] = {}
+        readout = self.memory.readout(camera).readout
+        with self._stage(timings, "encode"):
+            latents = self.model.encode(rgb[None].to(self.model.device))[0]
+        inverse = sample_inverse_depth(depth_m, *readout.covered.shape)
+        if not bool((inverse > 0.0).any()):
+            raise InputError(
+                "The first view's depth holds no surface; give depth in metres, larger than 0, inf only for sky."
+            )
+        cancel.check()
+        shown = torch.where(torch.isnan(inverse), inverse[inverse > 0.0].median(), inverse)
+        return self._finish(camera, readout, latents, shown, inverse, timings, 0, cancel, depth_m)
+
+    # ------------------------------------------------------------------------------------------- reading
+
+    def preview(self, camera: Camera) -> Preview:
+        """What the memory alone knows, decoded; nothing is written. Where it knows nothing the picture is dark."""
+        camera = self.fit(camera)
+        timings: dict[str, float] = {}
+        with self._stage(timings, "readout"):
+            reading = self.memory.readout(camera)
+        readout = reading.readout
+        with self._stage(timings, "decode"):
+            rgb = self.decode_readout(readout)
+        return Preview(
+            camera=camera,
+            rgb=rgb,
+            inverse_depth=_numpy(readout.inverse_depth),
+            coverage=_numpy(readout.coverage),
+            token=_numpy(readout.token),
+            offsets=_numpy(readout.offsets),
+            log2_scale=_numpy(readout.log2_scale),
+            timings_ms=timings,
+        )
+
+    def decode_readout(self, readout: Readout) -> np.ndarray:
+        """(H, W, 3) uint8: a readout's latents decoded, faded to dark where nothing is covered."""
+        rgb = self.model.decode(readout.features[None].to(self.model.device))[0].float()
+        cover = readout.coverage[None, None].to(rgb.device).float()
+        share = torch.nn.functional.interpolate(cover, rgb.shape[1:], mode="bilinear", align_corners=False)[0]
+        ink = torch.tensor(INK / 255.0, dtype=torch.float32, device=rgb.device)[:, None, None]
+        return to_uint8(share * rgb + (1.0 - share) * ink)
+
+    def coverage(self, camera: Camera) -> float:
+        """Share of the view that is remembered, in [0, 1], from geometry alone."""
+        return self.memory.coverage(self.fit(camera))
+
+    # ------------------------------------------------------------------------------------------- stepping
+
+    def step(
+        self,
+        camera: Camera,
+        *,
+        steps: int | None = None,
+        with_readout: bool = False,
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> StepResult:
+        """Generate and remember the view from ``camera``.
+
+        Args:
+            steps: denoising steps; ``None``: :attr:`default_steps`.
+            with_readout: also decode the readout alone into ``readout_rgb`` (not counted in the timings).
+            progress, cancel: called and checked between denoising steps.
+
+        Raises:
+            InputError: the explorer was not begun.
+            Cancelled: as asked; nothing was written.
+        """
+        if not self.begun:
+            raise InputError("Begin the world before stepping through it.")
+        return self._imagine(
+            self.fit(camera), steps or self.default_steps, progress, cancel or CancelToken(), with_readout
+        )
+
+    def _imagine(
+        self, camera: Camera, steps: int, progress: Progress | None, cancel: CancelToken, with_readout: bool = False
+    ) -> StepResult:
+        timings: dict[str, float] = {}
+        with self._stage(timings, "readout"):
+            reading = self.memory.readout(camera)
+        readout = reading.readout
+        timings["readout"] -= reading.encode_ms
+        if reading.encode_ms:
+            timings["encode"] = reading.encode_ms
+        with self._stage(timings, "imagine"):
+            request = ChunkRequest(
+                cameras=[camera],
+                readouts=[readout],
+                biome=self.config.biome,
+                generator=step_generator(self.config.seed, self.index),
+                steps=steps,
+                progress=progress,
+                cancel=cancel,
+            )
+            chunk = self.model.imagine(request)
+            device = readout.inverse_depth.device
+            imagined = chunk.inverse_depth[0].to(device)
+            shown, writable, _ = reconcile(imagined, readout.inverse_depth, readout.covered, readout.sky)
+        cancel.check()
+        return self._finish(
+            camera, readout, chunk.latents[0], shown, writable, timings, steps, cancel, with_readout=with_readout
+        )
+
+    def _finish(
+        self,
+        camera: Camera,
+        readout: Readout,
+        latents: Tensor,
+        shown: Tensor,
+        writable: Tensor,
+        timings: dict[str, float],
+        steps: int,
+        cancel: CancelToken,
+        depth_m: Tensor | None = None,
+        with_readout: bool = False,
+    ) -> StepResult:
+        """Decode, then commit: whatever fails or is cancelled before the write leaves no trace."""
+        with self._stage(timings, "decode"):
+            rgb = self.model.decode(latents[None])[0].float()
+            picture = to_uint8(rgb)
+        readout_rgb = self.decode_readout(readout) if with_readout else None
+        coverage, inverse_depth = _numpy(readout.coverage), _numpy(shown)
+        cancel.check()
+        with self._stage(timings, "write"):
+            commit = self.memory.write(camera, latents, writable, rgb, readout, depth_m)
+        self.index += 1
+        return StepResult(
+            index=self.index - 1,
+            node=commit.node,
+            camera=camera,
+            rgb=picture,
+            inverse_depth=inverse_depth,
+            coverage=coverage,
+            readout_rgb=readout_rgb,
+            timings_ms=timings,
+            steps=steps,
+            tokens_written=commit.tokens_written,
+            tokens_superseded=commit.tokens_superseded,
+            stats=self.memory.stats(),
+        )
+
+    @contextmanager
+    def _stage(self, timings: dict[str, float], name: str) -> Iterator[None]:
+        """Time a stage; on CUDA the device is waited for, so that a stage is charged with its own work."""
+        cuda = self.model.device.type == "cuda"
+        started = time.perf_counter()
+        yield
+        if cuda:
+            torch.cuda.synchronize(self.model.device)
+        timings[name] = timings.get(name, 0.0) + 1000.0 * (time.perf_counter() - started)
+
+    # ------------------------------------------------------------------------------------------- forks
+
+    def fork(self, size: tuple[int, int] | None = None) -> Explorer:
+        """An explorer of the same world that goes its own way: its memory starts as a copy of this one's."""
+        other = Explorer(self.model, replace(self.config, size=size or self.config.size), self.world)
+        other.memory, other.index, other.begun = self.memory.fork(), self.index, self.begun
+        return other
+
+
+def step_generator(seed: int, index: int) -> torch.Generator:
+    """The CPU generator of step ``index`` in a world of that ``seed``."""
+    digest = hashlib.blake2b(f"mirage step {seed} {index}".encode(), digest_size=8).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
+
+
+def check_size(size: tuple[int, int], stride: int) -> None:
+    """Raise :class:`InputError` unless ``size`` (height, width) is made of multiples of ``stride``; the sentence says
+    the nearest that are.
+    """
+    height, width = size
+    if height % stride or width % stride or min(size) < 4 * stride:
+        nearest = [max(4 * stride, round(side / stride) * stride) for side in size]
+        raise InputError(
+            f"Frame sizes must be multiples of {stride} of at least {4 * stride}; {height}x{width} is not, "
+            f"{nearest[0]}x{nearest[1]} is the nearest."
+        )
+
+
+def to_uint8(rgb: Tensor) -> np.ndarray:
+    """``rgb (3, H, W)`` in [0, 1] -> (H, W, 3) uint8, read-only."""
+    image = (rgb.clamp(0.0, 1.0) * 255.0).round().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
+    image.setflags(write=False)
+    return image
+
+
+def _numpy(tensor: Tensor) -> np.ndarray:
+    """A read-only copy of a tensor as numpy."""
+    array = tensor.detach().cpu().numpy().copy()
+    array.setflags(write=False)
+    return array

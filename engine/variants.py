@@ -1,0 +1,196 @@
+"""The memories an explorer can have, behind one protocol: every comparison is a configuration of the same code path.
+
+==============  ======================================================================================================
+latent          ours: learned readout, tokens written where they are news
+latent-nearest  the paper's readout: the nearest token is copied
+append          the paper's write policy: every token of every frame is kept
+rgb             the baseline: a full-resolution RGB point cloud, rasterised and encoded for every readout
+none            nothing is remembered
+==============  ======================================================================================================
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch import Tensor
+
+from engine.camera import Camera
+from engine.memory import LatentMemory, LatentView, MemoryConfig, Readout
+from engine.messages import MemoryStats, MemoryVariant
+from engine.world_model import ModelSpec, WorldModel
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """A readout and the milliseconds of it that went into encoding pixels (the baseline's price)."""
+
+    readout: Readout
+    encode_ms: float = 0.0
+
+
+@dataclass(frozen=True)
+class Commit:
+    """What a write changed; ``node`` is the present afterwards."""
+
+    node: int
+    tokens_written: int
+    tokens_superseded: int
+
+
+class Memory(Protocol):
+    """What an explorer needs of a memory."""
+
+    @property
+    def latent(self) -> LatentMemory | None:
+        """The latent memory with its tree, where there is one."""
+
+    def readout(self, camera: Camera) -> Reading:
+        """The memory seen from ``camera`` (image size), in latent space."""
+
+    def write(
+        self,
+        camera: Camera,
+        latents: Tensor,
+        inverse_depth: Tensor,
+        rgb: Tensor,
+        readout: Readout,
+        depth_m: Tensor | None,
+    ) -> Commit:
+        """Remember a frame: ``latents (C, h, w)``, ``inverse_depth (hs, ws)`` (NaN: do not), ``rgb (3, H, W)``, the
+        readout that conditioned it, and ``depth_m (H, W)`` where depth of full resolution is known.
+        """
+
+    def coverage(self, camera: Camera) -> float:
+        """Share of the view that is remembered, from geometry alone."""
+
+    def stats(self) -> MemoryStats:
+        """How full it is."""
+
+    def fork(self) -> Memory:
+        """A copy that goes its own way."""
+
+
+def make_memory(variant: MemoryVariant, model: WorldModel, budget_mib: float | None) -> Memory:
+    """The memory of that name, empty."""
+    if variant == "none":
+        return NoMemory(model.spec)
+    if variant == "rgb":
+        return PixelMemory(model)
+    return LatentVariant(LatentMemory(memory_config(variant, model.spec, budget_mib), readout_network(model)))
+
+
+def memory_config(variant: MemoryVariant, spec: ModelSpec, budget_mib: float | None) -> MemoryConfig:
+    """The latent memory's configuration for a model and variant."""
+    return MemoryConfig(
+        channels=spec.latent_channels,
+        stride=spec.spatial_stride,
+        samples=spec.geometry_samples,
+        policy="append" if variant == "append" else "novel",
+        readout="nearest" if variant == "latent-nearest" else "learned",
+        budget_mib=budget_mib,
+    )
+
+
+def readout_network(model: WorldModel) -> object:
+    """The model's readout network, or ``None``."""
+    return getattr(model, "readout_network", None)
+
+
+def empty_readout(spec: ModelSpec, camera: Camera) -> Readout:
+    """What an empty memory reads out at ``camera``."""
+    h, w = camera.height // spec.spatial_stride, camera.width // spec.spatial_stride
+    hs, ws = h * spec.geometry_samples, w * spec.geometry_samples
+    nothing = torch.zeros(hs, ws, dtype=torch.bool)
+    return Readout(
+        features=torch.zeros(spec.latent_channels, h, w),
+        coverage=torch.zeros(h, w),
+        inverse_depth=torch.zeros(hs, ws),
+        covered=nothing,
+        sky=nothing,
+        token=torch.full((h, w), -1, dtype=torch.int64),
+        offsets=torch.zeros(2, h, w),
+        log2_scale=torch.zeros(h, w),
+    )
+
+
+class LatentVariant:
+    """Latent tokens."""
+
+    def __init__(self, memory: LatentMemory) -> None:
+        self._memory = memory
+
+    @property
+    def latent(self) -> LatentMemory | None:
+        return self._memory
+
+    def readout(self, camera: Camera) -> Reading:
+        return Reading(self._memory.readout(camera))
+
+    def write(
+        self,
+        camera: Camera,
+        latents: Tensor,
+        inverse_depth: Tensor,
+        rgb: Tensor,
+        readout: Readout,
+        depth_m: Tensor | None,
+    ) -> Commit:
+        report = self._memory.write(LatentView(camera, latents, inverse_depth), readout=readout)
+        return Commit(report.node, report.tokens_written, report.tokens_superseded)
+
+    def coverage(self, camera: Camera) -> float:
+        return float(self._memory.sample_map(camera).covered.float().mean())
+
+    def stats(self) -> MemoryStats:
+        stats = self._memory.stats()
+        return MemoryStats(**{field.name: getattr(stats, field.name) for field in fields(MemoryStats)})
+
+    def fork(self) -> LatentVariant:
+        network = self._memory.network
+        return LatentVariant(
+            copy.deepcopy(self._memory, {id(network): network})
+        )  # the network is shared, it never changes
+
+    def save(self, folder: Path) -> None:
+        """Write the memory with its tree."""
+        self._memory.save(folder)
+
+
+class NoMemory:
+    """Every frame is imagined anew."""
+
+    latent = None
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self._spec = spec
+
+    def readout(self, camera: Camera) -> Reading:
+        return Reading(empty_readout(self._spec, camera))
+
+    def write(
+        self,
+        camera: Camera,
+        latents: Tensor,
+        inverse_depth: Tensor,
+        rgb: Tensor,
+        readout: Readout,
+        depth_m: Tensor | None,
+    ) -> Commit:
+        return Commit(0, 0, 0)
+
+    def coverage(self, camera: Camera) -> float:
+        return 0.0
+
+    def stats(self) -> MemoryStats:
+        return MemoryStats()
+
+    def fork(self) -> NoMemory:
+        return self
