@@ -38,3 +38,6 @@ fi
 
 echo "Installing Mirage and what it needs into $venv (the first time takes a few minutes)."
 $pip install --quiet --editable ".[dev]"
+
+echo "Compiling the parts that are compiled once."
+"$venv/bin/python" -m mirage_app.warm || echo "That failed; Mirage compiles them when it first needs them." >&2

@@ -9,30 +9,40 @@ from typing import Annotated, Literal
 import tyro
 
 from mirage_app.commands.base import Command
-from mirage_app.commands.options import DeviceName, Layout, MaybeFloat, MaybeInt, MaybePath, MemoryKind
+from mirage_app.commands.options import (
+    DeviceName,
+    Layout,
+    MaybeFloat,
+    MaybeInt,
+    MaybePath,
+    MaybeText,
+    MemoryKind,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fly(Command):
     """Render a flight through an imagined world to a film, without a window."""
 
-    world: str = "meadow"
-    """The kind of world: meadow, autumn, snow, desert, coast, ... (`mirage worlds` shows them)."""
+    world: MaybeText = None
+    """The kind of world: meadow (the default), autumn, snow, desert, coast, ... (`mirage worlds` names them all)."""
     seed: int = 7
     """Which of its worlds, and which dream of it: the same seed, path and model give the same frames."""
     time: str = ""
     """Time of day; by default the seed chooses."""
+    spawn: int = 0
+    """Which of the world's starting places."""
     start: Literal["view", "nothing"] = "view"
     """Begin with the world's true first view, or with an empty memory so that the model imagines even that."""
     path: Annotated[str, tyro.conf.arg(metavar="PRESET|FILE")] = "loop"
     """A preset (loop, orbit, dolly, crane, spiral, look-around, figure-eight, straight), as in `orbit:radius_m=8`, or a
     camera-path file, as in `poses.txt` or `flight.json:anchor=start`."""
-    frames: int = 120
-    """Frames to generate."""
-    fps: float = 24.0
-    """Frames a second of the film."""
-    size: Annotated[str, tyro.conf.arg(metavar="HxW")] = "256x448"
-    """Height and width of the generated frames, both divisible by 8."""
+    frames: MaybeInt = None
+    """Frames to generate; by default 120, or all of a path file."""
+    fps: MaybeFloat = None
+    """Frames a second of the film; by default 24, or the path file's own."""
+    size: Annotated[str | None, tyro.conf.arg(metavar="HxW")] = None
+    """Height and width of the generated frames, both divisible by 8; by default the model's own, 256x448."""
     steps: MaybeInt = None
     """Denoising steps a frame; by default the model's own."""
     memory: MemoryKind = "latent"
@@ -40,7 +50,7 @@ class Fly(Command):
     budget_mib: MaybeFloat = None
     """Memory budget in MiB; by default unlimited."""
     layout: Layout = "generated"
-    """The generated frame alone, or beside it what the memory knew (decoded readout and coverage)."""
+    """The generated frame alone; beside it what the memory knew (decoded, and coverage); or the memory in 3D."""
     out: Path = Path("flythrough.mp4")
     """The film: .mp4 (H.264), .webm (VP9), .gif, or a folder of PNGs (a name without suffix)."""
     report: MaybePath = None
@@ -50,7 +60,7 @@ class Fly(Command):
     depth: MaybePath = None
     """Depth of --image: a 16-bit PNG in millimetres or a .npy in metres."""
     fov_deg: MaybeFloat = None
-    """Vertical field of view in degrees (of --image, or of the flight); by default 50."""
+    """Vertical field of view in degrees; by default 60 for --image and 50 elsewhere."""
     session: MaybePath = None
     """Fly in this saved world, with its memory."""
     device: DeviceName = "auto"

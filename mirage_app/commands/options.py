@@ -12,7 +12,7 @@ from engine.errors import InputError
 
 MemoryKind = Literal["latent", "latent-nearest", "append", "rgb", "none"]
 DeviceName = Literal["auto", "cpu", "cuda"]
-Layout = Literal["generated", "side-by-side"]
+Layout = Literal["generated", "side-by-side", "with-memory"]
 MaybePath = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
 MaybeInt = Annotated[int | None, tyro.conf.arg(metavar="INT")]
 MaybeFloat = Annotated[float | None, tyro.conf.arg(metavar="FLOAT")]
