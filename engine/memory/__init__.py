@@ -1,7 +1,25 @@
-"""Latent spatial memory (DESIGN section 4; arXiv 2606.09828): write views, read them out for any camera."""
+"""Latent spatial memory (arXiv 2606.09828): write views, read them out for any camera, walk their history."""
 
 from engine.memory.config import LatentView, MemoryConfig
 from engine.memory.latent_memory import LatentMemory, WriteReport
+from engine.memory.points import OrientedBox, TokenInfo
 from engine.memory.readout import Readout, ReadoutNetwork, SampleMap
+from engine.memory.snapshot import MemorySnapshot
+from engine.memory.stats import MemoryStats
+from engine.memory.tree import Node, WorldTree
 
-__all__ = ["LatentMemory", "LatentView", "MemoryConfig", "Readout", "ReadoutNetwork", "SampleMap", "WriteReport"]
+__all__ = [
+    "LatentMemory",
+    "LatentView",
+    "MemoryConfig",
+    "MemorySnapshot",
+    "MemoryStats",
+    "Node",
+    "OrientedBox",
+    "Readout",
+    "ReadoutNetwork",
+    "SampleMap",
+    "TokenInfo",
+    "WorldTree",
+    "WriteReport",
+]

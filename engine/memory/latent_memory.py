@@ -6,8 +6,9 @@ write policy that grows with explored area, sky at infinity and a history that c
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,29 +16,35 @@ from torch import Tensor
 
 from engine.camera import Camera
 from engine.errors import InputError
-from engine.memory import kernels, novelty
+from engine.memory import assemble, budget, kernels, novelty, points
 from engine.memory.config import LatentView, MemoryConfig
+from engine.memory.points import OrientedBox, TokenInfo
 from engine.memory.readout import Readout, ReadoutNetwork, SampleMap
+from engine.memory.snapshot import MemorySnapshot, SnapshotMaker
+from engine.memory.stats import VOXEL_M, MemoryStats, count_stats, count_voxels
 from engine.memory.store import TokenStore
 from engine.memory.surface import planar_tokens
 from engine.memory.tree import Node, WorldTree
 from engine.memory.views import View
 
+TokenIds = Tensor | np.ndarray | Sequence[int]
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class WriteReport:
     """What a write did.
 
     Attributes:
         node: the tree node that now is the present; unchanged if nothing was new.
-        tokens_written, tokens_superseded: how many tokens came and how many died.
-        cells_holes: cells of the view that the memory did not cover before.
+        tokens_written, tokens_superseded, tokens_evicted: how many tokens came, died of finer ones, or left for the budget.
+        cells_holes: cells of the view that the memory did not cover at all.
         written: (h, w) bool, read-only: the cells that became tokens.
     """
 
     node: int
     tokens_written: int
     tokens_superseded: int
+    tokens_evicted: int
     cells_holes: int
     written: np.ndarray
 
@@ -55,48 +62,52 @@ class LatentMemory:
         self.network = network
         self.store = TokenStore(config)
         self.tree = WorldTree()
+        self._snapshots = SnapshotMaker()
+        self._version = 0
+        self._readouts = 0
+        self._cells_read = 0
+        self._cells_hit = 0
+        self._evicted = 0
 
     # ---------------------------------------------------------------- writing
 
     def write(self, view: LatentView, *, readout: Readout | None = None, label: str = "") -> WriteReport:
-        """Write what is new in a view.
+        """Write what is new in a view; a node joins the tree if anything is.
 
         Args:
             view: the frame's latents and depth.
-            readout: the memory at ``view.camera`` if the caller has it (saves computing it again); ``append`` ignores it.
+            readout: the memory at ``view.camera`` as it is now, if the caller has it; saves computing its geometry again.
             label: name of the tree node.
 
         Raises:
-            InputError: shapes do not fit the configuration, or latents are not finite.
+            InputError: shapes do not fit the configuration, or values are not finite. Nothing is written then.
         """
         latents, inverse_depth, camera = self._checked(view)
         s = self.config.samples
         samples = novelty.cells(inverse_depth, s)
         if not self.config.sky:
             samples = np.where(samples == 0.0, np.float32(np.nan), samples)
-        known = (samples >= 0.0).sum(axis=2)
-        writable = 2 * known >= s * s
+        written = 2 * (samples >= 0.0).sum(axis=2) >= s * s
         superseded = np.empty(0, np.int64)
-        written = writable
-        holes = int(writable.size)
+        holes = int(written.size)
         if len(self.store) and self.config.policy == "novel":
             seen = readout.samples if readout is not None else None
             if seen is None or seen.token.shape != inverse_depth.shape:
                 seen = self.sample_map(view.camera)
             holes = int((novelty.cells(seen.token.numpy(), s) < 0).all(axis=2).sum())
-            written, superseded = novelty.decide(self.config, self.store, seen, samples, writable)
-        count = int(written.sum())
+            written, superseded = novelty.decide(self.config, self.store, seen, samples, written)
+        count, evicted = int(written.sum()), 0
         if count:
             node = self.tree.add("write", label)
             node.keyframe, node.written = self.store.keyframes.count, count
             self.store.append(camera, latents, samples, planar_tokens(inverse_depth, s), written, node.id)
-            node.killed = superseded
+            self.tree.record(node, killed=superseded)
             self.store.set_alive(superseded, False)
-        else:
-            superseded = superseded[:0]
+            self._version += 1
+            evicted = self._keep_budget()
         report = np.array(written)
         report.setflags(write=False)
-        return WriteReport(self.tree.current, count, len(superseded), holes, report)
+        return WriteReport(self.tree.current, count, len(superseded) if count else 0, evicted, holes, report)
 
     def _checked(self, view: LatentView) -> tuple[np.ndarray, np.ndarray, Camera]:
         """Latents (C, h, w) and inverse depth (hs, ws) as float32 arrays, and the camera on the latent grid."""
@@ -111,9 +122,18 @@ class LatentMemory:
             )
         if not np.isfinite(latents).all():
             raise InputError("The latents to be written hold values that are not numbers; the frame is not written.")
-        if np.isinf(inverse_depth).any() or (inverse_depth < 0).any():
-            raise InputError("Inverse depth must be 0 (sky), positive or NaN (unknown); this frame has negative or infinite values.")
+        if (inverse_depth < 0.0).any() or (inverse_depth > 6e4).any():
+            raise InputError("Inverse depth must be 0 (sky), positive per metre or NaN (unknown); this frame has negative or infinite values.")
         return latents, inverse_depth, camera
+
+    def _keep_budget(self) -> int:
+        if self.config.budget_mib is None or not budget.over_budget(self.store, self.tree, self.config.budget_mib):
+            return 0
+        evicted = budget.evict(self.store, self.tree, self.config.budget_mib)
+        if evicted:
+            self._evicted += evicted
+            self._snapshots.renumbered()
+        return evicted
 
     def latent_camera(self, camera: Camera) -> Camera:
         """``camera`` on the latent grid.
@@ -137,7 +157,7 @@ class LatentMemory:
         s = self.config.samples
         return View(self.store, grid.resized(grid.width * s, grid.height * s)).sample_map()
 
-    def neighbourhood(self, token: Tensor | np.ndarray) -> tuple[Tensor, Tensor]:
+    def neighbourhood(self, token: TokenIds) -> tuple[Tensor, Tensor]:
         """Features around tokens.
 
         Args:
@@ -147,8 +167,7 @@ class LatentMemory:
             features (n, 9, C), float16 (float32 in single precision), row-major with the token itself at index 4, and valid (n, 9) bool;
             a neighbour outside its keyframe is 0 and not valid.
         """
-        rows = np.ascontiguousarray(_as_ids(token))
-        self._check_rows(rows)
+        rows = self._rows(token)
         store = self.store
         features = store.features.rows
         bits = np.uint16 if features.dtype == np.float16 else np.float32
@@ -178,118 +197,30 @@ class LatentMemory:
         if bool(covered.any()):
             features, valid = self.neighbourhood(samples.token[covered])
             with torch.no_grad():
-                latents = self.network.read(samples, features, valid).float()
+                latents = self.network.read(samples, features, valid)
         else:
             latents = torch.zeros(self.config.channels, grid.height, grid.width)
-        return self._from_samples(grid, samples, latents)
-
-    def _from_samples(self, grid: Camera, samples: SampleMap, latents: Tensor) -> Readout:
-        """Cell-level summary of a sample map: the winner of a cell is its nearest sample, the first of equals."""
-        s = self.config.samples
-        token = novelty.cells(samples.token.numpy(), s)
-        depth = np.where(token >= 0, novelty.cells(samples.inverse_depth.numpy(), s), -1.0)
-        pick = depth.argmax(axis=2)[..., None]
-        winner = np.take_along_axis(token, pick, axis=2)[..., 0]
-        coverage = (token >= 0).mean(axis=2, dtype=np.float32)
-        scale = np.take_along_axis(novelty.cells(samples.log2_scale.numpy(), s), pick, axis=2)[..., 0]
-        self._count_reads(winner)
-        mask = torch.from_numpy(coverage > 0)
-        return Readout(
-            features=torch.where(mask, latents, torch.zeros(())),
-            coverage=torch.from_numpy(coverage),
-            inverse_depth=samples.inverse_depth,
-            covered=samples.covered,
-            sky=samples.sky,
-            token=torch.from_numpy(winner),
-            offsets=torch.from_numpy(self._offsets(grid, winner)),
-            log2_scale=torch.from_numpy(scale),
-            samples=samples,
-        )
+        return self._counted(assemble.from_samples(self.store, grid, samples, latents))
 
     def readout_nearest(self, camera: Camera) -> Readout:
         """The paper's readout: the nearest token that lands in a cell is copied, nothing else."""
         grid = self.latent_camera(camera)
         keys = View(self.store, grid).nearest(self.config.cell_center)
-        hit = keys != kernels.NO_KEY
-        token = np.where(hit, keys & 0xFFFFFFFF, -1)
-        depth = np.where(hit, 0x7FFFFFFF - (keys >> 32), 0).astype(np.int32).view(np.float32)
-        features = np.zeros((grid.height, grid.width, self.config.channels), np.float32)
-        features[hit] = self.store.features.rows[token[hit]]
-        self._count_reads(token)
-        s = self.config.samples
-        covered = torch.from_numpy(hit.repeat(s, axis=0).repeat(s, axis=1))
-        inverse_depth = torch.from_numpy(depth.repeat(s, axis=0).repeat(s, axis=1))
-        return Readout(
-            features=torch.from_numpy(np.ascontiguousarray(features.transpose(2, 0, 1))),
-            coverage=torch.from_numpy(hit.astype(np.float32)),
-            inverse_depth=inverse_depth,
-            covered=covered,
-            sky=covered & (inverse_depth == 0.0),
-            token=torch.from_numpy(token),
-            offsets=torch.from_numpy(self._offsets(grid, token)),
-            log2_scale=torch.from_numpy(self._scales(grid, token, depth)),
-        )
+        return self._counted(assemble.from_nearest(self.store, grid, keys, self.config.cell_center))
 
-    def _count_reads(self, winner: np.ndarray) -> None:
+    def _counted(self, readout: Readout) -> Readout:
         """Count one read for every token that won a cell, and mark its block as just read (what eviction goes by)."""
+        winner = readout.token.numpy()
+        rows = np.unique(winner[winner >= 0])
+        reads = self.store.reads.rows
+        reads[rows] += reads[rows] < np.iinfo(np.uint16).max
+        self._readouts += 1
+        self.store.block_read.rows[self.store.blocks_of(rows)] = self._readouts
+        self._cells_read += winner.size
+        self._cells_hit += int((winner >= 0).sum())
+        return readout
 
-    def _offsets(self, grid: Camera, token: np.ndarray) -> np.ndarray:
-        """(2, h, w) float32 position of each cell's token relative to the cell's centre, in cells."""
-        offsets = np.zeros((2, *token.shape), np.float32)
-        hit = token >= 0
-        if hit.any():
-            lines, columns = np.nonzero(hit)
-            x, y, _ = self.project(token[hit], grid)
-            offsets[0][hit] = np.clip(x - columns - 0.5, -8.0, 8.0)
-            offsets[1][hit] = np.clip(y - lines - 0.5, -8.0, 8.0)
-        return offsets
-
-    def _scales(self, grid: Camera, token: np.ndarray, depth: np.ndarray) -> np.ndarray:
-        """(h, w) float32 log2 of magnification for tokens taken as facing the line of sight."""
-        scales = np.zeros(token.shape, np.float32)
-        hit = token >= 0
-        rows = token[hit]
-        if len(rows):
-            focal = np.sqrt(self.store.keyframes.rows[self.store.keyframes_of(rows)][:, 12:14].prod(axis=1))
-            source = self.center_inverse_depth(rows)
-            # Both at infinity: the ratio of distances is 1.
-            ratio = np.where(depth[hit] > 0.0, depth[hit] / np.maximum(source, 1e-12), 1.0)
-            scales[hit] = np.clip(np.log2(np.sqrt(grid.K[0, 0] * grid.K[1, 1]) / focal * ratio), -6.0, 6.0)
-        return scales
-
-    # ---------------------------------------------------------------- tokens as points
-
-    def center_inverse_depth(self, rows: np.ndarray) -> np.ndarray:
-        """(n,) float32: tokens as single points; the mean of a token's samples, its nearest surface where it straddles an edge."""
-        values = self.store.inverse_depth(rows)
-        valid = values >= 0.0
-        low = np.where(valid, values, np.inf).min(axis=1)
-        high = np.where(valid, values, 0.0).max(axis=1)
-        mean = np.where(valid, values, 0.0).sum(axis=1, dtype=np.float32) / np.maximum(valid.sum(axis=1), 1).astype(np.float32)
-        return np.where(high <= np.float32(kernels.EDGE_RATIO) * low, mean, high).astype(np.float32)
-
-    def project(self, rows: np.ndarray, grid: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Token centres in ``grid`` cells: x, y and inverse depth (n,) float64; NaN behind the camera."""
-        rays, inverse_depth, centers = self._rays(rows)
-        P = grid.K @ grid.c2w[:3, :3].T
-        seen = rays @ P.T + inverse_depth[:, None] * ((centers - grid.position) @ P.T)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            z = np.where(seen[:, 2] > 0.0, seen[:, 2], np.nan)
-            return seen[:, 0] / z, seen[:, 1] / z, inverse_depth / z
-
-    def _rays(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """World rays (n, 3) with source z = 1 through token centres, inverse depths (n,), source centres (n, 3), float64."""
-        packed = self.store.keyframes.rows[self.store.keyframes_of(rows)]
-        u, v = self.store.cell(rows)
-        c = self.config.cell_center
-        local = np.stack([(u + c - packed[:, 14]) / packed[:, 12], (v + c - packed[:, 15]) / packed[:, 13], np.ones(len(rows))], axis=1)
-        rays = np.einsum("nij,nj->ni", packed[:, :9].reshape(-1, 3, 3), local)
-        return rays, self.center_inverse_depth(rows).astype(np.float64), packed[:, 9:12]
-
-    def positions(self, rows: np.ndarray) -> np.ndarray:
-        """(n, 3) float32 world points of tokens, metres; sky lies at infinity and is drawn 1 km away."""
-        rays, inverse_depth, centers = self._rays(rows)
-        return (centers + rays / np.maximum(inverse_depth, 1e-3)[:, None]).astype(np.float32)
+    # ---------------------------------------------------------------- looking inside
 
     def living(self) -> np.ndarray:
         """(n,) int64 ids of the tokens alive at the present node."""
@@ -298,12 +229,31 @@ class LatentMemory:
     def points(self) -> tuple[np.ndarray, np.ndarray]:
         """The paper's M at the present node: world points (n, 3) float32 and features (n, C), sky left out."""
         rows = self.living()
-        rows = rows[self.center_inverse_depth(rows) > 0.0]
-        return self.positions(rows), self.store.features.rows[rows]
+        rows = rows[points.center_inverse_depth(self.store, rows) > 0.0]
+        return points.positions(self.store, rows, self.config.cell_center), self.store.features.rows[rows]
 
-    def _check_rows(self, rows: np.ndarray) -> None:
-        if len(rows) and (rows.min() < 0 or rows.max() >= len(self.store)):
-            raise InputError(f"Token ids must lie between 0 and {len(self.store) - 1}; some of those given do not.")
+    def token_info(self, token: TokenIds) -> TokenInfo:
+        """Provenance of tokens (n,): who wrote them, where they sit, how far, how fine, how often read."""
+        return points.token_info(self.store, self._rows(token))
+
+    def snapshot(self) -> MemorySnapshot:
+        """An immutable picture of the memory for drawing; cheap, and the same object while nothing changed."""
+        return self._snapshots.take(self.store, self.tree, self.config.cell_center, self._version)
+
+    def stats(self) -> MemoryStats:
+        """Sizes and costs at the present node."""
+        return count_stats(
+            self.store,
+            self.tree,
+            budget_mib=self.config.budget_mib,
+            evicted=self._evicted,
+            cells_read=self._cells_read,
+            cells_hit=self._cells_hit,
+        )
+
+    def voxels_occupied(self, voxel_m: float = VOXEL_M) -> int:
+        """Voxels that living tokens lie in: explored area, however many tokens it took. Costs a pass over all tokens."""
+        return count_voxels(self.store, self.living(), voxel_m)
 
     # ---------------------------------------------------------------- history
 
@@ -320,6 +270,54 @@ class LatentMemory:
         for passed in forth:
             self._apply(passed, forward=True)
         self.tree.visit(node)
+        self._version += 1
+
+    def undo(self) -> bool:
+        """Step to the parent node; False at the root."""
+        parent = self.tree[self.tree.current].parent
+        if parent >= 0:
+            self.checkout(parent)
+        return parent >= 0
+
+    def redo(self) -> bool:
+        """Step to the child last visited; False at a tip."""
+        child = self.tree.next_child()
+        if child is not None:
+            self.checkout(child)
+        return child is not None
+
+    def branch(self, label: str) -> int:
+        """Start a named line of history here: an empty node that what follows hangs from. Returns its id."""
+        self._version += 1
+        return self.tree.add("branch", label).id
+
+    def rename(self, node: int, label: str) -> None:
+        """Name a node."""
+        self.tree.rename(node, label)
+        self._version += 1
+
+    def erase(self, region: OrientedBox | TokenIds, label: str = "") -> int:
+        """Kill the living tokens in a box (sky is in no box) or of those ids, frozen ones too. Returns the node, undoable."""
+        return self._edit("erase", "killed", self._living_in(region), label)
+
+    def freeze(self, region: OrientedBox | TokenIds, label: str = "") -> int:
+        """Protect living tokens from being superseded or evicted. Returns the node."""
+        rows = self._living_in(region)
+        return self._edit("freeze", "frozen", rows[~self.store.frozen[rows]], label)
+
+    def thaw(self, region: OrientedBox | TokenIds, label: str = "") -> int:
+        """Take that protection back. Returns the node."""
+        rows = self._living_in(region)
+        return self._edit("thaw", "thawed", rows[self.store.frozen[rows]], label)
+
+    def _edit(self, kind: str, field: str, rows: np.ndarray, label: str) -> int:
+        """A node that changes ``rows``; the present one if there are none."""
+        if len(rows):
+            node = self.tree.add(kind, label)
+            self.tree.record(node, **{field: rows})
+            self._apply(node, forward=True)
+            self._version += 1
+        return self.tree.current
 
     def _apply(self, node: Node, *, forward: bool) -> None:
         store = self.store
@@ -330,14 +328,49 @@ class LatentMemory:
         store.set_frozen(node.frozen, forward)
         store.set_frozen(node.thawed, not forward)
 
+    def _living_in(self, region: OrientedBox | TokenIds) -> np.ndarray:
+        if not isinstance(region, OrientedBox):
+            rows = np.unique(self._rows(region))
+            return rows[self.store.alive[rows]]
+        reach = float(np.linalg.norm(region.half_size_m))
+        spheres = self.store.spheres.rows
+        near = (spheres[:, 3] >= 0.0) & (np.linalg.norm(spheres[:, :3] - region.center, axis=1) <= spheres[:, 3] + reach)
+        spans = self.store.blocks.rows[near]
+        rows = np.concatenate([np.arange(first, first + count) for first, count, _ in spans] or [np.empty(0, np.int64)])
+        rows = rows[self.store.alive[rows] & (points.center_inverse_depth(self.store, rows) > 0.0)]
+        return rows[region.contains(points.positions(self.store, rows, self.config.cell_center))]
+
+    def _rows(self, token: TokenIds) -> np.ndarray:
+        """Token ids as a checked (n,) int64 array."""
+        values = token.detach().cpu().numpy() if isinstance(token, Tensor) else np.asarray(token)
+        rows = np.ascontiguousarray(values, dtype=np.int64).ravel()
+        if len(rows) and (rows.min() < 0 or rows.max() >= len(self.store)):
+            raise InputError(f"Token ids must lie between 0 and {len(self.store) - 1}; some of those given do not.")
+        return rows
+
+    # ---------------------------------------------------------------- keeping
+
+    def save(self, folder: Path) -> None:
+        """Write the memory with its whole history into ``folder``; see :mod:`engine.memory.saving`."""
+        from engine.memory import saving
+
+        saving.save(self, folder)
+
+    @classmethod
+    def load(cls, folder: Path, config: MemoryConfig, network: ReadoutNetwork | None = None) -> LatentMemory:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            SessionError: files are missing, damaged or of another configuration.
+        """
+        from engine.memory import saving
+
+        memory = cls(config, network)
+        saving.restore(memory, folder)
+        return memory
+
 
 def _as_array(values: Tensor | np.ndarray) -> np.ndarray:
     if isinstance(values, Tensor):
         values = values.detach().cpu().numpy()
     return np.ascontiguousarray(values, dtype=np.float32)
-
-
-def _as_ids(ids: Tensor | np.ndarray | Iterable[int]) -> np.ndarray:
-    if isinstance(ids, Tensor):
-        return ids.detach().cpu().numpy().astype(np.int64).ravel()
-    return np.asarray(list(ids) if not isinstance(ids, np.ndarray) else ids, dtype=np.int64).ravel()

@@ -166,6 +166,57 @@ class TokenStore:
             at, self.blocks.rows, self.keyframes.rows, self.grids.rows, self.geometry.rows, self.cells.rows, self.samples, self.spheres.rows
         )
 
+    def keep(self, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Drop the rows where ``mask (N,)`` is False, keyframes that became empty, and rings nobody needs.
+
+        Returns:
+            new row of every old row and new index of every old keyframe, -1 where dropped.
+        """
+        spans, grids = self.spans.rows.copy(), self.grids.rows.copy()
+        owner = np.repeat(np.arange(len(spans)), spans[:, 1])
+        left = np.bincount(owner[mask], minlength=len(spans))
+        ring_owner = np.repeat(np.arange(len(spans)), spans[:, 3])
+        ring_keep = left[ring_owner] > 0
+        for index in np.flatnonzero((left > 0) & (left < spans[:, 1])):
+            ring_keep[ring_owner == index] = self._ring_needed(spans[index], int(grids[index, 0]), int(grids[index, 1]), mask)
+        rows = np.where(mask, np.cumsum(mask) - 1, -1)
+        used = left > 0
+        keyframes = np.where(used, np.cumsum(used) - 1, -1)
+        read = np.repeat(self.block_read.rows, self.blocks.rows[:, 1])[mask]
+        for table in (self.features, self.geometry, self.cells, self.state, self.reads):
+            table.keep(mask)
+        for table in (self.ring_features, self.ring_cells):
+            table.keep(ring_keep)
+        for table in (self.keyframes, self.grids, self.keyframe_node):
+            table.keep(used)
+        ring_left = np.bincount(ring_owner[ring_keep], minlength=len(spans))[used]
+        left = left[used]
+        self.spans.keep(np.zeros(len(spans), np.bool_))
+        self.spans.append(np.stack([np.cumsum(left) - left, left, np.cumsum(ring_left) - ring_left, ring_left], axis=1))
+        self.rebuild_blocks()
+        firsts = self.blocks.rows[:, 0]
+        if len(firsts):
+            self.block_read.rows[...] = np.maximum.reduceat(read, firsts)
+        return rows, keyframes
+
+    def _ring_needed(self, span: np.ndarray, height: int, width: int, mask: np.ndarray) -> np.ndarray:
+        """(ring count,) bool: ring cells of a keyframe beside a token that stays."""
+        cells = self.cells.rows[span[0] : span[0] + span[1]][mask[span[0] : span[0] + span[1]]]
+        u, v = cell_of(cells, width)
+        stays = np.zeros((height, width), np.bool_)
+        stays[v, u] = True
+        ring_u, ring_v = cell_of(self.ring_cells.rows[span[2] : span[2] + span[3]], width)
+        return np.asarray(dilate(stays)[ring_v, ring_u])
+
+    def rebuild_blocks(self) -> None:
+        """Blocks, their bounds and their living counts, from the spans and the tokens' state."""
+        for table in (self.blocks, self.spheres, self.alive_in_block, self.block_read):
+            table.keep(np.zeros(table.count, np.bool_))
+        for keyframe, (first, count, _, _) in enumerate(self.spans.rows):
+            self._add_blocks(keyframe, int(first), int(count))
+        if len(self):
+            self.alive_in_block.rows[...] = np.add.reduceat(self.alive.astype(np.int32), self.blocks.rows[:, 0])
+
     def blocks_of(self, rows: np.ndarray) -> np.ndarray:
         """Block index of each row (n,)."""
         return np.searchsorted(self.blocks.rows[:, 0], rows, side="right") - 1

@@ -15,6 +15,8 @@ import numpy as np
 from engine.errors import InputError
 
 MAX_LABEL = 200
+NODE_BYTES = 400
+"""About what an empty node takes."""
 
 
 def _no_rows() -> np.ndarray:
@@ -48,9 +50,9 @@ class Node:
     thawed: np.ndarray = field(default_factory=_no_rows)
 
     @property
-    def bytes(self) -> int:
-        """What the node costs: its rows, and about 200 bytes for itself."""
-        return 200 + self.killed.nbytes + self.frozen.nbytes + self.thawed.nbytes
+    def row_bytes(self) -> int:
+        """What its lists of rows cost."""
+        return self.killed.nbytes + self.frozen.nbytes + self.thawed.nbytes
 
 
 class WorldTree:
@@ -60,10 +62,23 @@ class WorldTree:
         self.nodes: list[Node] = [Node(0, -1, "root", "start", time.time())]
         self.children: list[list[int]] = [[]]
         self.current = 0
+        self._row_bytes = 0
         self._last_child: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self.nodes)
+
+    @property
+    def bytes(self) -> int:
+        """What all nodes cost."""
+        return NODE_BYTES * len(self.nodes) + self._row_bytes
+
+    def record(self, node: Node, **rows: np.ndarray) -> None:
+        """Set which rows (n,) int64 a node ``killed``, ``frozen`` or ``thawed``."""
+        self._row_bytes -= node.row_bytes
+        for name, value in rows.items():
+            setattr(node, name, value)
+        self._row_bytes += node.row_bytes
 
     def __getitem__(self, node: int) -> Node:
         if not 0 <= node < len(self.nodes):

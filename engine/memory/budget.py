@@ -1,0 +1,63 @@
+"""Keeping a memory within its budget.
+
+The rule, in order, until the memory uses nine tenths of its budget:
+  1. tokens that are not alive at the present node (superseded, erased, on other branches), oldest first; undo then cannot bring them back;
+  2. living tokens by blocks of up to 64 tokens of one keyframe, the block whose last winning readout is longest ago first, among
+     equals the older. Frozen tokens and the newest keyframe stay.
+If what must stay exceeds the budget, the memory stays above it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engine.memory.store import TokenStore
+from engine.memory.tree import WorldTree
+
+TARGET_SHARE = 0.9
+
+
+def over_budget(store: TokenStore, tree: WorldTree, budget_mib: float | None) -> bool:
+    return budget_mib is not None and store.used_bytes + tree.bytes > budget_mib * 2**20
+
+
+def choose(store: TokenStore, tree: WorldTree, budget_mib: float) -> np.ndarray:
+    """(N,) bool: rows to keep."""
+    excess = store.used_bytes + tree.bytes - TARGET_SHARE * budget_mib * 2**20
+    per_row = store.used_bytes / max(len(store), 1)
+    wanted = int(np.ceil(excess / per_row))
+    keep = np.ones(len(store), np.bool_)
+    newest = int(store.spans.rows[-1, 0])
+    frozen = store.frozen
+    dead = np.flatnonzero(~store.alive & ~frozen)[:wanted]
+    keep[dead] = False
+    wanted -= len(dead)
+    if wanted <= 0:
+        return keep
+    blocks = store.blocks.rows
+    for block in np.lexsort((np.arange(len(blocks)), store.block_read.rows)):
+        first, count, _ = blocks[block]
+        if first >= newest:
+            continue
+        rows = slice(first, first + count)
+        goes = keep[rows] & ~frozen[rows]
+        keep[rows] &= ~goes
+        wanted -= int(goes.sum())
+        if wanted <= 0:
+            break
+    return keep
+
+
+def evict(store: TokenStore, tree: WorldTree, budget_mib: float) -> int:
+    """Drop tokens by the rule; returns how many. All row and keyframe numbers change, in the tree as well."""
+    before = len(store)
+    keep = choose(store, tree, budget_mib)
+    if keep.all():
+        return 0
+    rows, keyframes = store.keep(keep)
+    for node in tree.nodes:
+        if node.keyframe >= 0:
+            node.keyframe = int(keyframes[node.keyframe])
+        moved = {name: rows[getattr(node, name)] for name in ("killed", "frozen", "thawed")}
+        tree.record(node, **{name: kept[kept >= 0] for name, kept in moved.items()})
+    return before - len(store)
