@@ -24,8 +24,6 @@ from engine.worlds.spec import (
     CLIFF,
     CONIFER,
     COTTAGE,
-    FLOWERS,
-    FOREST,
     GATE,
     GRASS,
     HOUSE,
@@ -199,7 +197,8 @@ def _populate(ci0: int, cj0: int, p: np.ndarray, table: np.ndarray) -> int:
             turn = 6.28 * hash01(pi, pj, s + 206)
             if kind == COTTAGE:
                 slot = 6 if p[BIOME] == 4.0 else (3 if q < 0.35 else 0)
-                n = _add(table, n, COTTAGE, x, y, z, 5.0 + 1.8 * q, 3.6 + 1.6 * hash01(pi, pj, s + 207), turn, salt, palette, slot, 1.0)
+                r = 3.6 + 1.6 * hash01(pi, pj, s + 207)
+                n = _add(table, n, COTTAGE, x, y, z, 5.0 + 1.8 * q, r, turn, salt, palette, slot, 1.0)
             elif kind == KEEP:
                 n = _add(table, n, KEEP, x, y, z, 12.0 + 9.0 * q, 3.2 + 1.2 * q, turn, salt, palette, 3, 1.0)
             elif kind == LIGHTHOUSE:
@@ -214,10 +213,11 @@ def _populate(ci0: int, cj0: int, p: np.ndarray, table: np.ndarray) -> int:
                     mx = x + 7.5 * math.cos(a)
                     my = y + 7.5 * math.sin(a)
                     hh = 2.2 + 1.9 * hash01(salt, k, 3)
-                    n = _add(table, n, MENHIR, mx, my, ground(mx, my, p) - 0.3, hh, 0.75, a + 1.57, salt + k, p, CLIFF, 1.0)
-            reach = int(math.ceil((plot[3] + 3.0) / CELL_M))
-            ci = int(math.floor(x / CELL_M)) - ci0
-            cj = int(math.floor(y / CELL_M)) - cj0
+                    mz = ground(mx, my, p) - 0.3
+                    n = _add(table, n, MENHIR, mx, my, mz, hh, 0.75, a + 1.57, salt + k, p, CLIFF, 1.0)
+            reach = math.ceil((plot[3] + 3.0) / CELL_M)
+            ci = math.floor(x / CELL_M) - ci0
+            cj = math.floor(y / CELL_M) - cj0
             for j in range(max(0, cj - reach), min(CELLS, cj + reach + 1)):
                 for i in range(max(0, ci - reach), min(CELLS, ci + reach + 1)):
                     blocked[j, i] = 1
@@ -246,19 +246,30 @@ def _populate(ci0: int, cj0: int, p: np.ndarray, table: np.ndarray) -> int:
                     slot = LEAF if mood < 0.42 else (LEAF2 if mood < 0.62 else LEAF3)
                     gain = 0.82 + 0.4 * w
                     turn = 6.28 * w
-                    if kind == BROADLEAF:
-                        n = _add(table, n, kind, x, y, z - 0.1, 8.2 * size, (2.5 + 1.2 * w) * size, turn, salt, p, slot, gain)
-                    elif kind == CONIFER:
-                        if p[TREE_KIND] == CONIFER:
-                            n = _add(table, n, kind, x, y, z - 0.1, 11.5 * size, (2.0 + 0.7 * w) * size, turn, salt, p, slot, 0.8 * gain)
-                        else:
-                            n = _add(table, n, kind, x, y, z - 0.1, 11.5 * size, (2.0 + 0.7 * w) * size, turn, salt, palette, 9, gain)
+                    h = 8.2
+                    r = 2.5 + 1.2 * w
+                    sink = 0.1
+                    if kind == CONIFER:
+                        h = 11.5
+                        r = 2.0 + 0.7 * w
+                        gain *= 0.8
                     elif kind == PALM:
-                        n = _add(table, n, kind, x, y, z - 0.2, 7.5 * size, 2.9 * size, turn, salt, p, slot, gain)
+                        h = 7.5
+                        r = 2.9
+                        sink = 0.2
                     elif kind == ACACIA:
-                        n = _add(table, n, kind, x, y, z - 0.1, 6.8 * size, (3.4 + 1.4 * w) * size, turn, salt, p, slot, gain)
+                        h = 6.8
+                        r = 3.4 + 1.4 * w
                     elif kind == CACTUS:
-                        n = _add(table, n, kind, x, y, z - 0.2, 4.2 * size, 0.36 * size, turn, salt, p, slot, gain)
+                        h = 4.2
+                        r = 0.36
+                        sink = 0.2
+                    if kind == CONIFER and p[TREE_KIND] != CONIFER:  # needles stay green among autumn leaves
+                        n = _add(
+                            table, n, kind, x, y, z - sink, h * size, r * size, turn, salt, palette, 9, 1.25 * gain
+                        )
+                    else:
+                        n = _add(table, n, kind, x, y, z - sink, h * size, r * size, turn, salt, p, slot, gain)
             if blocked[j, i] == 0:
                 for k in range(2):
                     u = hash01(ci, cj, s + 230 + k)
@@ -279,7 +290,8 @@ def _populate(ci0: int, cj0: int, p: np.ndarray, table: np.ndarray) -> int:
                         n = _add(table, n, SHRUB, bx, by, z - 0.05, r * 0.85, r, 0.0, salt + k, p, slot, 0.85)
                     else:
                         r = 0.4 + 1.7 * g * g * g + 0.4 * g
-                        n = _add(table, n, BOULDER, bx, by, z - 0.2 * r, r * (0.65 + 0.3 * v), r, 6.28 * w, salt + k, p, CLIFF, 1.0)
+                        h = r * (0.65 + 0.3 * v)
+                        n = _add(table, n, BOULDER, bx, by, z - 0.2 * r, h, r, 6.28 * w, salt + k, p, CLIFF, 1.0)
     return n
 
 
@@ -291,10 +303,10 @@ def _sort(table: np.ndarray, n: int, ox: float, oy: float, heights: np.ndarray, 
     for k in range(n):
         o = table[k]
         r = o[ob.BOUND]
-        box[k, 0] = max(0, int(math.floor((o[ob.X] - r - ox) / CELL_M)))
-        box[k, 1] = min(CELLS - 1, int(math.floor((o[ob.X] + r - ox) / CELL_M)))
-        box[k, 2] = max(0, int(math.floor((o[ob.Y] - r - oy) / CELL_M)))
-        box[k, 3] = min(CELLS - 1, int(math.floor((o[ob.Y] + r - oy) / CELL_M)))
+        box[k, 0] = max(0, math.floor((o[ob.X] - r - ox) / CELL_M))
+        box[k, 1] = min(CELLS - 1, math.floor((o[ob.X] + r - ox) / CELL_M))
+        box[k, 2] = max(0, math.floor((o[ob.Y] - r - oy) / CELL_M))
+        box[k, 3] = min(CELLS - 1, math.floor((o[ob.Y] + r - oy) / CELL_M))
         for j in range(box[k, 2], box[k, 3] + 1):
             for i in range(box[k, 0], box[k, 1] + 1):
                 start[j * CELLS + i + 1] += 1

@@ -9,6 +9,7 @@ from numba import njit
 
 from engine.worlds import objects as ob
 from engine.worlds.bake import CELL_M, CELLS, FAR_N, FAR_STEP_M, STEP_M, SUPER
+from engine.worlds.spec import ACACIA, BOULDER, BROADLEAF, CONIFER, SHRUB
 
 FAR_M = 1.0e9  # "nothing"; finite, because fastmath knows no infinity
 SKY, GROUND, WATER, OBJECT, FAR_GROUND = range(5)
@@ -124,7 +125,7 @@ def trace(x: float, y: float, z: float, dx: float, dy: float, dz: float, pixel: 
             c = j * CELLS + i
             for k in range(start[c], start[c + 1]):
                 row = items[k]
-                if row == seen0 or row == seen1 or row == seen2 or row == seen3:
+                if row in (seen0, seen1, seen2, seen3):
                     continue
                 seen0, seen1, seen2, seen3 = row, seen0, seen1, seen2
                 s = hit_object(table[row], x, y, z, dx, dy, dz, 0.0, min(best, limit), pixel)
@@ -188,7 +189,8 @@ def trace(x: float, y: float, z: float, dx: float, dy: float, dz: float, pixel: 
 
 @njit(cache=True, fastmath=True)
 def sunlight(x: float, y: float, z: float, sx: float, sy: float, sz: float, skip: int, meta: np.ndarray,
-             heights: np.ndarray, table: np.ndarray, start: np.ndarray, items: np.ndarray, top: np.ndarray) -> float:  # fmt: skip
+             heights: np.ndarray, table: np.ndarray, start: np.ndarray, items: np.ndarray,
+             top: np.ndarray) -> float:  # fmt: skip
     """How much of the sun reaches a point, [0, 1]. Crowns cast soft shadows as ellipsoids, walls exact ones."""
     light = 1.0
     gx = (x - meta[0]) / CELL_M
@@ -214,24 +216,24 @@ def sunlight(x: float, y: float, z: float, sx: float, sy: float, sz: float, skip
             c = j * CELLS + i
             for k in range(start[c], start[c + 1]):
                 row = items[k]
-                if row == skip or row == seen0 or row == seen1 or row == seen2 or row == seen3:
+                if row in (skip, seen0, seen1, seen2, seen3):
                     continue
                 seen0, seen1, seen2, seen3 = row, seen0, seen1, seen2
                 o = table[row]
                 kind = int(o[ob.KIND])
-                if kind == ob.BROADLEAF or kind == ob.CONIFER or kind == ob.SHRUB or kind == ob.BOULDER or kind == ob.ACACIA:
+                if kind in (BROADLEAF, CONIFER, SHRUB, BOULDER, ACACIA):
                     r = o[ob.RADIUS]
                     h = o[ob.HEIGHT]
                     rz = r
                     cz = h - 0.95 * r
-                    if kind == ob.CONIFER:
+                    if kind == CONIFER:
                         rz = 0.5 * h
                         cz = 0.48 * h
                         r *= 0.62
-                    elif kind == ob.ACACIA:
+                    elif kind == ACACIA:
                         cz = h - 0.3 * r
                         rz = 0.4 * r
-                    elif kind == ob.SHRUB or kind == ob.BOULDER:
+                    elif kind in (SHRUB, BOULDER):
                         cz = 0.2 * h
                         rz = 0.7 * h
                         r *= 0.8
@@ -249,9 +251,8 @@ def sunlight(x: float, y: float, z: float, sx: float, sy: float, sz: float, skip
                         soft = 0.10 + min(0.35, 0.018 * s)
                         q = min(1.0, max(0.0, (near - 1.0 + 0.5 * soft + 0.08) / soft))
                         light *= q * q * (3.0 - 2.0 * q)
-                elif light > 0.02:
-                    if hit_object(o, x, y, z, sx, sy, sz, 0.05, 130.0, 0.004) < FAR_M:
-                        light = 0.0
+                elif hit_object(o, x, y, z, sx, sy, sz, 0.05, 130.0, 0.004) < FAR_M:
+                    light = 0.0
         t = out
     t = 2.5
     for _ in range(13):  # hills

@@ -12,7 +12,7 @@ from numba import njit
 _MASK = 0xFFFFFFFF
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True, fastmath=True)
 def hash01(ix: int, iy: int, seed: int) -> float:
     """Uniform number in [0, 1) of an integer lattice point and a seed."""
     h = (ix * 374761393 + iy * 668265263 + seed * 974634599) & _MASK
@@ -118,12 +118,12 @@ def ridged2(x: float, y: float, seed: int, octaves: int) -> float:
     return total
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True, fastmath=True)
 def smoothstep(lo: float, hi: float, x: float) -> float:
     t = min(1.0, max(0.0, (x - lo) / (hi - lo)))
     return t * t * (3.0 - 2.0 * t)
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True, fastmath=True)
 def mix(a: float, b: float, t: float) -> float:
     return a + (b - a) * t

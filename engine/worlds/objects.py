@@ -10,7 +10,6 @@ from numba import njit
 from engine.worlds.noise import hash01, value3
 from engine.worlds.spec import (
     ACACIA,
-    BOULDER,
     BROADLEAF,
     CACTUS,
     CONIFER,
@@ -46,7 +45,7 @@ X, Y, Z, KIND, HEIGHT, RADIUS, COS, SIN, SALT, BOUND, ZMIN, ZMAX, RED = range(13
 COLUMNS = 16
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True, fastmath=True)
 def _box(x: float, y: float, z: float, hx: float, hy: float, hz: float) -> float:
     qx = abs(x) - hx
     qy = abs(y) - hy

@@ -28,15 +28,14 @@ def contact_sheet(path: str | os.PathLike[str], specs: Sequence[WorldSpec] | Non
     chosen = list(all_specs() if specs is None else specs)
     rows = -(-len(chosen) // columns)
     sheet = Image.new("RGB", (columns * width, rows * height))
-    draw = ImageDraw.Draw(sheet)
     for n, spec in enumerate(chosen):
         world = World(spec)
         frame = world.render(world.spawn(width, height, index=index), supersample)
-        picture = (frame.rgb.permute(1, 2, 0).numpy() * 255.0 + 0.5).astype(np.uint8)
-        x, y = n % columns * width, n // columns * height
-        sheet.paste(Image.fromarray(picture), (x, y))
+        picture = Image.fromarray((frame.rgb.permute(1, 2, 0).numpy() * 255.0 + 0.5).astype(np.uint8))
         label = f"{spec.biome}, {spec.resolved_time}, seed {spec.seed}"
-        draw.text((x + 7, y + height - 15), label, fill=(0, 0, 0))
-        draw.text((x + 6, y + height - 16), label, fill=(255, 255, 255))
+        draw = ImageDraw.Draw(picture)
+        draw.text((7, height - 15), label, fill=(0, 0, 0))
+        draw.text((6, height - 16), label, fill=(255, 255, 255))
+        sheet.paste(picture, (n % columns * width, n // columns * height))
     with atomic_write(path) as temporary:
         sheet.save(temporary)

@@ -46,7 +46,7 @@ def sky(dx: float, dy: float, dz: float, p: np.ndarray, out: np.ndarray, sharp: 
     if sharp and p[NIGHT] > 0.4 and dz > 0.02:  # stars
         u = math.atan2(dy, dx) * 150.0
         v = math.asin(dz) * 190.0
-        cell = hash01(int(math.floor(u)), int(math.floor(v)), s + 301)
+        cell = hash01(math.floor(u), math.floor(v), s + 301)
         if cell > 0.972:
             fu = u - math.floor(u) - 0.5
             fv = v - math.floor(v) - 0.5

@@ -35,8 +35,10 @@ def ground(x: float, y: float, p: np.ndarray) -> float:
     if p[MESA] > 0.0:
         n = value2(wx / 240.0, wy / 240.0, s + 41) + 0.16 * fbm2(wx / 46.0, wy / 46.0, s + 42, 3)
         big = value2(x / 850.0, y / 850.0, s + 43)
-        h += p[MESA] * (0.4 + 0.6 * big) * (
-            0.5 * smoothstep(0.70, 0.74, n) + 0.12 * smoothstep(0.6, 0.72, n) + 0.38 * smoothstep(0.80, 0.83, n)
+        h += (
+            p[MESA]
+            * (0.4 + 0.6 * big)
+            * (0.5 * smoothstep(0.70, 0.74, n) + 0.12 * smoothstep(0.6, 0.72, n) + 0.38 * smoothstep(0.80, 0.83, n))
         )
     h += 0.7 * (value2(x / 17.0, y / 17.0, s + 51) - 0.5) + 0.25 * (value2(x / 6.0, y / 6.0, s + 52) - 0.5)
     return h - 0.62 * h * math.exp(-0.12 * h * h)  # shores run out flat

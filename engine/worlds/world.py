@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from engine.camera import Camera
+from engine.errors import InputError
 from engine.worlds import objects as ob
 from engine.worlds.bake import CELL_M, CELLS, SNAP_M, STEP_M, Window, bake
 from engine.worlds.march import FAR_M, lattice, trace
@@ -37,7 +38,7 @@ class Frame:
 
 
 def _reconstruct(rgb: torch.Tensor) -> torch.Tensor:
-    """Film reconstruction: each pixel gathers light binomially from one pixel around it, rgb (3, H, W) -> the same shape.
+    """Film reconstruction of rgb (3, H, W): each pixel gathers light binomially from one pixel around it.
 
     The soft filter of a lens instead of a box: no stair-steps or shimmer that only exists on the pixel grid.
     """
@@ -50,7 +51,8 @@ def _reconstruct(rgb: torch.Tensor) -> torch.Tensor:
 class World:
     """A world that is a pure function of its spec and the position looked at.
 
-    Windows of it are baked on demand around the camera and kept in a small LRU. Not thread-safe.
+    Rendering runs on the CPU, on as many threads as numba has; `device` is where frames are put. Windows of the world
+    are baked on demand around the camera and kept in a small LRU. Not thread-safe.
     """
 
     def __init__(self, spec: WorldSpec, device: torch.device | str = "cpu") -> None:
@@ -70,15 +72,24 @@ class World:
         return self._windows[key]
 
     def render(self, camera: Camera, supersample: int = 1) -> Frame:
-        """Draw one view; `supersample` n averages n x n rays a pixel in linear light."""
+        """Draw one view; `supersample` n averages n x n rays a pixel in linear light, then the film softens rgb.
+
+        Raises InputError for a supersample outside 1 to 8.
+        """
+        if not 1 <= supersample <= 8:
+            raise InputError(f"Supersampling must lie between 1 and 8 rays a pixel's side, got {supersample}.")
         window = self._window(float(camera.c2w[0, 3]), float(camera.c2w[1, 3]))
+        k_inv = np.linalg.inv(np.asarray(camera.K, np.float64))
+        c2w = np.ascontiguousarray(camera.c2w, np.float64)
         rgb = np.empty((3, camera.height, camera.width), np.float32)
         depth = np.empty((camera.height, camera.width), np.float32)
-        render_kernel(np.ascontiguousarray(camera.c2w, np.float64), np.linalg.inv(camera.K).astype(np.float64), camera.width,
-                      camera.height, supersample, self._p, *window, rgb, depth)  # fmt: skip
+        render_kernel(c2w, k_inv, camera.width, camera.height, supersample, self._p, *window, rgb, depth)
         sky = depth > 0.5 * FAR_M
         depth[sky] = np.inf
-        return Frame(_reconstruct(torch.from_numpy(rgb)).to(self.device), *(torch.from_numpy(a).to(self.device) for a in (depth, sky)))
+        film = _reconstruct(torch.from_numpy(rgb))
+        return Frame(
+            film.to(self.device), torch.from_numpy(depth).to(self.device), torch.from_numpy(sky).to(self.device)
+        )
 
     def render_batch(self, cameras: Sequence[Camera], supersample: int = 1) -> list[Frame]:
         """Draw several views."""
@@ -86,7 +97,7 @@ class World:
 
     def ground_height_m(self, xy: torch.Tensor | np.ndarray) -> torch.Tensor:
         """Height (N,) float32 of the top of whatever is at xy (N, 2) metres: ground, water, roof or crown."""
-        points = np.asarray(xy, np.float64).reshape(-1, 2)
+        points = np.asarray(torch.as_tensor(xy).cpu(), np.float64).reshape(-1, 2)
         out = np.empty(len(points), np.float32)
         for n, (x, y) in enumerate(points):
             w = self._window(x, y)
@@ -96,7 +107,7 @@ class World:
 
     def is_free(self, position: torch.Tensor | np.ndarray, radius_m: float = 1.0) -> bool:
         """Whether a sphere of radius_m at position (3,) metres touches nothing."""
-        x, y, z = (float(v) for v in np.asarray(position, np.float64))
+        x, y, z = (float(v) for v in torch.as_tensor(position).cpu())
         w = self._window(x, y)
         floor = max(0.0, lattice(w.heights, x, y, w.meta[2], w.meta[3], STEP_M))
         if z < floor + radius_m:
@@ -138,16 +149,20 @@ class World:
                 score = self._appeal(Camera.look_at(eye, eye + ahead, fov_deg, 48, max(12, round(48 * height / width))))
                 if best is None or score > best[0]:
                     best = (score, camera)
-        assert best is not None
+        if best is None:  # every try inside something: hover
+            eye = np.array([home[0], home[1], float(self.ground_height_m(home[None])[0]) + 4.0])
+            return Camera.look_at(eye, eye + np.array([1.0, 0.0, -0.1]), fov_deg, width, height)
         return best[1]
 
     def _home(self, rng: np.random.Generator, index: int) -> np.ndarray:
         """Centre (2,) of the window that spawn `index` lies in: gentle country, neither peaks nor open water."""
-        best, home = math.inf, np.zeros(2)
+        best = math.inf
+        home: np.ndarray = np.zeros(2)
         for n in range(60):
             reach = 1 + int(math.sqrt(index) + n / 6)
             centre = SNAP_M * rng.integers(-reach, reach + 1, 2)
-            z = np.array([ground(centre[0] + 45.0 * i, centre[1] + 45.0 * j, self._p) for i in (-2, -1, 0, 1, 2) for j in (-2, -1, 0, 1, 2)])
+            spots = [(centre[0] + 45.0 * i, centre[1] + 45.0 * j) for i in range(-2, 3) for j in range(-2, 3)]
+            z = np.array([ground(x, y, self._p) for x, y in spots])
             dry = float((z > 0.8).mean())
             cost = max(0.0, float(z.max()) - 38.0) + 40.0 * max(0.0, 0.45 - dry)
             if self._p[SEA] > 0.0:
@@ -161,7 +176,7 @@ class World:
     def _appeal(self, camera: Camera) -> float:
         """How inviting a thumbnail of a view is: open in the middle, near and far things, some sky, lively colour."""
         frame = self.render(camera)
-        depth, sky = frame.depth_m.numpy(), frame.sky.numpy()
+        depth, sky = frame.depth_m.cpu().numpy(), frame.sky.cpu().numpy()
         h, w = depth.shape
         middle = depth[h // 4 : 3 * h // 4, w // 4 : 3 * w // 4]
         log = np.log(np.clip(depth, 1.0, 1000.0))
@@ -170,10 +185,10 @@ class World:
         score += 0.8 * float(log[~sky].std()) if (~sky).any() else -5.0
         skyline = np.argmin(sky, axis=0).astype(float)
         score += 0.9 * min(1.0, 8.0 * float(np.abs(np.diff(skyline)).mean()) / h)
-        score += 3.0 * float(frame.rgb.numpy().std(axis=(1, 2)).mean())
+        score += 3.0 * float(frame.rgb.cpu().numpy().std(axis=(1, 2)).mean())
         v, _ = np.mgrid[0:h, 0:w] + 0.5
         fall = camera.c2w[2, 1] * (v - camera.K[1, 2]) / camera.K[1, 1] + camera.c2w[2, 2]
-        water = np.abs(camera.c2w[2, 3] + np.where(sky, 1.0, depth) * fall) < 0.02
-        score += (4.0 if self._p[SEA] > 0.0 else 1.5) * (min(0.25, float(water.mean())) - max(0.0, float(water.mean()) - 0.3))
+        water = float((np.abs(camera.c2w[2, 3] + np.where(sky, 1.0, depth) * fall) < 0.02).mean())
+        score += (4.0 if self._p[SEA] > 0.0 else 1.5) * (min(0.25, water) - max(0.0, water - 0.3))
         near = np.mean((depth > 8.0) & (depth < 90.0))
         return score + 1.2 * min(0.6, float(near))
