@@ -14,7 +14,6 @@ from rich.console import Console
 from engine.atomic import check_writable_parent
 from engine.camera_path import DEFAULT_FPS, MAX_CAMERAS, CameraPath
 from engine.errors import InputError
-from engine.explorer import Explorer, ExplorerConfig
 from engine.flight import fly
 from engine.messages import StepResult
 from engine.models.embedded import EmbeddedModel
@@ -23,15 +22,13 @@ from engine.path import resolve_path
 from engine.report import FlightReport
 from engine.video import FrameWriter, check_output
 from engine.world_model import CancelToken, WorldModel
-from engine.worlds import WorldSpec
 from mirage_app.commands.fly import Fly
 from mirage_app.commands.options import parse_size, require_at_least, resolve_device
-from mirage_app.departure import Departure, from_image, from_world
+from mirage_app.departure import Departure, check_departure, depart
 from mirage_app.interrupt import cancel_on_ctrl_c
 from mirage_app.progress import FlightProgress
 
 EXIT_DONE, EXIT_INTERRUPTED = 0, 130
-DEFAULT_WORLD = "meadow"
 FOV_LIMITS_DEG = (5.0, 150.0)
 MIN_BUDGET_MIB = 0.01
 
@@ -51,11 +48,11 @@ def render_flight(options: Fly) -> int:
     with cancel_on_ctrl_c(cancel):
         with console.status("Loading the model"):
             model = EmbeddedModel.load(options.model, device)
-        explorer, departure, path = _prepare(options, model, size or model.spec.image_size, console)
+        departure, path = _prepare(options, model, size, console)
         for note in path.notes:
             console.print(note, highlight=False)
         cancel.check()
-        report = _fly(options, explorer, departure, path, cancel)
+        report = _fly(options, departure, path, cancel)
     if options.report is not None and report.frames:
         report.write(options.report)
     _tell(options, report, path.fps)
@@ -76,9 +73,7 @@ def _check(options: Fly) -> tuple[int, int] | None:
         raise InputError(f"--fov-deg must lie between {low:g} and {high:g} degrees; {options.fov_deg:g} came.")
     if options.budget_mib is not None:
         require_at_least("--budget-mib", options.budget_mib, MIN_BUDGET_MIB)
-    if options.depth is not None and options.image is None:
-        raise InputError("--depth belongs to a picture; name that with --image.")
-    WorldSpec(options.world or DEFAULT_WORLD, options.seed, options.time)
+    check_departure(options)
     check_output(options.out, size if options.layout == "generated" else None, options.fps or DEFAULT_FPS)
     if options.report is not None:
         check_writable_parent(options.report.absolute())
@@ -88,36 +83,24 @@ def _check(options: Fly) -> tuple[int, int] | None:
 
 
 def _prepare(
-    options: Fly, model: WorldModel, size: tuple[int, int], console: Console
-) -> tuple[Explorer, Departure, CameraPath]:
-    """An explorer, where it departs from, and the cameras to fly."""
-    biome = options.world or ("" if options.image is not None else DEFAULT_WORLD)
-    with console.status("Making the world" if options.image is None else "Reading the picture"):
-        if options.image is not None:
-            departure = from_image(options.image, options.depth, options.fov_deg, size)
-        else:
-            spec = WorldSpec(biome, options.seed, options.time)
-            departure = from_world(spec, options.spawn, options.fov_deg, size, seen=options.start == "view")
+    options: Fly, model: WorldModel, size: tuple[int, int] | None, console: Console
+) -> tuple[Departure, CameraPath]:
+    """An explorer that stands where the flight begins, and the cameras to fly."""
+    doing = "Opening the session" if options.session else "Reading the picture" if options.image else "Making the world"
+    with console.status(doing):
+        departure = depart(options, model, size)
         path = resolve_path(
             options.path,
             departure.camera,
             options.frames,
-            size,
+            departure.explorer.size,
             fps=options.fps,
             ground_height_m=departure.ground_height_m,
         )
-        config = ExplorerConfig(
-            biome=biome,
-            seed=options.seed,
-            steps=options.steps,
-            memory=options.memory,
-            budget_mib=options.budget_mib,
-            size=size,
-        )
-        return Explorer(model, config, departure.world), departure, path
+    return departure, path
 
 
-def _fly(options: Fly, explorer: Explorer, departure: Departure, path: CameraPath, cancel: CancelToken) -> FlightReport:
+def _fly(options: Fly, departure: Departure, path: CameraPath, cancel: CancelToken) -> FlightReport:
     first_frame_s: list[float] = []
     with FlightProgress(len(path), f"Flying to {options.out.name}") as progress:
 
@@ -127,12 +110,12 @@ def _fly(options: Fly, explorer: Explorer, departure: Departure, path: CameraPat
             progress.advance()
 
         report = fly(
-            explorer,
+            departure.explorer,
             path.cameras,
             FrameWriter(options.out, path.fps),
             layout=options.layout,
             steps=options.steps,
-            first=departure.first_view(explorer, path[0]),
+            first=departure.first_view(path[0]),
             on_step=on_step,
             cancel=cancel,
         )

@@ -15,14 +15,16 @@ from mirage_app.commands.options import DeviceName, MaybeFloat, MaybePath
 class Train(Command):
     """Train a part of the embedded model on procedural worlds; a killed run goes on where it stopped."""
 
-    stage: Annotated[Literal["autoencoder", "readout", "denoiser"], tyro.conf.Positional]
-    """Which part."""
+    stage: Annotated[Literal["scenes", "autoencoder", "readout", "denoiser", "export"], tyro.conf.Positional]
+    """What to do, in this order: render the scenes, train the three parts, put the model's folder together."""
     config: MaybePath = None
-    """JSON file of the run's settings; by default the shipped recipe."""
+    """TOML file of the stage's settings; those it does not name keep the recipe's values."""
+    set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
+    """Single settings, written as in the TOML file: `--set loop.batch=32 scenes.supersample=1`."""
     out: MaybePath = None
-    """Folder of checkpoints, curves and sample sheets; by default runs/<stage>."""
+    """Folder of the scenes, of the run (checkpoints, curves, sample sheets) or of the exported model."""
     minutes: MaybeFloat = None
-    """Stop after so much time instead of after the recipe's."""
+    """Minutes to train, over all resumes."""
     device: DeviceName = "auto"
     """Where to train."""
 
