@@ -23,13 +23,24 @@ def retract(memory: LatentMemory) -> bool:
     first, _, ring_first, _ = (int(value) for value in store.spans.rows[node.keyframe])
     blocks = int(np.searchsorted(store.blocks.rows[:, 2], node.keyframe))
     store.set_alive(node.killed, True)
-    for table in (store.features, store.geometry, store.cells, store.state, store.reads):
-        table.count = first
-    for table in (store.ring_features, store.ring_cells):
-        table.count = ring_first
-    for table in (store.keyframes, store.grids, store.spans, store.keyframe_node):
-        table.count = node.keyframe
-    for table in (store.blocks, store.spheres, store.alive_in_block, store.block_read):
-        table.count = blocks
-    tree.drop_newest()
+    for left, tables in (
+        (first, (store.features, store.geometry, store.cells, store.state, store.reads)),
+        (ring_first, (store.ring_features, store.ring_cells)),
+        (node.keyframe, (store.keyframes, store.grids, store.spans, store.keyframe_node)),
+        (blocks, (store.blocks, store.spheres, store.alive_in_block, store.block_read)),
+    ):
+        for table in tables:
+            table.rows[left:] = 0  # a table's free rows are zeros
+            table.count = left
+    memory._snapshots.truncated(first, node.keyframe)
+    memory._version += 1
+    tree.record(node, killed=np.empty(0, np.int64))
+    tree.nodes.pop()
+    tree.children.pop()
+    tree.children[node.parent].remove(node.id)
+    if tree.children[node.parent]:
+        tree._last_child[node.parent] = tree.children[node.parent][-1]
+    else:
+        tree._last_child.pop(node.parent, None)
+    tree.current = node.parent
     return True

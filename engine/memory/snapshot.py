@@ -75,6 +75,16 @@ class SnapshotMaker:
         self.generation += 1
         self._reset()
 
+    def truncated(self, rows: int, keyframes: int) -> None:
+        """Tokens from ``rows`` on and keyframes from ``keyframes`` on are gone; what was published of them keeps its arrays."""
+        if self._drawn["positions"].count > rows:
+            for table in self._drawn.values():
+                table.keep(np.arange(table.count) < rows)
+            self.generation += 1
+        if self._poses.count > keyframes:
+            self._poses.keep(np.arange(self._poses.count) < keyframes)
+        self._last = None
+
     def take(self, store: TokenStore, tree: WorldTree, cell_center: float, version: int) -> MemorySnapshot:
         """The snapshot of ``version``; the same object as before if nothing changed."""
         if self._last is not None and self._last.version == version:
