@@ -24,7 +24,8 @@ def check_writable_parent(path: Path) -> None:
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary path in the same folder (same suffix); on success it replaces ``path``, on any error it is removed.
+    """Yield a temporary path in the same folder (same suffix); on success it replaces ``path``, on any error it is
+    removed.
 
     Raises:
         InputError: the folder is missing, read-only or full.
@@ -44,7 +45,9 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(temporary, target)
     except OSError as error:
         if error.errno == 28:  # ENOSPC
-            raise InputError(f"The disk holding {target.parent} is full; free some space and write {target.name} again.") from error
+            raise InputError(
+                f"The disk holding {target.parent} is full; free some space and write {target.name} again."
+            ) from error
         raise
     finally:
         temporary.unlink(missing_ok=True)

@@ -16,13 +16,15 @@ DEFAULT_FOV_DEG = 50.0
 
 
 def intrinsics_from_fov(fov_deg: float, width: int, height: int) -> np.ndarray:
-    """``K (3, 3)`` in pixels with square pixels and the principal point in the middle; ``fov_deg`` is the vertical field of view."""
+    """``K (3, 3)`` in pixels with square pixels and the principal point in the middle; ``fov_deg`` is the vertical
+    field of view."""
     focal_px = 0.5 * height / np.tan(0.5 * np.radians(fov_deg))
     return np.array([[focal_px, 0.0, 0.5 * width], [0.0, focal_px, 0.5 * height], [0.0, 0.0, 1.0]])
 
 
 def look_at_c2w(eye: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """``c2w (4, 4)`` of a level camera at ``eye (3,)`` metres looking at ``target (3,)``; looking straight up or down faces +Y."""
+    """``c2w (4, 4)`` of a level camera at ``eye (3,)`` metres looking at ``target (3,)``; looking straight up or
+    down faces +Y."""
     forward = np.asarray(target, float) - np.asarray(eye, float)
     forward = forward / np.linalg.norm(forward)
     right = np.cross(forward, WORLD_UP)
@@ -36,7 +38,8 @@ def look_at_c2w(eye: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def c2w_from_angles(position: np.ndarray, yaw_deg: float, pitch_deg: float, roll_deg: float = 0.0) -> np.ndarray:
-    """``c2w (4, 4)``. Yaw turns left (counter-clockwise from above) with 0 looking along +X; positive pitch looks up; roll tilts clockwise."""
+    """``c2w (4, 4)``. Yaw turns left (counter-clockwise from above) with 0 looking along +X; positive pitch looks
+    up; roll tilts clockwise."""
     yaw, pitch, roll = np.radians([yaw_deg, pitch_deg, roll_deg])
     forward = np.array([np.cos(pitch) * np.cos(yaw), np.cos(pitch) * np.sin(yaw), np.sin(pitch)])
     right = np.array([np.sin(yaw), -np.cos(yaw), 0.0])
@@ -54,7 +57,8 @@ class Camera:
 
     Attributes:
         c2w: (4, 4) float64 camera-to-world, rigid.
-        K: (3, 3) float64 intrinsics in pixels of a ``width`` x ``height`` image; the centre of the top-left pixel is (0.5, 0.5).
+        K: (3, 3) float64 intrinsics in pixels of a ``width`` x ``height`` image; the centre of the top-left pixel is
+        (0.5, 0.5).
         width, height: image size in pixels.
     """
 
@@ -129,7 +133,8 @@ class Camera:
         return float(np.degrees(np.arcsin(np.clip(self.forward[2], -1.0, 1.0))))
 
     def resized(self, width: int, height: int) -> Camera:
-        """The same view sampled by another grid: ``K' = diag(width'/width, height'/height, 1) K`` (the paper's latent intrinsics)."""
+        """The same view sampled by another grid: ``K' = diag(width'/width, height'/height, 1) K`` (the paper's
+        latent intrinsics)."""
         scale = np.diag([width / self.width, height / self.height, 1.0])
         return Camera(self.c2w, scale @ self.K, width, height)
 

@@ -1,6 +1,7 @@
 """Errors that a user can act on.
 
-A ``MirageError`` carries one sentence saying what was expected, what came and what to do. The command line prints it and exits
+A ``MirageError`` carries one sentence saying what was expected, what came and what to do. The command line prints it
+and exits
 with code 2; the app shows it as a message and stays alive. Anything else that escapes is a bug and keeps its traceback.
 """
 

@@ -64,7 +64,8 @@ class Autoencoder(nn.Module):
         self.decoder = Decoder(config)
 
     def forward(self, rgb: Tensor, latent_noise: float = 0.0) -> Tensor:
-        """rgb (B, 3, H, W) -> reconstruction (B, 3, H, W); noise on the latents teaches the decoder to forgive the denoiser."""
+        """rgb (B, 3, H, W) -> reconstruction (B, 3, H, W); noise on the latents teaches the decoder to forgive the
+        denoiser."""
         latents = self.encoder(rgb)
         if latent_noise:
             latents = latents + latent_noise * torch.randn_like(latents)

@@ -69,6 +69,8 @@ class SelfAttention(nn.Module):
 
 def sinusoid(values: Tensor, width: int, max_period: float = 100.0) -> Tensor:
     """Fourier features of scalars: values (B,) -> (B, width) float32."""
-    frequency = torch.exp(-torch.linspace(0.0, 1.0, width // 2, device=values.device) * torch.log(torch.tensor(max_period)))
+    frequency = torch.exp(
+        -torch.linspace(0.0, 1.0, width // 2, device=values.device) * torch.log(torch.tensor(max_period))
+    )
     angle = values.float()[:, None] * frequency[None] * max_period
     return torch.cat([angle.sin(), angle.cos()], dim=1)

@@ -88,7 +88,9 @@ class EmbeddedConfig:
     default_steps: int = 2
 
     def to_json(self) -> str:
-        return json.dumps({"format": "mirage-embedded", "version": FORMAT_VERSION, **dataclasses.asdict(self)}, indent=2)
+        return json.dumps(
+            {"format": "mirage-embedded", "version": FORMAT_VERSION, **dataclasses.asdict(self)}, indent=2
+        )
 
     @classmethod
     def read(cls, path: Path) -> EmbeddedConfig:
@@ -99,14 +101,20 @@ class EmbeddedConfig:
         """
         try:
             if path.stat().st_size > MAX_CONFIG_BYTES:
-                raise ModelError(f"{path} is larger than a model configuration can be; restore the file that ships with Mirage.")
+                raise ModelError(
+                    f"{path} is larger than a model configuration can be; restore the file that ships with Mirage."
+                )
             values = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise ModelError(f"The model configuration {path} is missing; reinstall Mirage or point --model at a model folder.") from None
+            raise ModelError(
+                f"The model configuration {path} is missing; reinstall Mirage or point --model at a model folder."
+            ) from None
         except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise ModelError(f"The model configuration {path} is not readable JSON ({error}); restore it.") from error
         if not isinstance(values, dict) or values.pop("format", None) != "mirage-embedded":
-            raise ModelError(f"{path} is not a configuration of the embedded model; point --model at a folder that holds one.")
+            raise ModelError(
+                f"{path} is not a configuration of the embedded model; point --model at a folder that holds one."
+            )
         if (version := values.pop("version", None)) != FORMAT_VERSION:
             raise ModelError(f"{path} has format version {version}; this Mirage reads version {FORMAT_VERSION}.")
         return _build(cls, values, path)
@@ -115,13 +123,21 @@ class EmbeddedConfig:
 def _build(kind: type[T], values: Any, path: Path) -> T:
     """A dataclass from parsed JSON, nested dataclasses and tuples restored, unknown names refused."""
     if not isinstance(values, dict):
-        raise ModelError(f"{path}: expected an object for {kind.__name__}, found {type(values).__name__}; restore the file.")
+        raise ModelError(
+            f"{path}: expected an object for {kind.__name__}, found {type(values).__name__}; restore the file."
+        )
     fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
     if unknown := sorted(set(values) - set(fields)):
-        raise ModelError(f"{path} has fields this Mirage does not know: {', '.join(unknown)}; use the version it was made with.")
+        raise ModelError(
+            f"{path} has fields this Mirage does not know: {', '.join(unknown)}; use the version it was made with."
+        )
     nested = {"autoencoder": AutoencoderConfig, "readout": ReadoutConfig, "denoiser": DenoiserConfig}
     arguments = {
-        name: _build(nested[name], value, path) if name in nested else tuple(value) if isinstance(value, list) else value
+        name: _build(nested[name], value, path)
+        if name in nested
+        else tuple(value)
+        if isinstance(value, list)
+        else value
         for name, value in values.items()
     }
     return kind(**arguments)

@@ -1,7 +1,9 @@
 """A rectified-flow UNet that imagines latents and depth together, conditioned on what the memory knows.
 
-Time runs from 0 (noise) to 1 (data): x_t = (1 - t) noise + t data. The network predicts the *data* as a residual on the readout, so
-remembered cells start as a copy and training is spent on cleaning them and on inventing the rest; the flow's velocity is
+Time runs from 0 (noise) to 1 (data): x_t = (1 - t) noise + t data. The network predicts the *data* as a residual on
+the readout, so
+remembered cells start as a copy and training is spent on cleaning them and on inventing the rest; the flow's
+velocity is
 (data - x_t) / (1 - t).
 """
 
@@ -35,7 +37,9 @@ class Denoiser(nn.Module):
         self.up1 = nn.ModuleList([ModulatedBlock(2 * w1, w1, e), ModulatedBlock(w1, w1, e)])
         self.from1 = nn.Conv2d(w1, w0 * 4, 1)
         self.up0 = nn.ModuleList([ModulatedBlock(2 * w0, w0, e), ModulatedBlock(w0, w0, e)])
-        self.head = nn.Sequential(nn.GroupNorm(16, w0), nn.SiLU(), zero_(nn.Conv2d(w0, config.state_channels, 3, padding=1)))
+        self.head = nn.Sequential(
+            nn.GroupNorm(16, w0), nn.SiLU(), zero_(nn.Conv2d(w0, config.state_channels, 3, padding=1))
+        )
 
     def forward(self, noisy: Tensor, t: Tensor, condition: Tensor, biome: Tensor) -> Tensor:
         """Predict the data.
@@ -77,6 +81,7 @@ class Denoiser(nn.Module):
         return x
 
     def _remembered(self, condition: Tensor) -> Tensor:
-        """The part of the condition that is laid out like the state: readout latents and log-depths, zero where unknown."""
+        """The part of the condition that is laid out like the state: readout latents and log-depths, zero where
+        unknown."""
         c, d = self.config.latent_channels, self.config.samples**2
         return torch.cat([condition[:, :c], condition[:, c + 1 : c + 1 + d]], dim=1).float()

@@ -76,12 +76,18 @@ class EmbeddedModel:
 
     @classmethod
     def tiny(cls, seed: int = 0, image_size: tuple[int, int] = (64, 112)) -> EmbeddedModel:
-        """The same classes at a tiny width with random weights: fast, structure without looks, for tests and dry runs."""
+        """The same classes at a tiny width with random weights: fast, structure without looks, for tests and dry
+        runs."""
         from engine.worlds import BIOMES
 
         config = EmbeddedConfig(
             AutoencoderConfig(
-                encoder_width_4=16, encoder_width_8=16, encoder_blocks_8=1, decoder_width_8=16, decoder_blocks_8=1, decoder_width_4=16,
+                encoder_width_4=16,
+                encoder_width_8=16,
+                encoder_blocks_8=1,
+                decoder_width_8=16,
+                decoder_blocks_8=1,
+                decoder_width_4=16,
                 decoder_blocks_4=1,
             ),
             ReadoutConfig(sample_hidden=16, sample_width=8, cell_width=16),
@@ -134,7 +140,9 @@ class EmbeddedModel:
                 ]
             )
             b, _, h, w = condition.shape
-            noise = torch.randn(b, self.config.denoiser.state_channels, h, w, generator=request.generator).to(self.device)
+            noise = torch.randn(b, self.config.denoiser.state_channels, h, w, generator=request.generator).to(
+                self.device
+            )
 
             def predict(state: Tensor, t: float) -> Tensor:
                 return self.denoiser(state, torch.full((b,), t, device=self.device), condition, biome)
@@ -152,7 +160,9 @@ class EmbeddedModel:
         if not biome:
             return 0
         if biome not in self.spec.biomes:
-            raise InputError(f"The model does not know the biome {biome!r}; choose one of {', '.join(self.spec.biomes)}.")
+            raise InputError(
+                f"The model does not know the biome {biome!r}; choose one of {', '.join(self.spec.biomes)}."
+            )
         return 1 + self.spec.biomes.index(biome)
 
     def _networks(self) -> dict[str, torch.nn.Module]:

@@ -1,7 +1,9 @@
 """The learned readout: memory tokens resampled for a new view by a small network.
 
-Copying a token into a cell (the paper's readout, section 3.2) throws away where inside the cell it sits. Here every sample of the
-target grid knows which fraction of which source token it looks at, and how large that token appears; the network turns the
+Copying a token into a cell (the paper's readout, section 3.2) throws away where inside the cell it sits. Here every
+sample of the
+target grid knows which fraction of which source token it looks at, and how large that token appears; the network
+turns the
 token's neighbourhood into what the autoencoder would have encoded there.
 """
 
@@ -45,7 +47,9 @@ class ReadoutNetwork(nn.Module):
             zero_(nn.Conv2d(config.cell_width, config.latent_channels, 3, padding=1)),
         )
 
-    def sample_inputs(self, neighbourhood: Tensor, valid: Tensor, uv: Tensor, log2_scale: Tensor, sky: Tensor) -> Tensor:
+    def sample_inputs(
+        self, neighbourhood: Tensor, valid: Tensor, uv: Tensor, log2_scale: Tensor, sky: Tensor
+    ) -> Tensor:
         """Features of n samples.
 
         Args:

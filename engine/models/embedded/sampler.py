@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 from torch import Tensor
 
@@ -13,7 +14,10 @@ def flow_times(steps: int) -> list[float]:
 
 
 def sample_flow(
-    predict: Callable[[Tensor, float], Tensor], noise: Tensor, times: Sequence[float], between: Callable[[int], None] | None = None
+    predict: Callable[[Tensor, float], Tensor],
+    noise: Tensor,
+    times: Sequence[float],
+    between: Callable[[int], None] | None = None,
 ) -> Tensor:
     """Euler steps along ``dx/dt = (data - x) / (1 - t)`` where ``predict(x, t)`` gives the data.
 
@@ -27,7 +31,7 @@ def sample_flow(
         The state at time 1: the last prediction.
     """
     state = noise
-    for step, (now, after) in enumerate(zip(times[:-1], times[1:], strict=True)):
+    for step, (now, after) in enumerate(pairwise(times)):
         if between is not None:
             between(step)
         data = predict(state, now)

@@ -40,7 +40,9 @@ def folder_checksum(folder: Path) -> str:
 
 def save_network(module: nn.Module, path: Path) -> None:
     """Write a network's parameters as float16, atomically."""
-    tensors = {name: value.detach().to("cpu", torch.float16).contiguous() for name, value in module.state_dict().items()}
+    tensors = {
+        name: value.detach().to("cpu", torch.float16).contiguous() for name, value in module.state_dict().items()
+    }
     with atomic_write(path) as temporary:
         save_file(tensors, temporary, metadata={"format": "pt"})
 
@@ -55,7 +57,8 @@ def load_network(module: nn.Module, path: Path) -> None:
     """Fill ``module`` from a safetensors file.
 
     Raises:
-        ModelError: the file is missing, truncated, not finite, or holds other tensors than ``module`` has; the sentence names the file
+        ModelError: the file is missing, truncated, not finite, or holds other tensors than ``module`` has; the
+        sentence names the file
             and, where it can be read, its checksum.
     """
     expected = module.state_dict()
@@ -63,17 +66,23 @@ def load_network(module: nn.Module, path: Path) -> None:
         with safe_open(path, framework="pt") as file:
             found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - not a dict
             if found != {name: tuple(value.shape) for name, value in expected.items()}:
-                differing = sorted(set(found) ^ set(expected)) or [n for n in found if found[n] != tuple(expected[n].shape)]
+                differing = sorted(set(found) ^ set(expected)) or [
+                    n for n in found if found[n] != tuple(expected[n].shape)
+                ]
                 raise ModelError(
-                    f"{path} (sha256 {file_checksum(path)[:12]}) was saved with another configuration ({differing[0]} differs); "
-                    "restore the weights that belong to its config.json."
+                    f"{path} (sha256 {file_checksum(path)[:12]}) was saved with another configuration "
+                    f"({differing[0]} differs); restore the weights that belong to its config.json."
                 )
             tensors = {name: file.get_tensor(name).float() for name in found}
     except FileNotFoundError:
-        raise ModelError(f"The weights {path} are missing; reinstall Mirage or point --model at a complete model folder.") from None
+        raise ModelError(
+            f"The weights {path} are missing; reinstall Mirage or point --model at a complete model folder."
+        ) from None
     except (SafetensorError, OSError) as error:
         checksum = file_checksum(path)[:12] if path.is_file() else "unreadable"
-        raise ModelError(f"{path} (sha256 {checksum}) is damaged or not a safetensors file ({error}); restore it.") from error
+        raise ModelError(
+            f"{path} (sha256 {checksum}) is damaged or not a safetensors file ({error}); restore it."
+        ) from error
     if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
         raise ModelError(f"{path} (sha256 {file_checksum(path)[:12]}) holds numbers that are not finite; restore it.")
     module.load_state_dict(tensors)

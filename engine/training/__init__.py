@@ -1,0 +1,2 @@
+"""Training the embedded model: rendered scenes, three stages, one loop. Needs torch, numpy, safetensors, rich and
+numba only."""

@@ -1,0 +1,160 @@
+"""Training configurations: one frozen dataclass a stage, overridable from a TOML file."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from engine.errors import InputError
+
+TRAINING_SEEDS = 1_000_000
+"""World seeds below this are for training; from it on they are for evaluation and nothing else."""
+
+
+@dataclass(frozen=True)
+class SceneConfig:
+    """The rendered scenes: several views along a short walk through one world."""
+
+    folder: str = "data/scenes"
+    scenes: int = 500
+    views: int = 8
+    walks_per_world: int = 2
+    height: int = 256
+    width: int = 448
+    supersample: int = 1
+    seed: int = 0
+    evaluation_scenes: int = 12
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """What every stage's loop needs.
+
+    Attributes:
+        minutes: time to train, over all resumes; the learning rate follows it (warm-up, then cosine).
+        checkpoint_minutes: time between checkpoints; a kill loses at most this much.
+        amp: bfloat16 autocast.
+        noise_floor: final learning rate as a share of ``learning_rate``.
+    """
+
+    run: str = "runs/stage"
+    minutes: float = 30.0
+    batch: int = 16
+    learning_rate: float = 1.5e-3
+    weight_decay: float = 1e-4
+    warmup: float = 0.02
+    noise_floor: float = 0.02
+    ema: float = 0.998
+    clip_norm: float = 1.0
+    amp: bool = True
+    device: str = "cpu"
+    seed: int = 0
+    checkpoint_minutes: float = 2.0
+    evaluate_minutes: float = 8.0
+
+
+@dataclass(frozen=True)
+class AutoencoderTraining:
+    """Losses and data of the autoencoder stage."""
+
+    loop: LoopConfig = LoopConfig(run="runs/autoencoder")
+    scenes: SceneConfig = SceneConfig()
+    crop_height: int = 128
+    crop_width: int = 128
+    latent_noise: float = 0.04
+    gradient_weight: float = 0.4
+    mse_weight: float = 2.0
+    recolour: float = 0.15
+    decoder_only: bool = False
+
+
+@dataclass(frozen=True)
+class ReadoutTraining:
+    """The readout stage: true latents of some views resampled for another."""
+
+    loop: LoopConfig = LoopConfig(run="runs/readout", batch=4, learning_rate=1e-3)
+    scenes: SceneConfig = SceneConfig()
+    autoencoder_run: str = "runs/autoencoder"
+    max_sources: int = 3
+    latent_noise: float = 0.03
+
+
+@dataclass(frozen=True)
+class DenoiserTraining:
+    """The denoiser stage.
+
+    Attributes:
+        noises_per_view: how many (time, noise) pairs share one readout.
+        empty: share of views trained with no memory at all.
+        dropped: share of views whose memory loses random rectangles.
+        pure_noise: share trained at t = 0, where few-step sampling begins.
+        self_memory: final share of views whose memory holds the model's own output (ramped up over the second half).
+        perturb: standard deviation of noise on remembered latents, in latent units.
+        depth_weight: weight of the log-depth channels.
+    """
+
+    loop: LoopConfig = LoopConfig(run="runs/denoiser", batch=4, learning_rate=6e-4)
+    scenes: SceneConfig = SceneConfig()
+    autoencoder_run: str = "runs/autoencoder"
+    readout_run: str = "runs/readout"
+    max_sources: int = 3
+    noises_per_view: int = 2
+    empty: float = 0.06
+    dropped: float = 0.35
+    pure_noise: float = 0.15
+    self_memory: float = 0.5
+    perturb: float = 0.08
+    depth_weight: float = 1.0
+
+
+C = TypeVar("C")
+
+
+def configure(default: C, path: Path | None, overrides: dict[str, Any] | None = None) -> C:
+    """``default`` with the values of a TOML file and then dotted ``overrides`` (``{"loop.minutes": 3}``) put in.
+
+    Raises:
+        InputError: the file is missing or malformed, or a name or a type does not fit.
+    """
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise InputError(f"The training configuration {path} does not exist; give a TOML file.") from None
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise InputError(
+                f"The training configuration {path} is not readable TOML ({error}); mend that line."
+            ) from error
+    for name, value in (overrides or {}).items():
+        target = values
+        *parents, leaf = name.split(".")
+        for parent in parents:
+            target = target.setdefault(parent, {})
+        target[leaf] = value
+    return _replace(default, values, where="")
+
+
+def _replace(default: C, values: dict[str, Any], where: str) -> C:
+    fields = {f.name: getattr(default, f.name) for f in dataclasses.fields(default)}  # type: ignore[arg-type]
+    changes: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in fields:
+            raise InputError(f"Training knows no setting {where}{name}; the names are {', '.join(fields)}.")
+        current = fields[name]
+        if dataclasses.is_dataclass(current):
+            if not isinstance(value, dict):
+                raise InputError(f"{where}{name} is a table of settings; write [{where}{name}] in the file.")
+            changes[name] = _replace(current, value, f"{where}{name}.")
+        elif isinstance(current, float) and isinstance(value, (int, float)) and not isinstance(value, bool):
+            changes[name] = float(value)
+        elif type(value) is type(current):
+            changes[name] = value
+        else:
+            raise InputError(
+                f"{where}{name} must be a {type(current).__name__}; {value!r} is a {type(value).__name__}."
+            )
+    return dataclasses.replace(default, **changes)  # type: ignore[type-var]

@@ -1,0 +1,79 @@
+"""Training the readout network on latents alone: some views of a scene, resampled for another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
+
+from engine.models.embedded.config import ReadoutConfig
+from engine.models.embedded.readout import ReadoutNetwork
+from engine.training.config import ReadoutTraining
+from engine.training.curves import write_sheet
+from engine.training.losses import covered_psnr_db
+from engine.training.recall import LatentScenes, Recall, choose_views, read_batch, recall, remember, trained_autoencoder
+from engine.training.scenes import EVALUATION_GAPS_M, SceneStore
+
+
+class ReadoutStage:
+    """MSE to the true latents of the target, where the memory covers it."""
+
+    score = "learned_3m_db"
+
+    def __init__(self, config: ReadoutTraining) -> None:
+        self.config = config
+        self.device = torch.device(config.loop.device)
+        torch.manual_seed(config.loop.seed)
+        self.network = ReadoutNetwork(ReadoutConfig()).to(self.device, memory_format=torch.channels_last)
+        self.autoencoder, weights = trained_autoencoder(config.autoencoder_run, self.device)
+        self.scenes = LatentScenes(SceneStore(config.scenes.folder), self.autoencoder, weights, self.device)
+        self.eval_scenes = LatentScenes(
+            SceneStore(config.scenes.folder, evaluation=True), self.autoencoder, weights, self.device
+        )
+
+    def loss(self, generator: torch.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
+        """One batch of targets, each with a memory of its own."""
+        recalls, targets = zip(*(self.example(generator) for _ in range(self.config.loop.batch)), strict=True)
+        features, covered = read_batch(self.network, recalls, self.device)
+        target = torch.stack(targets).to(self.device)
+        weight = avg_pool2d(covered.float()[:, None], self.network.config.samples)
+        error = ((features - target).square() * weight).sum() / (weight.sum() * target.shape[1]).clamp(min=1.0)
+        return error, {"train_mse": float(error.detach())}
+
+    def example(self, generator: torch.Generator) -> tuple[Recall, Tensor]:
+        """What a random memory shows of a random view, and the view's true latents (C, h, w)."""
+        scene = self.scenes.scene(int(torch.randint(len(self.scenes), (), generator=generator)))
+        sources, target = choose_views(len(scene.cameras), self.config.max_sources, generator)
+        noise = self.config.latent_noise * float(torch.rand((), generator=generator))
+        latents = scene.latents[sources]
+        latents = latents + noise * torch.randn(latents.shape, generator=generator)
+        return recall(remember(scene, sources, latents), scene.cameras[target]), scene.latents[target]
+
+    def evaluate(self, network: nn.Module, sheet: Path) -> dict[str, float]:
+        """PSNR on covered cells after decoding at each gap: learned, nearest, and the autoencoder's ceiling."""
+        self.eval_scenes.store.refresh()
+        figures: dict[str, list[float]] = {}
+        pictures: list[list[Tensor]] = [[], [], [], []]
+        for index in range(len(self.eval_scenes)):
+            scene, images = self.eval_scenes.scene(index), self.eval_scenes.store.scene(index).rgb.float() / 255
+            memory = remember(scene, [0])
+            for view, gap_m in enumerate(EVALUATION_GAPS_M, start=1):
+                camera = scene.cameras[view]
+                features, covered = read_batch(network, [recall(memory, camera)], self.device)  # type: ignore[arg-type]
+                nearest = memory.readout_nearest(camera).features[None].to(self.device)
+                decoded = [self._decode(z) for z in (nearest, features, scene.latents[view : view + 1].to(self.device))]
+                truth = images[view : view + 1].to(self.device)
+                cells = avg_pool2d(covered.float()[:, None], self.network.config.samples)[:, 0] > 0.99
+                for name, image in zip(("nearest", "learned", "ceiling"), decoded, strict=True):
+                    figures.setdefault(f"{name}_{gap_m:g}m_db", []).append(float(covered_psnr_db(image, truth, cells)))
+                if gap_m == 3.0 and index < 6:
+                    for column, image in zip(pictures, [*decoded, truth], strict=True):
+                        column.append(image)
+        write_sheet([torch.cat(column) for column in pictures], sheet)
+        return {name: sum(values) / len(values) for name, values in figures.items()}
+
+    def _decode(self, latents: Tensor) -> Tensor:
+        with torch.autocast(self.device.type, torch.bfloat16):
+            return self.autoencoder.decoder(latents.contiguous(memory_format=torch.channels_last)).clamp(0, 1)

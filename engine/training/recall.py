@@ -1,0 +1,168 @@
+"""What the readout and denoiser stages train on: latents of scenes, and what a memory of some views shows of
+another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from engine.atomic import atomic_write
+from engine.camera import Camera
+from engine.errors import InputError
+from engine.memory import LatentMemory, LatentView, MemoryConfig
+from engine.memory.readout import SampleMap
+from engine.models.embedded.autoencoder import Autoencoder
+from engine.models.embedded.config import AutoencoderConfig
+from engine.models.embedded.readout import CENTRE, ReadoutNetwork
+from engine.models.embedded.weights import file_checksum, load_network
+from engine.training.scenes import SAMPLES, STRIDE, SceneStore
+
+
+@dataclass(frozen=True)
+class LatentScene:
+    """A scene as the memory knows it.
+
+    Attributes:
+        latents: (V, C, h, w) float32.
+        inverse_depth: (V, h*s, w*s) float32.
+        cameras: V image-size cameras.
+        biome: the world's biome.
+    """
+
+    latents: Tensor
+    inverse_depth: Tensor
+    cameras: tuple[Camera, ...]
+    biome: str
+
+
+def trained_autoencoder(run: str, device: torch.device) -> tuple[Autoencoder, Path]:
+    """The best autoencoder of a run, frozen, and its file."""
+    path = Path(run) / "best.safetensors"
+    if not path.exists():
+        raise InputError(f"There is no trained autoencoder at {path}; run `mirage train autoencoder` first.")
+    network = Autoencoder(AutoencoderConfig())
+    load_network(network, path)
+    return network.to(device, memory_format=torch.channels_last).eval().requires_grad_(False), path
+
+
+class LatentScenes:
+    """Scenes with their latents, encoded once per autoencoder and kept beside the scenes."""
+
+    def __init__(self, store: SceneStore, autoencoder: Autoencoder, weights: Path, device: torch.device) -> None:
+        self.store = store
+        self.autoencoder = autoencoder
+        self.device = device
+        self.folder = store.folder / f"latents-{file_checksum(weights)[:12]}"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        store.require()
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+    def scene(self, index: int) -> LatentScene:
+        """Scene ``index``; encodes it at the first visit."""
+        path = self.folder / self.store.paths[index].name
+        scene = self.store.scene(index, with_rgb=not path.exists())
+        if path.exists():
+            with safe_open(path, framework="pt") as file:
+                latents = file.get_tensor("latents").float()
+        else:
+            latents = self._encode(scene.rgb)
+            with atomic_write(path) as temporary:
+                save_file({"latents": latents.half().contiguous()}, temporary)
+        return LatentScene(latents, scene.inverse_depth, scene.cameras, scene.biome)
+
+    @torch.inference_mode()
+    def _encode(self, rgb: Tensor) -> Tensor:
+        images = (rgb.float() / 255).to(self.device).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            return self.autoencoder.encoder(images).cpu()
+
+    def statistics(self, scenes: int = 64) -> tuple[Tensor, Tensor]:
+        """Per-channel mean and standard deviation (C,) of the latents of up to ``scenes`` scenes."""
+        count = min(scenes, len(self))
+        chosen = torch.linspace(0, len(self) - 1, count).long().tolist()
+        latents = torch.cat([self.scene(index).latents for index in chosen])
+        return latents.mean((0, 2, 3)), latents.std((0, 2, 3))
+
+
+@dataclass(frozen=True)
+class Recall:
+    """What a memory shows of one view, ready for the readout network.
+
+    Attributes:
+        samples: the sample geometry.
+        neighbourhood: (n, 9, C) float32 of the covered samples, row-major.
+        valid: (n, 9) bool.
+    """
+
+    samples: SampleMap
+    neighbourhood: Tensor
+    valid: Tensor
+
+    @property
+    def covered(self) -> Tensor:
+        """(h*s, w*s) bool."""
+        return self.samples.token >= 0
+
+
+def fresh_memory(channels: int) -> LatentMemory:
+    """An empty memory of the training grid."""
+    return LatentMemory(MemoryConfig(channels=channels, stride=STRIDE, samples=SAMPLES))
+
+
+def remember(scene: LatentScene, views: Sequence[int], latents: Tensor | None = None) -> LatentMemory:
+    """A memory of some views of a scene; ``latents`` (len(views), C, h, w) replaces the true ones."""
+    memory = fresh_memory(scene.latents.shape[1])
+    for order, view in enumerate(views):
+        tokens = scene.latents[view] if latents is None else latents[order]
+        memory.write(LatentView(scene.cameras[view], tokens, scene.inverse_depth[view]))
+    return memory
+
+
+def recall(memory: LatentMemory, camera: Camera) -> Recall:
+    """What the memory shows of ``camera``."""
+    samples = memory.sample_map(camera)
+    neighbourhood, valid = memory.neighbourhood(samples.token[samples.token >= 0])
+    return Recall(samples, neighbourhood.float(), valid)
+
+
+def read_batch(network: ReadoutNetwork, recalls: Sequence[Recall], device: torch.device) -> tuple[Tensor, Tensor]:
+    """The readout network on several recalls: features (B, C, h, w) and covered (B, h*s, w*s)."""
+    inputs, base = [], []
+    for item in recalls:
+        covered = item.covered
+        neighbourhood = item.neighbourhood.to(device)
+        inputs.append(
+            network.sample_inputs(
+                neighbourhood,
+                item.valid.to(device),
+                item.samples.uv[:, covered].T.to(device),
+                item.samples.log2_scale[covered].to(device),
+                item.samples.sky[covered].to(device),
+            )
+        )
+        base.append(neighbourhood[:, CENTRE])
+    covered = torch.stack([item.covered for item in recalls]).to(device)
+    return network(torch.cat(inputs), torch.cat(base), covered), covered
+
+
+def cell_scale(samples: SampleMap, cells_per_sample: int = SAMPLES) -> Tensor:
+    """Mean log2 scale of a cell's covered samples: (h*s, w*s) -> (h, w)."""
+    covered = (samples.token >= 0).float()[None, None]
+    scale = samples.log2_scale.float()[None, None] * covered
+    pool = torch.nn.functional.avg_pool2d
+    return (pool(scale, cells_per_sample) / pool(covered, cells_per_sample).clamp(min=1e-6))[0, 0]
+
+
+def choose_views(views: int, max_sources: int, generator: torch.Generator) -> tuple[list[int], int]:
+    """A target view and one to ``max_sources`` others, in the order they were passed."""
+    order = torch.randperm(views, generator=generator).tolist()
+    count = int(torch.randint(1, max_sources + 1, (), generator=generator))
+    return sorted(order[1 : 1 + count]), order[0]

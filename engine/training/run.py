@@ -1,0 +1,90 @@
+"""Starting a stage by name: scenes, autoencoder, readout, denoiser; and putting the results together as a model
+folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engine.errors import InputError
+from engine.models.embedded.config import DenoiserConfig, EmbeddedConfig
+from engine.models.embedded.model import EmbeddedModel
+from engine.models.embedded.weights import load_network
+from engine.training.config import AutoencoderTraining, DenoiserTraining, ReadoutTraining, SceneConfig, configure
+from engine.training.loop import Trainer
+from engine.training.recall import LatentScenes, trained_autoencoder
+from engine.training.scenes import SceneStore, render_scenes
+from engine.worlds import BIOMES
+
+STAGES = ("scenes", "autoencoder", "readout", "denoiser", "export")
+
+
+def train(stage: str, config_file: Path | None = None, overrides: dict[str, Any] | None = None) -> dict[str, float]:
+    """Run one stage to its end; a killed run goes on where its last checkpoint stands.
+
+    Args:
+        stage: one of ``STAGES``.
+        config_file: TOML with the stage's settings; unnamed ones keep their defaults.
+        overrides: dotted names to values, applied last.
+
+    Returns:
+        The figures of the last evaluation (empty for ``scenes``).
+
+    Raises:
+        InputError: unknown stage or setting, or an earlier stage is missing.
+    """
+    if stage == "scenes":
+        return _render(configure(SceneConfig(), config_file, overrides))
+    if stage == "autoencoder":
+        from engine.training.autoencoder import AutoencoderStage
+
+        autoencoder = configure(AutoencoderTraining(), config_file, overrides)
+        return Trainer(AutoencoderStage(autoencoder), autoencoder.loop, autoencoder).run()
+    if stage == "readout":
+        from engine.training.readout import ReadoutStage
+
+        readout = configure(ReadoutTraining(), config_file, overrides)
+        return Trainer(ReadoutStage(readout), readout.loop, readout).run()
+    if stage == "denoiser":
+        from engine.training.denoiser import DenoiserStage
+
+        denoiser = configure(DenoiserTraining(), config_file, overrides)
+        return Trainer(DenoiserStage(denoiser), denoiser.loop, denoiser).run()
+    raise InputError(f"Training knows no stage {stage!r}; the stages are {', '.join(STAGES[:-1])}.")
+
+
+def _render(config: SceneConfig) -> dict[str, float]:
+    from rich.progress import track
+
+    total = config.scenes + config.evaluation_scenes
+    for _ in track(render_scenes(config), total=total, description="rendering scenes"):
+        pass
+    return {"scenes": float(total)}
+
+
+def export(
+    config: DenoiserTraining, folder: Path, pick: Callable[[str], str] = lambda run: f"{run}/best.safetensors"
+) -> EmbeddedModel:
+    """Assemble the best weights of the three runs into a model folder with its metrics beside it."""
+    device = torch.device("cpu")
+    autoencoder, weights = trained_autoencoder(config.autoencoder_run, device)
+    scenes = LatentScenes(SceneStore(config.scenes.folder), autoencoder, weights, device)
+    mean, std = scenes.statistics()
+    embedded = EmbeddedConfig(
+        denoiser=DenoiserConfig(biomes=BIOMES),
+        latents_mean=tuple(round(v, 5) for v in mean.tolist()),
+        latents_std=tuple(round(v, 5) for v in std.tolist()),
+        image_size=(config.scenes.height, config.scenes.width),
+    )
+    model = EmbeddedModel(embedded, checksum="")
+    runs = {"autoencoder": config.autoencoder_run, "readout": config.readout_run, "denoiser": config.loop.run}
+    for name, module in model._networks().items():
+        load_network(module, Path(pick(runs[name])))
+    model.save(folder)
+    metrics = {name: json.loads((Path(run) / "best.json").read_text(encoding="utf-8")) for name, run in runs.items()}
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    return EmbeddedModel.load(folder)
