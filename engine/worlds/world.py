@@ -48,6 +48,11 @@ def _reconstruct(rgb: torch.Tensor) -> torch.Tensor:
     return taps[0] * rows[..., :-2] + taps[1] * rows[..., 1:-1] + taps[2] * rows[..., 2:]
 
 
+def _array(values: torch.Tensor | np.ndarray) -> np.ndarray:
+    """Any device's numbers as float64 in numpy."""
+    return np.asarray(values.cpu() if isinstance(values, torch.Tensor) else values, np.float64)
+
+
 class World:
     """A world that is a pure function of its spec and the position looked at.
 
@@ -97,7 +102,7 @@ class World:
 
     def ground_height_m(self, xy: torch.Tensor | np.ndarray) -> torch.Tensor:
         """Height (N,) float32 of the top of whatever is at xy (N, 2) metres: ground, water, roof or crown."""
-        points = np.asarray(torch.as_tensor(xy).cpu(), np.float64).reshape(-1, 2)
+        points = _array(xy).reshape(-1, 2)
         out = np.empty(len(points), np.float32)
         for n, (x, y) in enumerate(points):
             w = self._window(x, y)
@@ -107,7 +112,7 @@ class World:
 
     def is_free(self, position: torch.Tensor | np.ndarray, radius_m: float = 1.0) -> bool:
         """Whether a sphere of radius_m at position (3,) metres touches nothing."""
-        x, y, z = (float(v) for v in torch.as_tensor(position).cpu())
+        x, y, z = _array(position).tolist()
         w = self._window(x, y)
         floor = max(0.0, lattice(w.heights, x, y, w.meta[2], w.meta[3], STEP_M))
         if z < floor + radius_m:
