@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.models.embedded.autoencoder import Autoencoder
+from engine.models.embedded.blocks import channels_last
 from engine.models.embedded.config import AutoencoderConfig
 from engine.training.config import AutoencoderTraining
 from engine.training.curves import write_sheet
@@ -42,7 +43,7 @@ class AutoencoderStage:
         self.config = config
         self.device = torch.device(config.loop.device)
         torch.manual_seed(config.loop.seed)
-        self.network = Autoencoder(AutoencoderConfig()).to(self.device, memory_format=torch.channels_last)
+        self.network = channels_last(Autoencoder(AutoencoderConfig()), self.device)
         if config.decoder_only:
             self.network.encoder.requires_grad_(False)
         self.train_scenes = SceneStore(config.scenes.folder)
@@ -64,8 +65,8 @@ class AutoencoderStage:
         if self._batches % 100 == 0:
             self.train_scenes.refresh()
         config = self.config
-        crops = []
-        while sum(len(c) for c in crops) < config.loop.batch:
+        crops: list[Tensor] = []
+        while CROPS_PER_SCENE * len(crops) < config.loop.batch:
             scene = int(torch.randint(len(self.train_scenes), (), generator=generator))
             views = torch.randint(config.scenes.views, (CROPS_PER_SCENE,), generator=generator).tolist()
             top = torch.randint(

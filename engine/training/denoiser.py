@@ -13,6 +13,7 @@ from engine.camera import Camera
 from engine.depth import reconcile
 from engine.errors import InputError
 from engine.memory import LatentMemory, LatentView
+from engine.models.embedded.blocks import channels_last
 from engine.models.embedded.condition import build_condition, pack_state, ray_elevation, unpack_state
 from engine.models.embedded.config import DenoiserConfig, ReadoutConfig
 from engine.models.embedded.denoiser import Denoiser
@@ -86,14 +87,14 @@ class DenoiserStage:
         self.config = config
         self.device = torch.device(config.loop.device)
         torch.manual_seed(config.loop.seed)
-        self.network = Denoiser(DenoiserConfig(biomes=BIOMES)).to(self.device, memory_format=torch.channels_last)
+        self.network = channels_last(Denoiser(DenoiserConfig(biomes=BIOMES)), self.device)
         self.autoencoder, weights = trained_autoencoder(config.autoencoder_run, self.device)
         self.readout = ReadoutNetwork(ReadoutConfig())
         path = Path(config.readout_run) / "best.safetensors"
         if not path.exists():
             raise InputError(f"There is no trained readout at {path}; run `mirage train readout` first.")
         load_network(self.readout, path)
-        self.readout.to(self.device, memory_format=torch.channels_last).eval().requires_grad_(False)
+        channels_last(self.readout, self.device).eval().requires_grad_(False)
         self.scenes = LatentScenes(SceneStore(config.scenes.folder), self.autoencoder, weights, self.device)
         self.eval_scenes = LatentScenes(
             SceneStore(config.scenes.folder, evaluation=True), self.autoencoder, weights, self.device

@@ -32,8 +32,10 @@ class Stage(Protocol):
         score: name of the evaluation figure that decides which weights are best (higher is better).
     """
 
-    network: nn.Module
     score: str
+
+    @property
+    def network(self) -> nn.Module: ...
 
     def loss(self, generator: torch.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
         """One batch's loss and figures to log; ``progress`` is the share of the training time that has passed."""
@@ -96,7 +98,7 @@ class Trainer:
         )
         metrics: dict[str, float] = {}
         with Progress(*columns) as bar:
-            task = bar.add_task(self.folder.name, total=60.0 * config.minutes, completed=self.seconds)
+            task = bar.add_task(self.folder.name, total=60.0 * config.minutes, completed=int(self.seconds))
             while self.progress < 1.0:
                 started = time.perf_counter()
                 loss, logs = self._update()

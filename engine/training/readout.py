@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
+from engine.models.embedded.blocks import channels_last
 from engine.models.embedded.config import ReadoutConfig
 from engine.models.embedded.readout import ReadoutNetwork
 from engine.training.config import ReadoutTraining
@@ -26,7 +27,7 @@ class ReadoutStage:
         self.config = config
         self.device = torch.device(config.loop.device)
         torch.manual_seed(config.loop.seed)
-        self.network = ReadoutNetwork(ReadoutConfig()).to(self.device, memory_format=torch.channels_last)
+        self.network = channels_last(ReadoutNetwork(ReadoutConfig()), self.device)
         self.autoencoder, weights = trained_autoencoder(config.autoencoder_run, self.device)
         self.scenes = LatentScenes(SceneStore(config.scenes.folder), self.autoencoder, weights, self.device)
         self.eval_scenes = LatentScenes(

@@ -18,6 +18,7 @@ from engine.errors import InputError
 from engine.memory import LatentMemory, LatentView, MemoryConfig
 from engine.memory.readout import SampleMap
 from engine.models.embedded.autoencoder import Autoencoder
+from engine.models.embedded.blocks import channels_last
 from engine.models.embedded.config import AutoencoderConfig
 from engine.models.embedded.readout import CENTRE, ReadoutNetwork
 from engine.models.embedded.weights import file_checksum, load_network
@@ -48,7 +49,7 @@ def trained_autoencoder(run: str, device: torch.device) -> tuple[Autoencoder, Pa
         raise InputError(f"There is no trained autoencoder at {path}; run `mirage train autoencoder` first.")
     network = Autoencoder(AutoencoderConfig())
     load_network(network, path)
-    return network.to(device, memory_format=torch.channels_last).eval().requires_grad_(False), path
+    return channels_last(network, device).eval().requires_grad_(False), path
 
 
 class LatentScenes:

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 from torch import Tensor, nn
+
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def channels_last(module: M, device: torch.device | str, dtype: torch.dtype | None = None) -> M:
+    """Move a module and lay its convolutions out for channels-last kernels, which the CPU and tensor cores prefer."""
+    moved: M = module.to(device=device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return moved
 
 
 def zero_(layer: nn.Conv2d) -> nn.Conv2d:

@@ -13,6 +13,7 @@ from engine.errors import InputError
 from engine.models import shipped_model_dir
 from engine.models.embedded import weights
 from engine.models.embedded.autoencoder import Autoencoder
+from engine.models.embedded.blocks import channels_last
 from engine.models.embedded.condition import condition_from_readout, unpack_state
 from engine.models.embedded.config import AutoencoderConfig, DenoiserConfig, EmbeddedConfig, ReadoutConfig
 from engine.models.embedded.denoiser import Denoiser
@@ -170,7 +171,7 @@ class EmbeddedModel:
 
     def _ready(self) -> EmbeddedModel:
         for module in self._networks().values():
-            module.to(self.device, self.dtype, memory_format=torch.channels_last).eval().requires_grad_(False)
+            channels_last(module, self.device, self.dtype).eval().requires_grad_(False)
         return self
 
     def _input(self, tensor: Tensor) -> Tensor:
