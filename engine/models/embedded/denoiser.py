@@ -16,6 +16,13 @@ from engine.models.embedded.blocks import ModulatedBlock, SelfAttention, sinusoi
 from engine.models.embedded.config import DenoiserConfig
 
 
+def _even(x: Tensor) -> Tensor:
+    """``x (B, C, h, w)`` with its last row and column repeated where a side is odd, so that halving loses nothing; ``_up`` crops
+    again."""
+    odd_rows, odd_columns = x.shape[2] % 2, x.shape[3] % 2
+    return nn.functional.pad(x, (0, odd_columns, 0, odd_rows), mode="replicate") if odd_rows or odd_columns else x
+
+
 class Denoiser(nn.Module):
     """UNet with three levels; attention only on the coarsest."""
 
@@ -60,11 +67,11 @@ class Denoiser(nn.Module):
         for block in self.down0:
             x = block(x, embedding)
         skip0 = x
-        x = self.to1(x)
+        x = self.to1(_even(x))
         for block in self.down1:
             x = block(x, embedding)
         skip1 = x
-        x = self.to2(x)
+        x = self.to2(_even(x))
         x = self.middle[0](x, embedding)
         x = self.attention(x)
         x = self.middle[1](x, embedding)
