@@ -48,12 +48,11 @@ def choose(store: TokenStore, tree: WorldTree, budget_mib: float) -> np.ndarray:
     return keep
 
 
-def evict(store: TokenStore, tree: WorldTree, budget_mib: float) -> int:
-    """Drop tokens by the rule; returns how many. All row and keyframe numbers change, in the tree as well."""
-    before = len(store)
-    keep = choose(store, tree, budget_mib)
+def drop(store: TokenStore, tree: WorldTree, keep: np.ndarray) -> int:
+    """Drop the rows where ``keep (N,)`` is False; returns how many. Rows and keyframes get new numbers, in the tree as well."""
     if keep.all():
         return 0
+    before = len(store)
     rows, keyframes = store.keep(keep)
     for node in tree.nodes:
         if node.keyframe >= 0:

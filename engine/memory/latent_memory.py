@@ -18,15 +18,18 @@ from engine.camera import Camera
 from engine.errors import InputError
 from engine.memory import assemble, budget, kernels, novelty, points
 from engine.memory.config import LatentView, MemoryConfig
+from engine.memory.occupancy import Occupancy
 from engine.memory.points import OrientedBox, TokenInfo
 from engine.memory.readout import Readout, ReadoutNetwork, SampleMap
 from engine.memory.snapshot import MemorySnapshot, SnapshotMaker
-from engine.memory.stats import VOXEL_M, MemoryStats, count_stats, count_voxels
+from engine.memory.stats import MemoryStats, count_stats
 from engine.memory.store import TokenStore
 from engine.memory.surface import planar_tokens
 from engine.memory.tree import Node, WorldTree
 from engine.memory.views import View
 
+PENDING = 64
+"""Writes whose effect on the occupied voxels may wait until somebody asks."""
 TokenIds = Tensor | np.ndarray | Sequence[int]
 
 
@@ -63,6 +66,7 @@ class LatentMemory:
         self.store = TokenStore(config)
         self.tree = WorldTree()
         self._snapshots = SnapshotMaker()
+        self._occupancy = Occupancy()
         self._version = 0
         self._readouts = 0
         self._cells_read = 0
@@ -105,6 +109,8 @@ class LatentMemory:
             self.store.set_alive(superseded, False)
             self._version += 1
             evicted = self._keep_budget()
+            if self.store.pending_changes > PENDING:
+                self._occupied()
         report = np.array(written)
         report.setflags(write=False)
         return WriteReport(self.tree.current, count, len(superseded) if count else 0, evicted, holes, report)
@@ -129,7 +135,11 @@ class LatentMemory:
     def _keep_budget(self) -> int:
         if self.config.budget_mib is None or not budget.over_budget(self.store, self.tree, self.config.budget_mib):
             return 0
-        evicted = budget.evict(self.store, self.tree, self.config.budget_mib)
+        self._occupied()
+        keep = budget.choose(self.store, self.tree, self.config.budget_mib)
+        self.store.set_alive(np.flatnonzero(~keep), False)
+        self._occupied()
+        evicted = budget.drop(self.store, self.tree, keep)
         if evicted:
             self._evicted += evicted
             self._snapshots.renumbered()
@@ -245,15 +255,19 @@ class LatentMemory:
         return count_stats(
             self.store,
             self.tree,
+            voxels_occupied=self._occupied(),
             budget_mib=self.config.budget_mib,
             evicted=self._evicted,
             cells_read=self._cells_read,
             cells_hit=self._cells_hit,
         )
 
-    def voxels_occupied(self, voxel_m: float = VOXEL_M) -> int:
-        """Voxels that living tokens lie in: explored area, however many tokens it took. Costs a pass over all tokens."""
-        return count_voxels(self.store, self.living(), voxel_m)
+    def _occupied(self) -> int:
+        """Voxels with a living token, brought up to date with the tokens that came and went since the last look."""
+        for rows, alive in self.store.take_changes():
+            rows = rows[points.center_inverse_depth(self.store, rows) > 0.0]
+            self._occupancy.change(points.positions(self.store, rows, self.config.cell_center), alive=alive)
+        return self._occupancy.voxels
 
     # ---------------------------------------------------------------- history
 
@@ -347,6 +361,25 @@ class LatentMemory:
         if len(rows) and (rows.min() < 0 or rows.max() >= len(self.store)):
             raise InputError(f"Token ids must lie between 0 and {len(self.store) - 1}; some of those given do not.")
         return rows
+
+    def retract(self) -> bool:
+        """Take the newest write back for good, so that a better version of the same frame leaves no litter in the history.
+
+        Its tokens and its node are gone, what it superseded lives again, and its parent is the present.
+
+        Returns:
+            False, and nothing has changed, unless the present is the newest node and wrote the newest keyframe.
+        """
+        node = self.tree.nodes[-1]
+        if node.id != self.current or node.kind != "write" or node.keyframe != self.store.keyframes.count - 1:
+            return False
+        self._apply(node, forward=False)
+        self._occupied()
+        self.store.drop_newest_keyframe()
+        self.tree.drop_newest()
+        self._snapshots.truncated(len(self.store))
+        self._version += 1
+        return True
 
     # ---------------------------------------------------------------- keeping
 

@@ -85,6 +85,15 @@ class SnapshotMaker:
             self._poses.keep(np.arange(self._poses.count) < keyframes)
         self._last = None
 
+    def truncated(self, count: int) -> None:
+        """Tokens from ``count`` on are gone, and their numbers will be given to others; what was published stays as it is."""
+        if self._drawn["positions"].count <= count:
+            return
+        kept = {name: table.rows[:count].copy() for name, table in self._drawn.items()}
+        self.renumbered()
+        for name, rows in kept.items():
+            self._drawn[name].append(rows)
+
     def take(self, store: TokenStore, tree: WorldTree, cell_center: float, version: int) -> MemorySnapshot:
         """The snapshot of ``version``; the same object as before if nothing changed."""
         if self._last is not None and self._last.version == version:

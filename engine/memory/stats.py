@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from engine.memory import points
 from engine.memory.store import TokenStore
 from engine.memory.tree import WorldTree
-
-VOXEL_M = 0.5
-
 
 @dataclass(frozen=True)
 class MemoryStats:
@@ -23,7 +17,7 @@ class MemoryStats:
         bytes_total: used by tokens, rings, keyframes, blocks, liveness and tree. bytes_reserved: with the tables' room for growth.
         bytes_per_token: everything that the living tokens need (their rows, and their share of rings, keyframes and blocks) over
         their number.
-        mib: ``bytes_total`` in MiB. budget_mib: None for no limit. evicted: tokens dropped for the budget so far.
+        voxels_occupied: half-metre voxels that hold a living token. mib: ``bytes_total`` in MiB. budget_mib: None for no limit. evicted: tokens dropped for the budget so far.
         hit_rate: share of cells that readouts found covered, since the memory was made.
     """
 
@@ -36,13 +30,15 @@ class MemoryStats:
     mib: float
     keyframes: int
     nodes: int
+    voxels_occupied: int
     budget_mib: float | None
     evicted: int
     hit_rate: float
 
 
 def count_stats(
-    store: TokenStore, tree: WorldTree, *, budget_mib: float | None, evicted: int, cells_read: int, cells_hit: int
+    store: TokenStore, tree: WorldTree, *, voxels_occupied: int, budget_mib: float | None, evicted: int, cells_read: int,
+    cells_hit: int,
 ) -> MemoryStats:
     """Gather :class:`MemoryStats`; costs a sum over blocks, not over tokens."""
     living = int(store.alive_in_block.rows.sum())
@@ -60,15 +56,8 @@ def count_stats(
         mib=total / 2**20,
         keyframes=store.keyframes.count,
         nodes=len(tree),
+        voxels_occupied=voxels_occupied,
         budget_mib=budget_mib,
         evicted=evicted,
         hit_rate=cells_hit / cells_read if cells_read else 0.0,
     )
-
-
-def count_voxels(store: TokenStore, rows: np.ndarray, voxel_m: float = VOXEL_M) -> int:
-    """Number of distinct voxels that the finite tokens ``rows (n,)`` lie in: a measure of explored area."""
-    finite = rows[points.center_inverse_depth(store, rows) > 0.0]
-    if not len(finite):
-        return 0
-    return len(np.unique(np.floor(points.positions(store, finite) / voxel_m).astype(np.int64), axis=0))

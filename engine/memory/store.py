@@ -56,7 +56,13 @@ class Table:
             grown[: self.count] = self.rows
             self._data = grown
         self.count = needed
-        return self._data[self.count - added : needed]
+        fresh = self._data[self.count - added : needed]
+        fresh[...] = 0
+        return fresh
+
+    def truncate(self, count: int) -> None:
+        """Forget the rows from ``count`` on."""
+        self.count = min(self.count, count)
 
     def keep(self, mask: np.ndarray) -> None:
         """Drop the rows where ``mask (count,)`` is False."""
@@ -102,6 +108,7 @@ class TokenStore:
         self.spheres = Table((8,), np.float32)
         self.alive_in_block = Table((), np.int32)
         self.block_read = Table((), np.int64)
+        self._changes: list[tuple[np.ndarray, bool]] = []
 
     @property
     def tables(self) -> dict[str, Table]:
@@ -152,7 +159,35 @@ class TokenStore:
         self.spans.append(np.array([[first, count, ring_first, len(ring_picked)]]))
         self.keyframe_node.append(np.array([node]))
         self._add_blocks(keyframe, first, count)
-        return np.arange(first, first + count)
+        rows = np.arange(first, first + count)
+        self._changes.append((rows, True))
+        return rows
+
+    def drop_newest_keyframe(self) -> None:
+        """Forget the keyframe written last, with its tokens and its ring."""
+        keyframe = self.keyframes.count - 1
+        first, _, ring_first, _ = (int(value) for value in self.spans.rows[keyframe])
+        block = int(np.searchsorted(self.blocks.rows[:, 0], first))
+        self._truncate(tokens=first, rings=ring_first, keyframes=keyframe, blocks=block)
+
+    def _truncate(self, *, tokens: int, rings: int, keyframes: int, blocks: int) -> None:
+        for table in (self.features, self.geometry, self.cells, self.state, self.reads):
+            table.truncate(tokens)
+        for table in (self.ring_features, self.ring_cells):
+            table.truncate(rings)
+        for table in (self.keyframes, self.grids, self.spans, self.keyframe_node):
+            table.truncate(keyframes)
+        for table in (self.blocks, self.spheres, self.alive_in_block, self.block_read):
+            table.truncate(blocks)
+
+    @property
+    def pending_changes(self) -> int:
+        return len(self._changes)
+
+    def take_changes(self) -> list[tuple[np.ndarray, bool]]:
+        """Rows that came to life (True) or died (False) since the last call, in order."""
+        taken, self._changes = self._changes, []
+        return taken
 
     def _add_blocks(self, keyframe: int, first: int, count: int) -> None:
         pieces = -(-count // BLOCK)
@@ -191,7 +226,7 @@ class TokenStore:
             table.keep(used)
         ring_left = np.bincount(ring_owner[ring_keep], minlength=len(spans))[used]
         left = left[used]
-        self.spans.keep(np.zeros(len(spans), np.bool_))
+        self.spans.truncate(0)
         self.spans.append(np.stack([np.cumsum(left) - left, left, np.cumsum(ring_left) - ring_left, ring_left], axis=1))
         self.rebuild_blocks()
         firsts = self.blocks.rows[:, 0]
@@ -211,7 +246,7 @@ class TokenStore:
     def rebuild_blocks(self) -> None:
         """Blocks, their bounds and their living counts, from the spans and the tokens' state."""
         for table in (self.blocks, self.spheres, self.alive_in_block, self.block_read):
-            table.keep(np.zeros(table.count, np.bool_))
+            table.truncate(0)
         for keyframe, (first, count, _, _) in enumerate(self.spans.rows):
             self._add_blocks(keyframe, int(first), int(count))
         if len(self):
@@ -231,6 +266,8 @@ class TokenStore:
         changed = rows[((state[rows] & ALIVE) > 0) != alive]
         state[changed] ^= ALIVE
         np.add.at(self.alive_in_block.rows, self.blocks_of(changed), 1 if alive else -1)
+        if len(changed):
+            self._changes.append((changed, alive))
 
     def set_frozen(self, rows: np.ndarray, frozen: bool) -> None:
         state = self.state.rows

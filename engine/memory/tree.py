@@ -95,6 +95,19 @@ class WorldTree:
         self.current = node.id
         return node
 
+    def drop_newest(self) -> None:
+        """Forget the newest node, which is the present; its parent becomes the present."""
+        node = self.nodes.pop()
+        self.children.pop()
+        self._row_bytes -= node.row_bytes
+        siblings = self.children[node.parent]
+        siblings.remove(node.id)
+        if siblings:
+            self._last_child[node.parent] = siblings[-1]
+        else:
+            self._last_child.pop(node.parent, None)
+        self.current = node.parent
+
     def path(self, start: int, end: int) -> tuple[list[Node], list[Node]]:
         """Nodes to take back (from ``start`` upwards) and nodes to apply (downwards to ``end``) to get from one to the other."""
         back, forth = [], []
