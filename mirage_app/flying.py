@@ -74,7 +74,11 @@ def _check(options: Fly) -> tuple[int, int] | None:
     if options.budget_mib is not None:
         require_at_least("--budget-mib", options.budget_mib, MIN_BUDGET_MIB)
     check_departure(options)
-    check_output(options.out, size if options.layout == "generated" else None, options.fps or DEFAULT_FPS)
+    check_output(
+        options.out,
+        size if options.layout == "generated" else None,
+        DEFAULT_FPS if options.fps is None else options.fps,
+    )
     if options.report is not None:
         check_writable_parent(options.report.absolute())
         if options.report.is_dir():
@@ -120,12 +124,7 @@ def _fly(options: Fly, departure: Departure, path: CameraPath, cancel: CancelTok
             cancel=cancel,
         )
     start_s = first_frame_s[0] if first_frame_s else None
-    extra = {
-        "process_start_to_first_frame_s": start_s,
-        "path": options.path,
-        "fps": path.fps,
-        "arguments": sys.argv[1:],
-    }
+    extra = {"process_start_to_first_frame_s": start_s, "path": options.path, "fps": path.fps}
     return dataclasses.replace(report, extra={**report.extra, **extra})
 
 

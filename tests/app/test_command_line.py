@@ -66,6 +66,7 @@ def test_without_a_command_the_app_opens() -> None:
         (["fly", "surplus"], "surplus"),
         (["train", "everything"], "autoencoder"),
         (["train"], "readout"),
+        (["train", "autoencoder", "--minutes", "soon"], "takes a number"),
     ],
 )
 def test_words_that_do_not_fit_are_named(words: list[str], naming: str, capsys: pytest.CaptureFixture[str]) -> None:

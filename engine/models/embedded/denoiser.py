@@ -17,8 +17,7 @@ from engine.models.embedded.config import DenoiserConfig
 
 
 def _even(x: Tensor) -> Tensor:
-    """``x (B, C, h, w)`` with its last row and column repeated where a side is odd, so that halving loses nothing; ``_up`` crops
-    again."""
+    """``x (B, C, h, w)`` with its last row or column repeated where a side is odd, so that halving loses nothing."""
     odd_rows, odd_columns = x.shape[2] % 2, x.shape[3] % 2
     return nn.functional.pad(x, (0, odd_columns, 0, odd_rows), mode="replicate") if odd_rows or odd_columns else x
 
