@@ -1,0 +1,7 @@
+"""The second view: what the memory knew beside what was generated, in place by a wipe, and where each pixel came from."""
+
+from __future__ import annotations
+
+from ui.compare.view import CompareView
+
+__all__ = ["CompareView"]

@@ -1,0 +1,174 @@
+"""Transport, recording, keyframes, paths and plan: the timeline's row of controls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from PyQt6.QtCore import QSize, pyqtSignal
+from PyQt6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QPushButton, QSizePolicy, QToolButton, QWidget
+
+from engine.messages import Record, Update, WorldInfo
+from ui import icons, theme
+from ui.path_model import PathModel
+from ui.timeline.key_editor import KeyframeEditor
+
+
+class TimelineToolbar(QWidget):
+    """Buttons over a :class:`PathModel`.
+
+    Signals:
+        import_wanted(), export_wanted(): path files. film_wanted(): make a film of the path.
+    """
+
+    import_wanted = pyqtSignal()
+    export_wanted = pyqtSignal()
+    film_wanted = pyqtSignal()
+    preset_wanted = pyqtSignal(str)
+
+    def __init__(self, model: PathModel, presets: list[tuple[str, str]], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.model = model
+        self.world: WorldInfo | None = None
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(8, 4, 8, 4)
+        layout.setSpacing(2)
+        self.previous = self._button("previous-key", "Previous keyframe (<)", lambda: model.jump(-1))
+        self.back = self._button("step-back", "One frame back (,)", lambda: model.step(-1))
+        self.play = self._button("play", "Play the path (Space)", self.toggle)
+        self.forward = self._button("step-forward", "One frame on (.)", lambda: model.step(1))
+        self.next = self._button("next-key", "Next keyframe (>)", lambda: model.jump(1))
+        self.record = self._button("record", "Record generated frames as a flight", self._record)
+        self.record.setIcon(icons.icon("record", checked=theme.ERROR))
+        self.record.setCheckable(True)
+        self.recorded = QLabel()
+        theme.set_role(self.recorded, "mono")
+        self.add = self._button("key-add", "Set a keyframe at the current view (Enter)", self.add_keyframe)
+        self.presets = self._button("orbit", "A ready-made path from the current view", lambda: None)
+        self.presets.setMenu(self._preset_menu(presets))
+        self.presets.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.importer = self._button("import", "Import a camera path…", self.import_wanted.emit)
+        self.exporter = self._button(
+            "save", "Save the camera path in another program's format…", self.export_wanted.emit
+        )
+        self.clear = self._button("trash", "Remove the path", model.clear)
+        self.to_keys = QPushButton("Make keyframes")
+        self.to_keys.setToolTip("Turn this fixed path into keyframes that can be edited")
+        theme.set_role(self.to_keys, "quiet")
+        self.to_keys.clicked.connect(lambda: model.to_keyframes())
+        self.plan = QPushButton("Plan")
+        self.plan.setIcon(icons.icon("plan"))
+        self.plan.setToolTip("Colour the path by how much of it is remembered and how much would be imagined")
+        self.plan.clicked.connect(model.request_plan)
+        self.film = QPushButton("Film…")
+        self.film.setIcon(icons.icon("export"))
+        self.film.setToolTip("Export a film of this path or of the recorded flight")
+        self.film.clicked.connect(self.film_wanted)
+        self.editor = KeyframeEditor(model)
+        self.summary = QLabel()
+        theme.set_role(self.summary, "soft")
+        self.summary.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        for group in (
+            (self.previous, self.back, self.play, self.forward, self.next),
+            (self.record, self.recorded),
+            (self.add, self.presets, self.importer, self.exporter, self.clear),
+        ):
+            for widget in group:
+                layout.addWidget(widget)
+            layout.addWidget(self._line())
+        layout.addWidget(self.to_keys)
+        layout.addWidget(self.editor)
+        layout.addSpacing(8)
+        layout.addWidget(self.summary, 1)
+        layout.addWidget(self.plan)
+        layout.addSpacing(4)
+        layout.addWidget(self.film)
+        for signal in (model.changed, model.planned, model.playing_changed, model.moved):
+            signal.connect(lambda *_: self.refresh())
+        model.bridge.updated.connect(self._take)
+        self.refresh()
+
+    def _button(self, icon: str, tip: str, action: Callable[[], object]) -> QToolButton:
+        button = QToolButton()
+        button.setIcon(icons.icon(icon))
+        button.setIconSize(QSize(18, 18))
+        button.setToolTip(tip)
+        button.setAccessibleName(tip)
+        theme.set_role(button, "quiet")
+        button.clicked.connect(lambda: action())
+        return button
+
+    @staticmethod
+    def _line() -> QFrame:
+        line = QFrame()
+        line.setFixedSize(1, 20)
+        line.setStyleSheet(f"background: {theme.LINE};")
+        return line
+
+    def _preset_menu(self, presets: list[tuple[str, str]]) -> QMenu:
+        menu = QMenu(self)
+        menu.setToolTipsVisible(True)
+        for name, about in presets:
+            entry = menu.addAction(name.replace("-", " ").capitalize())
+            assert entry is not None
+            entry.setToolTip(about)
+            entry.triggered.connect(lambda _=False, n=name: self.preset_wanted.emit(n))
+        return menu
+
+    def toggle(self) -> None:
+        """Play or pause."""
+        if self.model.playing:
+            self.model.pause()
+        else:
+            self.model.play()
+
+    def add_keyframe(self) -> None:
+        """Set a keyframe where the user is."""
+        if self.model.bridge.camera is not None:
+            self.model.add(self.model.bridge.camera)
+
+    def _record(self) -> None:
+        self.model.bridge.do(Record(self.record.isChecked()))
+
+    def _take(self, update: Update) -> None:
+        if update.world is not None:
+            self.world = update.world
+            self.record.setChecked(update.world.recording)
+            self.recorded.setText(f"{update.world.recorded}" if update.world.recorded or update.world.recording else "")
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Enable what can be done and say what there is."""
+        model = self.model
+        for widget in (
+            self.previous,
+            self.back,
+            self.play,
+            self.forward,
+            self.next,
+            self.exporter,
+            self.clear,
+            self.plan,
+        ):
+            widget.setEnabled(not model.empty)
+        self.play.setEnabled(model.seconds > 0)
+        self.film.setEnabled(not model.empty or bool(self.world and self.world.recorded))
+        self.play.setIcon(icons.icon("pause" if model.playing else "play"))
+        self.to_keys.setVisible(model.fixed is not None)
+        self.plan.setEnabled(not model.empty and not model.planning)
+        self.summary.setText(self._summary())
+        self.summary.setToolTip(self.summary.text())
+
+    def _summary(self) -> str:
+        model = self.model
+        if model.empty:
+            return ""
+        if model.planning:
+            return "Planning…"
+        path = model.cameras()
+        assert path is not None
+        text = f"{model.playhead_s:.2f} / {model.seconds:.2f} s"
+        if model.plan is not None:
+            known = float(np.mean(model.plan.coverage))
+            return f"{text}    {known:.0%} remembered, {1 - known:.0%} imagined"
+        return f"{text}    {len(path)} frames, {path.length_m:.1f} m"
