@@ -27,16 +27,7 @@ def _header(path: Path, where: str, stream: IO[bytes]) -> tuple[tuple[int, ...],
             shape, fortran, dtype = npy.read_array_header_2_0(stream)
         else:
             raise ValueError(f"version {version}")
-    except (
-        ValueError,
-        SyntaxError,
-        TypeError,
-        KeyError,
-        EOFError,
-        RecursionError,
-        MemoryError,
-        OverflowError,
-    ) as error:
+    except Exception as error:  # the header is a Python literal: its tokenizer, parser and dtype raise what they like
         raise fail(path, where, "this is no NumPy array", "save it again with numpy.save or numpy.savez") from error
     if dtype.hasobject or dtype.kind not in "fiubU":
         problem = f"the array has dtype {str(dtype)[:40]}, and only plain numbers are read (never pickled objects)"

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from tests.engine.paths_support import assert_same, camera_paths, flight
 
 from engine.camera import Camera
 from engine.camera_path import CameraPath
 from engine.errors import InputError
 from engine.formats import FORMATS, detect_format, format_for_writing, read_path, write_path
+from tests.engine.paths_support import assert_same, camera_paths, flight
 
 ONE_LENS = ("spatia",)
 CENTRED = ("nerfstudio",)
@@ -28,7 +28,7 @@ def test_round_trip_of_a_flight_recognised_by_itself(name: str, tmp_path: Path) 
     again = read_path(target, size=path[0].size)
     assert_same(path, again)
     assert again.notes == ()
-    assert not [entry for entry in tmp_path.rglob(".*")], "temporary files stayed"
+    assert not list(tmp_path.rglob(".*")), "temporary files stayed"
 
 
 @pytest.mark.parametrize("name", FORMATS)
