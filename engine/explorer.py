@@ -94,6 +94,8 @@ class Explorer:
         self.memory: Memory = make_memory(config.memory, model, config.budget_mib)
         self.index = 0
         self.begun = False
+        self.last_readout: Readout | None = None
+        self._before_newest = 0
 
     @property
     def size(self) -> tuple[int, int]:
@@ -138,7 +140,7 @@ class Explorer:
             InputError: ``first`` has another size, or no usable depth.
             Cancelled: as asked; the explorer is as it was.
         """
-        memory, index, begun = self.memory, self.index, self.begun
+        before = (self.memory, self.index, self.begun)
         self.memory = make_memory(self.config.memory, self.model, self.config.budget_mib)
         self.index = 0
         try:
@@ -148,7 +150,7 @@ class Explorer:
             else:
                 result = self._encode(self.fit(camera), first, cancel or CancelToken())
         except BaseException:
-            self.memory, self.index, self.begun = memory, index, begun
+            self.memory, self.index, self.begun = before
             raise
         self.begun = True
         return result
@@ -237,8 +239,48 @@ class Explorer:
             self.fit(camera), steps or self.default_steps, progress, cancel or CancelToken(), with_readout
         )
 
+    def refine(
+        self,
+        newest: StepResult,
+        *,
+        steps: int,
+        with_readout: bool = False,
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> StepResult:
+        """The newest frame again, with more steps and the same noise; what it had written is replaced by what this
+        writes.
+
+        Raises:
+            InputError: ``newest`` is not the newest step, or the present was moved since.
+            Cancelled: as asked; the frame and the memory stay as they are.
+        """
+        memory = self.memory.latent
+        present = memory.current if memory is not None else 0
+        if newest.index != self.index - 1 or newest.node != present:
+            raise InputError("Only the newest frame can be refined, and only while the world is where it left it.")
+        replaces = present if present != self._before_newest else None
+        before = self._before_newest
+        if memory is not None and replaces is not None:
+            memory.checkout(before)
+        self.index -= 1
+        try:
+            result = self._imagine(newest.camera, steps, progress, cancel or CancelToken(), with_readout, replaces)
+        except BaseException:
+            if memory is not None:
+                memory.checkout(present)
+            self.index, self._before_newest = newest.index + 1, before
+            raise
+        return result
+
     def _imagine(
-        self, camera: Camera, steps: int, progress: Progress | None, cancel: CancelToken, with_readout: bool = False
+        self,
+        camera: Camera,
+        steps: int,
+        progress: Progress | None,
+        cancel: CancelToken,
+        with_readout: bool = False,
+        replaces: int | None = None,
     ) -> StepResult:
         timings: dict[str, float] = {}
         with self._stage(timings, "readout"):
@@ -263,7 +305,16 @@ class Explorer:
             shown, writable, _ = reconcile(imagined, readout.inverse_depth, readout.covered, readout.sky)
         cancel.check()
         return self._finish(
-            camera, readout, chunk.latents[0], shown, writable, timings, steps, cancel, with_readout=with_readout
+            camera,
+            readout,
+            chunk.latents[0],
+            shown,
+            writable,
+            timings,
+            steps,
+            cancel,
+            with_readout=with_readout,
+            replaces=replaces,
         )
 
     def _finish(
@@ -278,6 +329,7 @@ class Explorer:
         cancel: CancelToken,
         depth_m: Tensor | None = None,
         with_readout: bool = False,
+        replaces: int | None = None,
     ) -> StepResult:
         """Decode, then commit: whatever fails or is cancelled before the write leaves no trace."""
         with self._stage(timings, "decode"):
@@ -287,8 +339,12 @@ class Explorer:
         coverage, inverse_depth = _numpy(readout.coverage), _numpy(shown)
         cancel.check()
         with self._stage(timings, "write"):
+            if replaces is not None:
+                self.memory.drop(replaces)
+            before = self.memory.latent.current if self.memory.latent is not None else 0
             commit = self.memory.write(camera, latents, writable, rgb, readout, depth_m)
         self.index += 1
+        self.last_readout, self._before_newest = readout, before
         return StepResult(
             index=self.index - 1,
             node=commit.node,
@@ -314,12 +370,31 @@ class Explorer:
             torch.cuda.synchronize(self.model.device)
         timings[name] = timings.get(name, 0.0) + 1000.0 * (time.perf_counter() - started)
 
+    def resize(self, size: tuple[int, int]) -> None:
+        """Generate frames of another (height, width) from now on; the memory stays as it is.
+
+        Raises:
+            InputError: the size is not a multiple of the model's stride.
+        """
+        check_size(size, self.model.spec.spatial_stride)
+        self.config = replace(self.config, size=size)
+
+    def set_budget(self, mib: float | None) -> None:
+        """Limit the memory from the next write on; ``None``: no limit."""
+        self.memory.set_budget(mib)
+        self.config = replace(self.config, budget_mib=mib)
+
     # ------------------------------------------------------------------------------------------- forks
 
-    def fork(self, size: tuple[int, int] | None = None) -> Explorer:
-        """An explorer of the same world that goes its own way: its memory starts as a copy of this one's."""
+    def fork(self, size: tuple[int, int] | None = None, *, share: bool = False) -> Explorer:
+        """An explorer of the same world that goes its own way from here.
+
+        Its memory is a copy of this one's, or with ``share`` the very same (whoever shares keeps to a branch of the
+        tree).
+        """
         other = Explorer(self.model, replace(self.config, size=size or self.config.size), self.world)
-        other.memory, other.index, other.begun = self.memory.fork(), self.index, self.begun
+        other.memory = self.memory if share else self.memory.fork()
+        other.index, other.begun = self.index, self.begun
         return other
 
 

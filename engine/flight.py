@@ -18,6 +18,7 @@ from engine import panels
 from engine.camera import Camera
 from engine.errors import Cancelled, InputError
 from engine.explorer import Explorer, RgbdView
+from engine.memory import LatentMemory
 from engine.messages import LAYOUTS, Layout, StepResult
 from engine.metrics import psnr_db, ssim
 from engine.report import REPORT_VERSION, STAGES, FlightReport, Revisit, machine, peak_rss_mib, stage_timing
@@ -59,6 +60,13 @@ def revisit_pairs(cameras: Sequence[Camera], within_m: float = 0.1, within_deg: 
         if len(left) and agree[: left[-1]].any():
             pairs.append((int(np.flatnonzero(agree[: left[-1]])[0]), second))
     return pairs
+
+
+def memory_points(memory: LatentMemory) -> tuple[np.ndarray, np.ndarray]:
+    """Living points (n, 3) float32 and their colours (n, 3) uint8, sky left out."""
+    snapshot = memory.snapshot()
+    shown = snapshot.alive & ~snapshot.sky
+    return snapshot.positions[shown], snapshot.rgb[shown]
 
 
 def layout_frame(result: StepResult, layout: Layout, explorer: Explorer) -> np.ndarray:

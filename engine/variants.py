@@ -12,15 +12,14 @@ none            nothing is remembered
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
 from engine.camera import Camera
-from engine.memory import LatentMemory, LatentView, MemoryConfig, Readout
+from engine.memory import LatentMemory, LatentView, MemoryConfig, Readout, ReadoutNetwork
 from engine.messages import MemoryStats, MemoryVariant
 from engine.world_model import ModelSpec, WorldModel
 
@@ -68,11 +67,17 @@ class Memory(Protocol):
         readout that conditioned it, and ``depth_m (H, W)`` where depth of full resolution is known.
         """
 
+    def drop(self, node: int) -> None:
+        """Take back the newest write, ``node``; its parent is the present afterwards."""
+
     def coverage(self, camera: Camera) -> float:
         """Share of the view that is remembered, from geometry alone."""
 
     def stats(self) -> MemoryStats:
         """How full it is."""
+
+    def set_budget(self, mib: float | None) -> None:
+        """Limit it; ``None``: no limit."""
 
     def fork(self) -> Memory:
         """A copy that goes its own way."""
@@ -83,6 +88,8 @@ def make_memory(variant: MemoryVariant, model: WorldModel, budget_mib: float | N
     if variant == "none":
         return NoMemory(model.spec)
     if variant == "rgb":
+        from engine.rgb_variant import PixelMemory
+
         return PixelMemory(model)
     return LatentVariant(LatentMemory(memory_config(variant, model.spec, budget_mib), readout_network(model)))
 
@@ -99,7 +106,7 @@ def memory_config(variant: MemoryVariant, spec: ModelSpec, budget_mib: float | N
     )
 
 
-def readout_network(model: WorldModel) -> object:
+def readout_network(model: WorldModel) -> ReadoutNetwork | None:
     """The model's readout network, or ``None``."""
     return getattr(model, "readout_network", None)
 
@@ -146,12 +153,18 @@ class LatentVariant:
         report = self._memory.write(LatentView(camera, latents, inverse_depth), readout=readout)
         return Commit(report.node, report.tokens_written, report.tokens_superseded)
 
+    def drop(self, node: int) -> None:
+        self._memory.checkout(node)
+        if not self._memory.retract():
+            self._memory.checkout(self._memory.tree[node].parent)
+
     def coverage(self, camera: Camera) -> float:
         return float(self._memory.sample_map(camera).covered.float().mean())
 
     def stats(self) -> MemoryStats:
         stats = self._memory.stats()
-        return MemoryStats(**{field.name: getattr(stats, field.name) for field in fields(MemoryStats)})
+        shown = {field.name: getattr(stats, field.name) for field in fields(MemoryStats) if hasattr(stats, field.name)}
+        return MemoryStats(**shown)
 
     def fork(self) -> LatentVariant:
         network = self._memory.network
@@ -159,9 +172,9 @@ class LatentVariant:
             copy.deepcopy(self._memory, {id(network): network})
         )  # the network is shared, it never changes
 
-    def save(self, folder: Path) -> None:
-        """Write the memory with its tree."""
-        self._memory.save(folder)
+    def set_budget(self, mib: float | None) -> None:
+        """Limit the memory from the next write on."""
+        self._memory.config = replace(self._memory.config, budget_mib=mib)
 
 
 class NoMemory:
@@ -186,11 +199,17 @@ class NoMemory:
     ) -> Commit:
         return Commit(0, 0, 0)
 
+    def drop(self, node: int) -> None:
+        pass
+
     def coverage(self, camera: Camera) -> float:
         return 0.0
 
     def stats(self) -> MemoryStats:
         return MemoryStats()
+
+    def set_budget(self, mib: float | None) -> None:
+        pass
 
     def fork(self) -> NoMemory:
         return self

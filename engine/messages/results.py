@@ -16,7 +16,8 @@ class MemoryStats:
     Attributes:
         tokens_living: tokens alive at the current node; ``tokens_stored`` also counts those of other branches.
         mib: bytes held by the memory, in MiB; ``bytes_per_token`` per stored token.
-        voxels_occupied: cells of the memory's own occupancy grid that hold a living token.
+        voxels_occupied: half-metre voxels that hold a living token; counted now and then, 0 where it was not.
+        hit_rate: share of cells that readouts found covered since the world was opened.
         budget_mib: the limit, ``None`` for no limit; ``evicted`` counts tokens dropped to keep to it.
     """
 
@@ -29,6 +30,7 @@ class MemoryStats:
     voxels_occupied: int = 0
     budget_mib: float | None = None
     evicted: int = 0
+    hit_rate: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,6 +25,7 @@ class SessionState:
         camera: where the user stood. next_index: number of the next step.
         recorded: step indices of the recorded flight.
         notes: small JSON of the window (keyframes, names, layout), kept and handed back unread.
+        world_seed: of the procedural world behind it, ``None`` where there is none.
     """
 
     kind: Literal["world", "nothing", "image"]
@@ -42,6 +43,7 @@ class SessionState:
     budget_mib: float | None = None
     recorded: tuple[int, ...] = ()
     notes: dict[str, Any] = field(default_factory=dict)
+    world_seed: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -65,6 +67,7 @@ class SessionState:
             "budget_mib": self.budget_mib,
             "recorded": list(self.recorded),
             "notes": self.notes,
+            "world_seed": self.world_seed,
         }
 
 
@@ -107,4 +110,5 @@ def state_from_json(values: Any) -> SessionState:
         budget_mib=fields.number("budget_mib", 1e-3, 1e9) if fields.values.get("budget_mib") is not None else None,
         recorded=tuple(recorded),
         notes=dict(fields.object("notes").values),
+        world_seed=fields.integer("world_seed", 0, 2**40 - 1) if fields.values.get("world_seed") is not None else None,
     )

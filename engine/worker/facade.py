@@ -92,7 +92,10 @@ class EngineWorker:
 
     def take(self) -> Update:
         """Everything new since the last call."""
-        return self._outbox.take()
+        update, news = self._outbox.take()
+        if news:
+            self._inbox.admit_looks()
+        return update
 
     def wait_for(self, done: Callable[[Update], bool], timeout_s: float) -> Update | None:
         """Take updates until one satisfies ``done`` (returned), or the time is over (``None``).

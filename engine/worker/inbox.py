@@ -59,13 +59,15 @@ class Inbox:
         self._commands: deque[tuple[int, Command]] = deque()
         self._last_id = 0
         self._cancels = 0
+        self._barred = False
         self.stopping = False
 
     def look(self, camera: Camera, moving: bool) -> int:
         with self._condition:
             self._last_id += 1
-            self._look = Look(self._last_id, camera, moving)
-            self._condition.notify_all()
+            if not self._barred:
+                self._look = Look(self._last_id, camera, moving)
+                self._condition.notify_all()
             return self._last_id
 
     def put(self, command: Command) -> int:
@@ -95,10 +97,22 @@ class Inbox:
         """The look to generate for; it stays until a newer one comes."""
         return self._look
 
-    def forget_look(self) -> None:
-        """Drop the look (another world was opened: its camera means nothing there)."""
+    def forget_look(self, look: Look) -> None:
+        """Drop ``look`` (it was cancelled or failed), unless a newer one came."""
+        with self._condition:
+            if self._look is look:
+                self._look = None
+
+    def bar_looks(self) -> None:
+        """The world or the place in it changed: looks meant the old one until the listener has taken the news."""
         with self._condition:
             self._look = None
+            self._barred = True
+
+    def admit_looks(self) -> None:
+        """The listener has taken the news."""
+        with self._condition:
+            self._barred = False
 
     @property
     def interrupting(self) -> bool:

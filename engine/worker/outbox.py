@@ -26,6 +26,7 @@ class Outbox:
         self._lock = threading.Lock()
         self._update = Update(WorkerState.WARMING)
         self._signalled = False
+        self._news = False
 
     @property
     def state(self) -> WorkerState:
@@ -38,6 +39,7 @@ class Outbox:
         export: ExportProgress | None = None,
         reply: tuple[int, Any] | None = None,
         notice: Notice | None = None,
+        news: bool = False,
         **latest: Any,
     ) -> None:
         """Add to the update: ``latest`` fields (frame, state, tree, ...) replace what was not yet taken; the named ones
@@ -60,15 +62,19 @@ class Outbox:
             )
             signal = not self._signalled
             self._signalled = True
+            self._news |= news
         if signal:
             try:
                 self._on_change()
             except Exception:  # a listener's fault must not take the engine down
                 log.exception("on_change failed")
 
-    def take(self) -> Update:
-        """Everything since the last call. The next publish signals again."""
+    def take(self) -> tuple[Update, bool]:
+        """Everything since the last call, and whether it holds news about where we are.
+
+        The next publish signals again.
+        """
         with self._lock:
             update, self._update = self._update, Update(self._update.state)
-            self._signalled = False
-        return update
+            news, self._news, self._signalled = self._news, False, False
+        return update, news

@@ -1,0 +1,96 @@
+"""The world that is open: explorer, frames, recording, and what has changed since it was last saved."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from engine.camera import Camera
+from engine.explorer import Explorer
+from engine.messages import OpenImage, OpenSession, OpenWorld, StepResult, TreeNode, TreeUpdate, WorldInfo
+from engine.session import FrameRecord, FrameStore
+
+
+@dataclass(eq=False)
+class OpenedWorld:
+    """Mutable, owned by the engine thread.
+
+    Attributes:
+        source: the command that opened it; running it again is a reset.
+        camera: where the user stands (the camera of the newest look or frame).
+        last: the newest frame; ``refinements`` how often it was refined.
+        last_is_stale: the memory changed under it; the same camera is generated again.
+    """
+
+    source: OpenWorld | OpenImage | OpenSession
+    kind: Literal["world", "nothing", "image"]
+    explorer: Explorer
+    camera: Camera
+    epoch: int
+    frames: FrameStore
+    first: Camera | None = None
+    session: Path | None = None
+    recording: bool = False
+    recorded: list[int] = field(default_factory=list)
+    notes: dict[str, Any] = field(default_factory=dict)
+    last: StepResult | None = None
+    refinements: int = 0
+    last_is_stale: bool = False
+    saved: bool = True
+    autosaved: bool = True
+    changed_at: float = 0.0
+
+    def touch(self) -> None:
+        """Something worth saving happened."""
+        self.saved = False
+        if self.autosaved:
+            self.autosaved = False
+            self.changed_at = time.monotonic()
+
+    def remember(self, result: StepResult, refinement: int) -> FrameRecord:
+        """Keep a frame; add it to the flight being recorded."""
+        record = FrameRecord.of(result, refinement)
+        self.frames.add(record)
+        self.last, self.refinements, self.camera = result, refinement, result.camera
+        self.last_is_stale = False
+        if self.recording and refinement == 0:
+            self.recorded.append(result.index)
+        self.touch()
+        return record
+
+    def info(self) -> WorldInfo:
+        """As the window shows it."""
+        config = self.explorer.config
+        world = self.explorer.world
+        return WorldInfo(
+            kind=self.kind,
+            biome=config.biome,
+            seed=config.seed,
+            time=world.spec.resolved_time if world is not None else "",
+            memory=config.memory,
+            size=self.explorer.size,
+            camera=self.camera,
+            epoch=self.epoch,
+            session=self.session,
+            saved=self.saved,
+            recorded=len(self.recorded),
+            recording=self.recording,
+            has_truth=world is not None,
+            notes=dict(self.notes),
+        )
+
+    def tree(self) -> TreeUpdate:
+        """The world tree with the frames that made its nodes."""
+        memory = self.explorer.memory.latent
+        if memory is None:
+            return TreeUpdate((TreeNode(0, -1, "start", 0.0),), 0)
+        tree = memory.tree
+        by_node: dict[int, int] = {}
+        for record in self.frames:
+            by_node.setdefault(record.summary.node, record.summary.index)
+        nodes = tuple(
+            TreeNode(node.id, node.parent, node.label, node.created_s, by_node.get(node.id, -1)) for node in tree.nodes
+        )
+        return TreeUpdate(nodes, tree.current, tree[tree.current].parent >= 0, tree.next_child() is not None)
