@@ -15,7 +15,7 @@ _TINTS = {"nothing": theme.TEXT_FAINT, "preview": theme.IMAGINED, "generated": t
 
 
 class Badge(QWidget):
-    """*preview* in amber with a hollow dot, *generated* in teal with a full one: colour is never the only difference."""
+    """*preview* in amber with a hollow dot, *generated* in teal with a full one: colour is not the only difference."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -43,14 +43,14 @@ class Badge(QWidget):
         soft.setPointSizeF(self.font().pointSizeF() * 0.9)
         return strong, soft
 
-    def sizeHint(self) -> QSize:  # noqa: N802
+    def sizeHint(self) -> QSize:
         strong, soft = self._fonts()
         width = 34 + QFontMetrics(strong).horizontalAdvance(self.text)
         if self.detail:
             width += 10 + QFontMetrics(soft).horizontalAdvance(self.detail)
         return QSize(width, QFontMetrics(strong).height() + 10)
 
-    def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802
+    def paintEvent(self, event: QPaintEvent | None) -> None:
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         box = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
@@ -74,4 +74,6 @@ class Badge(QWidget):
         if self.detail:
             painter.setFont(soft)
             painter.setPen(theme.color(theme.TEXT_SOFT))
-            painter.drawText(area.adjusted(10 + QFontMetrics(strong).horizontalAdvance(self.text), 0, 0, 0), middle, self.detail)
+            painter.drawText(
+                area.adjusted(10 + QFontMetrics(strong).horizontalAdvance(self.text), 0, 0, 0), middle, self.detail
+            )

@@ -1,7 +1,8 @@
 """The only door between the widgets and the engine thread.
 
-The worker calls back from its own thread without a payload; one queued signal brings that to the GUI thread, where everything new is
-taken at once. However fast the engine publishes, at most one call is pending, so the event loop never drowns in frames.
+The worker calls back from its own thread without a payload; one queued signal brings that to the GUI thread, where
+everything new is taken at once. However fast the engine publishes, at most one call is pending, so the event loop never
+drowns in frames.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from PyQt6.QtCore import QRectF, QSize, Qt
-from PyQt6.QtGui import QFont, QFontMetrics, QPainter, QPaintEvent
+from PyQt6.QtCore import QRectF, QSize, Qt, pyqtSignal
+from PyQt6.QtGui import QFont, QFontMetrics, QPainter, QPaintEvent, QResizeEvent, QShowEvent
 from PyQt6.QtWidgets import QWidget
 
 from engine.messages import FrameUpdate, MemoryStats, QualityInfo, Update
@@ -27,7 +27,13 @@ def _figure(value: float, digits: int = 0) -> str:
 
 
 class Hud(QWidget):
-    """A quiet table; it repaints only when a frame arrived."""
+    """A quiet table; it repaints only when a frame arrived.
+
+    Signals:
+        resized(): it grew or shrank and wants its place again.
+    """
+
+    resized = pyqtSignal()
 
     def __init__(self, bridge: EngineBridge, parent: QWidget) -> None:
         super().__init__(parent)
@@ -52,6 +58,14 @@ class Hud(QWidget):
             self.resize(self.sizeHint())
             self.setAccessibleDescription(", ".join(f"{name} {value}" for name, value in self.rows()))
             self.update()
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        super().showEvent(event)
+        self.resize(self.sizeHint())
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        super().resizeEvent(event)
+        self.resized.emit()
 
     def rows(self) -> list[tuple[str, str]]:
         """What it says, as (name, value)."""
@@ -87,15 +101,21 @@ class Hud(QWidget):
         plain.setPointSizeF(self.font().pointSizeF() * 0.9)
         return plain, theme.mono_font(plain.pointSizeF())
 
-    def sizeHint(self) -> QSize:  # noqa: N802
+    def sizeHint(self) -> QSize:
         plain, mono = self._fonts()
         line = QFontMetrics(plain).height() + 3
-        wide = max((QFontMetrics(mono).horizontalAdvance(v) + QFontMetrics(plain).horizontalAdvance(k) for k, v in self.rows()), default=0)
+        wide = max(
+            (
+                QFontMetrics(mono).horizontalAdvance(v) + QFontMetrics(plain).horizontalAdvance(k)
+                for k, v in self.rows()
+            ),
+            default=0,
+        )
         stages = self.stages()
         height = 2 * _PAD + line * (len(self.rows()) + len(stages)) + (_BAR + 16 if stages else 0)
         return QSize(max(200, wide + 24 + 2 * _PAD), height)
 
-    def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802
+    def paintEvent(self, event: QPaintEvent | None) -> None:
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(theme.color("#ffffff", 0.08))
@@ -128,7 +148,15 @@ class Hud(QWidget):
             top += line
 
     def _row(
-        self, painter: QPainter, top: float, line: int, name: str, value: str, plain: QFont, mono: QFont, indent: int = 0
+        self,
+        painter: QPainter,
+        top: float,
+        line: int,
+        name: str,
+        value: str,
+        plain: QFont,
+        mono: QFont,
+        indent: int = 0,
     ) -> None:
         area = QRectF(_PAD + indent, top, self.width() - 2 * _PAD - indent, line)
         painter.setFont(plain)

@@ -1,6 +1,7 @@
 """The live view: the world at the user's camera, always at once.
 
-Between generated frames the last one is reprojected on the GPU. It redraws only when the camera, the frame or the size changed.
+Between generated frames the last one is reprojected on the GPU. It redraws only when the camera, the frame or the size
+changed.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ class LiveView(QOpenGLWidget):
         surface.setSwapBehavior(QSurfaceFormat.SwapBehavior.DoubleBuffer)
         self.setFormat(surface)
         self.setAccessibleName("Live view")
-        self.setAccessibleDescription("The world at your camera. Move with the keys in the help overlay, hold the right mouse button to look.")
+        self.setAccessibleDescription(
+            "The world at your camera. Move with the keys in the help overlay, hold the right mouse button to look."
+        )
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAttribute(Qt.WidgetAttribute.WA_AcceptTouchEvents, False)
         self.setMouseTracking(False)
@@ -70,11 +73,13 @@ class LiveView(QOpenGLWidget):
         """``generated``, ``preview`` or ``nothing``: what the badge says."""
         return self.badge.state
 
-    def sizeHint(self) -> QSize:  # noqa: N802
+    def sizeHint(self) -> QSize:
         return QSize(1120, 640)
 
     def set_frame(self, update: FrameUpdate) -> None:
-        """Take a generated frame; it is uploaded with the next paint, so that of several in a row only the last one costs anything."""
+        """Take a generated frame; it is uploaded with the next paint, so that of several in a row only the last one
+        costs anything.
+        """
         self.frame = self._pending = update
         if self.camera is None:
             self.camera = update.result.camera
@@ -104,13 +109,13 @@ class LiveView(QOpenGLWidget):
 
     # -------------------------------------------------------------------------------------------------- OpenGL
 
-    def initializeGL(self) -> None:  # noqa: N802
+    def initializeGL(self) -> None:
         # A widget that moves to another window gets a new context: what was uploaded to the old one is gone.
         self._painter = Reprojector()
         self._pending = self.frame
         log.info("Live view draws with %s", self._painter.renderer)
 
-    def paintGL(self) -> None:  # noqa: N802
+    def paintGL(self) -> None:
         if self._painter is None:
             return
         started = time.perf_counter()
@@ -125,7 +130,14 @@ class LiveView(QOpenGLWidget):
         del self.draw_ms[:-240]
         self.drawn.emit()
 
-    def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
         super().resizeEvent(event)
         self.resized.emit()
 
+    def shut(self) -> None:
+        """Give back what lies on the GPU while there is still a context."""
+        if self._painter is not None:
+            self.makeCurrent()
+            self._painter.close()
+            self._painter = None
+            self.doneCurrent()

@@ -12,6 +12,7 @@ _LOOKS = {"info": ("info", theme.ACCENT), "warning": ("warning", theme.WARNING),
 _INFO_MS = 6000
 _MOST = 3
 _WIDTH = 520
+_TOP = 62
 
 
 class MessageBar(QFrame):
@@ -24,7 +25,8 @@ class MessageBar(QFrame):
         name, tint = _LOOKS[notice.level]
         self.setObjectName("message")
         self.setStyleSheet(
-            f"#message {{ background: {theme.RAISED}; border: 1px solid {theme.LINE_STRONG}; border-left: 3px solid {tint}; border-radius: 8px; }}"
+            f"#message {{ background: {theme.RAISED}; border: 1px solid {theme.LINE_STRONG};"
+            f" border-left: 3px solid {tint}; border-radius: 8px; }}"
         )
         self.setAccessibleName(f"{notice.title}. {notice.text}")
         sign = QLabel(self)
@@ -114,11 +116,13 @@ class MessageArea(QWidget):
             return
         width = min(_WIDTH, parent.width() - 32)
         self.setFixedWidth(width)
-        height = self._column.totalHeightForWidth(width) if self._column.hasHeightForWidth() else self.sizeHint().height()
+        height = (
+            self._column.totalHeightForWidth(width) if self._column.hasHeightForWidth() else self.sizeHint().height()
+        )
         self.resize(width, height)
-        self.move((parent.width() - width) // 2, 14)
+        self.move((parent.width() - width) // 2, _TOP)
 
-    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         if event is not None and event.type() == QEvent.Type.Resize and self.isVisible():
             self._settle()
         return False

@@ -22,7 +22,8 @@ class ProgressCard(QFrame):
         super().__init__(parent)
         self.setObjectName("progressCard")
         self.setStyleSheet(
-            f"#progressCard {{ background: {theme.PANEL}; border: 1px solid {theme.LINE_STRONG}; border-radius: 12px; }}"
+            f"#progressCard {{ background: {theme.PANEL}; border: 1px solid {theme.LINE_STRONG};"
+            " border-radius: 12px; }"
         )
         self._text = QLabel(self)
         self._share = QLabel(self)

@@ -37,9 +37,9 @@ void main() {
     v_uv = a_uv;
     gl_Position = vec4(2.0 * (u_target.x * p.x + (u_target.z - 0.5) * p.z) * u_scale.x,
                        -2.0 * (u_target.y * p.y + (u_target.w - 0.5) * p.z) * u_scale.y,
-                       (p.z - 2.0 * %f * a_q) * 0.9999, p.z);
+                       (p.z - 2.0 * NEAR_M * a_q) * 0.9999, p.z);
 }
-""" % _NEAR_M
+""".replace("NEAR_M", str(_NEAR_M))
 
 _MESH_FRAGMENT = """
 uniform sampler2D u_picture;
@@ -212,7 +212,9 @@ class Reprojector:
         self._layer.mesh = None
 
     def draw(self, camera: Camera | None, exact: bool, view_size: tuple[int, int], framebuffer: int) -> None:
-        """Draw into ``framebuffer``. ``view_size`` is (width, height) in device pixels; ``exact``: the camera is the frame's own."""
+        """Draw into ``framebuffer``. ``view_size`` is (width, height) in device pixels; ``exact``: the camera is the
+        frame's own.
+        """
         self._canvas.framebuffer = framebuffer
         set_current_canvas(self._canvas)
         width, height = view_size
@@ -232,11 +234,15 @@ class Reprojector:
     def _draw_scaled(
         self, mesh: FrameMesh, camera: Camera, size: tuple[int, int], scale: tuple[float, float], shrink: float
     ) -> None:
-        """Draw at a lower resolution and stretch it: software rasterisers pay by the pixel, and the frame has fewer pixels anyway."""
+        """Draw at a lower resolution and stretch it: software rasterisers pay by the pixel, and the frame has fewer
+        pixels anyway.
+        """
         inner = (max(2, round(size[0] * shrink)), max(2, round(size[1] * shrink)))
         shape = (inner[1], inner[0])
         if self._buffer is None:
-            self._buffer_colour = gloo.Texture2D((*shape, 3), format="rgb", interpolation="linear", wrapping="clamp_to_edge")
+            self._buffer_colour = gloo.Texture2D(
+                (*shape, 3), format="rgb", interpolation="linear", wrapping="clamp_to_edge"
+            )
             self._buffer = gloo.FrameBuffer(self._buffer_colour, gloo.RenderBuffer(shape))
         elif self._buffer_colour.shape[:2] != shape:
             self._buffer.resize(shape)

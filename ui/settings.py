@@ -1,4 +1,4 @@
-"""What Mirage remembers of its user between two starts: a small JSON file, read with suspicion and written atomically."""
+"""What Mirage remembers of its user between two starts: a small JSON file, read with suspicion, written atomically."""
 
 from __future__ import annotations
 
@@ -79,7 +79,8 @@ def _fits(value: Any, default: Any) -> bool:
 
 
 class SettingsStore:
-    """Keeps one ``Settings`` and its file. A file that is damaged or from the future costs only what cannot be read of it.
+    """Keeps one ``Settings`` and its file. A file that is damaged or from the future costs only what cannot be read of
+    it.
 
     Args:
         path: the JSON file; ``None`` keeps the settings in memory only.

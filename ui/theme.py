@@ -56,7 +56,9 @@ ICON_DIR = Path(__file__).resolve().parent.parent / "assets" / "icons"
 
 
 def _first_family(wanted: tuple[str, ...], generic: QFontDatabase.SystemFont) -> str:
-    available = {family.split(" [")[0] for family in QFontDatabase.families()}  # "Name [foundry]" where two faces share a name
+    available = {
+        family.split(" [")[0] for family in QFontDatabase.families()
+    }  # "Name [foundry]" where two faces share a name
     for family in wanted:
         if family in available:
             return family
@@ -174,7 +176,9 @@ def apply(app: QApplication, font_scale: float = 1.0) -> None:
 
 
 def set_role(widget: QWidget, role: str) -> None:
-    """Give a widget a look from the style sheet: ``primary``, ``quiet``, ``danger``, ``title``, ``display``, ``soft``, ``faint``, ``mono``, ``card``."""
+    """Give a widget a look from the style sheet: ``primary``, ``quiet``, ``danger``, ``title``, ``display``, ``soft``,
+    ``faint``, ``mono``, ``card``.
+    """
     widget.setProperty("role", role)
     style = widget.style()
     if style is not None:

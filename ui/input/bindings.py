@@ -9,13 +9,15 @@ from typing import Literal
 from ui.input.keys import KEY_NAMES, key_label
 
 Scope = Literal["held", "press", "view"]
-"""``held``: acts while down. ``press``: acts once, wherever the focus is (never in a text field). ``view``: only with the focus in the live
-view, because buttons and lists need the key themselves."""
+"""``held``: acts while down. ``press``: acts once, wherever the focus is (never in a text field). ``view``: only with
+the focus in the live view, because buttons and lists need the key themselves."""
 
 
 @dataclass(frozen=True)
 class Action:
-    """One thing that a key can do. ``chord`` is a modifier that must be down with it (only ``shift``), ``group`` its heading in the help."""
+    """One thing that a key can do. ``chord`` is a modifier that must be down with it (only ``shift``), ``group`` its
+    heading in the help.
+    """
 
     id: str
     text: str
@@ -80,7 +82,7 @@ class KeyMap:
         return ("Shift + " if action.chord else "") + key_label(self._keys[action_id])
 
     def find(self, key: str, *, shift: bool) -> Action | None:
-        """The action of a key; with Shift down a chord wins, and what has no chord still works (Shift is also *fast*)."""
+        """The action of a key; with Shift a chord wins, and what has none still works (Shift is also *fast*)."""
         plain: Action | None = None
         for action in ACTIONS:
             bound = key == self._keys[action.id] or (key in action.also and self._keys[action.id] == action.key)
@@ -98,13 +100,20 @@ class KeyMap:
         return action_id in _BY_ID and action_id not in _FIXED and key in KEY_NAMES and key != "Escape"
 
     def bind(self, action_id: str, key: str) -> str | None:
-        """Give an action another key. An action that had it gets the old key in exchange; returns that action's id, or ``None``."""
+        """Give an action another key. An action that had it gets the old key in exchange; returns that action's id, or
+        ``None``.
+        """
         if not self.can_bind(action_id, key):
             return None
         old = self._keys[action_id]
         chord = _BY_ID[action_id].chord
         swapped = next(
-            (a.id for a in ACTIONS if a.id != action_id and self._keys[a.id] == key and a.chord == chord and a.id not in _FIXED), None
+            (
+                a.id
+                for a in ACTIONS
+                if a.id != action_id and self._keys[a.id] == key and a.chord == chord and a.id not in _FIXED
+            ),
+            None,
         )
         if swapped is not None:
             self._keys[swapped] = old

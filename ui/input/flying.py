@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from PyQt6.QtCore import QEvent, QObject, Qt, pyqtSignal
 from PyQt6.QtGui import QGuiApplication, QKeyEvent, QWindow
-from PyQt6.QtWidgets import QAbstractSpinBox, QApplication, QComboBox, QKeySequenceEdit, QLineEdit, QPlainTextEdit, QTextEdit, QWidget
+from PyQt6.QtWidgets import (
+    QAbstractSpinBox,
+    QApplication,
+    QComboBox,
+    QKeySequenceEdit,
+    QLineEdit,
+    QPlainTextEdit,
+    QTextEdit,
+    QWidget,
+)
 
 from ui.input.bindings import Action, KeyMap
 from ui.input.keys import physical_key, platform_kind
@@ -62,7 +71,7 @@ class FlyKeys(QObject):
         if not on:
             self.release_all()
 
-    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         if event is None or isinstance(watched, QWindow):  # the same key comes again, for the widget in it
             return False
         kind = event.type()

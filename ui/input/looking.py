@@ -13,23 +13,23 @@ _NOTCH = 120.0
 class LookMouse(QObject):
     """Turns events of the live view into turns of the head.
 
-    Hold the right button and move to look; or click to capture the pointer until Esc or another click. Two fingers on a touchpad look,
-    too; a wheel changes the speed. Where the pointer cannot be moved by a program (Wayland) only holding works.
+    Hold the right button and move to look; or click to capture the pointer until Esc or another click. Two fingers on a
+    touchpad look, too; a wheel changes the speed. Where the pointer cannot be moved by a program (Wayland) only holding
+    works.
 
     Signals:
-        turned(float, float): degrees to the right and upwards. speed_scaled(float): factor. looking_changed(bool), captured_changed(bool).
+        turned(float, float): pixels to the right and down. scrolled(float): notches of the wheel, up is positive.
+        looking_changed(bool), captured_changed(bool).
     """
 
     turned = pyqtSignal(float, float)
-    speed_scaled = pyqtSignal(float)
+    scrolled = pyqtSignal(float)
     looking_changed = pyqtSignal(bool)
     captured_changed = pyqtSignal(bool)
 
     def __init__(self, view: QWidget) -> None:
         super().__init__(view)
         self._view = view
-        self.degrees_per_px = 0.14
-        self.invert = False
         self.click_captures = True
         self.enabled = True
         self.captured = False
@@ -58,7 +58,7 @@ class LookMouse(QObject):
             self.looking_changed.emit(False)
         return was
 
-    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         if event is None or watched is not self._view:
             return False
         kind = event.type()
@@ -138,15 +138,11 @@ class LookMouse(QObject):
         self._last = event.position()
         if delta.isNull():
             return True
-        self._turn(delta.x(), delta.y())
+        self.turned.emit(delta.x(), delta.y())
         margin = min(self._view.width(), self._view.height()) // 4
         if not self._view.rect().adjusted(margin, margin, -margin, -margin).contains(event.position().toPoint()):
             self._warp()
         return True
-
-    def _turn(self, dx_px: float, dy_px: float) -> None:
-        up = dy_px if self.invert else -dy_px
-        self.turned.emit(dx_px * self.degrees_per_px, up * self.degrees_per_px)
 
     def _wheel(self, event: QWheelEvent) -> bool:
         device = event.device()
@@ -154,9 +150,9 @@ class LookMouse(QObject):
         scrolling = event.phase() != Qt.ScrollPhase.NoScrollPhase
         if touchpad or (scrolling and not event.pixelDelta().isNull()):
             delta = event.pixelDelta() if not event.pixelDelta().isNull() else event.angleDelta() / 4
-            self._turn(-float(delta.x()), -float(delta.y()))
+            self.turned.emit(-float(delta.x()), -float(delta.y()))
             return True
         notches = event.angleDelta().y() / _NOTCH
         if notches:
-            self.speed_scaled.emit(1.18**notches)
+            self.scrolled.emit(notches)
         return True

@@ -1,0 +1,395 @@
+"""The window: the live view in the middle, everything that explains it around."""
+
+from __future__ import annotations
+
+import base64
+import logging
+from dataclasses import replace
+
+from PyQt6.QtCore import QByteArray, QSize, Qt, QTimer, pyqtSignal
+from PyQt6.QtGui import QAction, QCloseEvent
+from PyQt6.QtWidgets import (
+    QApplication,
+    QDockWidget,
+    QHBoxLayout,
+    QLabel,
+    QMainWindow,
+    QMenuBar,
+    QStackedWidget,
+    QToolButton,
+    QWidget,
+)
+
+from engine.messages import FrameUpdate, Notice, ProgressInfo, TreeUpdate, Update, WorkerState, WorldInfo
+from ui import icons, theme
+from ui.bridge import EngineBridge
+from ui.catalogue import gallery_world
+from ui.compare import CompareView
+from ui.dock_title import DockTitle
+from ui.help_overlay import HelpOverlay
+from ui.input.bindings import KeyMap
+from ui.input.flying import FlyKeys
+from ui.input.looking import LookMouse
+from ui.input.pilot import SOFTWARE_TICK_MS, TICK_MS, Pilot
+from ui.live_stage import LiveStage
+from ui.memory_panel import MemoryPanel
+from ui.message_bar import MessageArea
+from ui.quality import QualityPanel, quality_command, summary
+from ui.settings import SettingsStore
+from ui.start_page import StartPage
+from ui.status import StatusLine
+from ui.thumbnails import Thumbnails
+from ui.timeline import Timeline
+from ui.window_actions import WindowActions
+from ui.window_commands import WindowCommands
+
+log = logging.getLogger(__name__)
+_LAYOUT_VERSION = 2
+_SAVE_LATER_MS = 800
+
+
+class MainWindow(QMainWindow):
+    """Puts the parts together and keeps the settings.
+
+    Args:
+        bridge: the engine; it may still be warming up.
+        store: the settings, saved when they change and at the end.
+        thumbnails: pictures for the gallery.
+
+    Signals:
+        closing(): the user closes the window.
+    """
+
+    closing = pyqtSignal()
+
+    def __init__(self, bridge: EngineBridge, store: SettingsStore, thumbnails: Thumbnails) -> None:
+        super().__init__()
+        self.bridge = bridge
+        self.store = store
+        self.thumbnails = thumbnails
+        self.keymap = KeyMap(store.values.keys)
+        self.setWindowTitle("Mirage")
+        self.setWindowIcon(icons.app_icon())
+        self.setMinimumSize(960, 600)
+        self.resize(1280, 800)
+        self.setDockOptions(QMainWindow.DockOption.AnimatedDocks | QMainWindow.DockOption.AllowNestedDocks)
+        self.stage = LiveStage(bridge)
+        self.start_page = StartPage(bridge, store, thumbnails)
+        self.pages = QStackedWidget()
+        self.pages.addWidget(self.start_page)
+        self.pages.addWidget(self.stage)
+        self.setCentralWidget(self.pages)
+        self.docks: dict[str, QDockWidget] = {}
+        self.compare = CompareView(bridge)
+        self.memory = MemoryPanel(bridge)
+        self.timeline = Timeline(bridge)
+        self._add_docks()
+        self.status = StatusLine(bridge)
+        bar = self.statusBar()
+        assert bar is not None
+        bar.setSizeGripEnabled(False)
+        bar.addWidget(self.status, 1)
+        self.messages = MessageArea(self)
+        self.help = HelpOverlay(self.keymap, self)
+        self.keys = FlyKeys(self, self.stage.view, self.keymap)
+        self.mouse = LookMouse(self.stage.view)
+        self.pilot = Pilot(bridge, self.keys, self.mouse, self)
+        self.commands = WindowCommands(self)
+        self.actions_ = WindowActions(self, self.commands.slots())
+        self.quality = QualityPanel(bridge, store)
+        self._add_menu_bar()
+        self._save_later = QTimer(self)
+        self._save_later.setSingleShot(True)
+        self._save_later.setInterval(_SAVE_LATER_MS)
+        self._save_later.timeout.connect(store.save)
+        self._opening_at: int | None = None
+        self._connect()
+        self._use_settings()
+        self.show_start()
+
+    # ------------------------------------------------------------------------------------------------ building
+
+    def _add_docks(self) -> None:
+        self.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
+        self.setCorner(Qt.Corner.TopRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
+        right, bottom = Qt.DockWidgetArea.RightDockWidgetArea, Qt.DockWidgetArea.BottomDockWidgetArea
+        for name, title, icon, widget, area in (
+            ("compare", "What the memory knew", "compare", self.compare, right),
+            ("memory", "Memory", "memory", self.memory, right),
+            ("timeline", "Timeline", "timeline", self.timeline, bottom),
+        ):
+            dock = QDockWidget(title, self)
+            dock.setObjectName(name)
+            dock.setWidget(widget)
+            dock.setTitleBarWidget(DockTitle(dock, icon))
+            self.addDockWidget(area, dock)
+            self.docks[name] = dock
+
+    def arrange_panels(self) -> None:
+        """Sizes that suit the window: the live view keeps most of it, in the shape of its frames."""
+        for name, area in (
+            ("compare", Qt.DockWidgetArea.RightDockWidgetArea),
+            ("memory", Qt.DockWidgetArea.RightDockWidgetArea),
+            ("timeline", Qt.DockWidgetArea.BottomDockWidgetArea),
+        ):
+            dock = self.docks[name]
+            dock.setFloating(False)
+            self.addDockWidget(area, dock)
+            dock.show()
+        self._size_docks()
+
+    def _size_docks(self) -> None:
+        width, height = self.width(), self.height()
+        side = round(min(0.345 * width, 900))
+        bottom = round(min(max(0.24 * height, 190), 340))
+        upper = round(min(0.44 * height, side * 0.66 + 64))
+        self.resizeDocks([self.docks["compare"], self.docks["memory"]], [side, side], Qt.Orientation.Horizontal)
+        self.resizeDocks(
+            [self.docks["compare"], self.docks["memory"]], [upper, height - upper], Qt.Orientation.Vertical
+        )
+        self.resizeDocks([self.docks["timeline"]], [bottom], Qt.Orientation.Vertical)
+
+    def _add_menu_bar(self) -> None:
+        bar = QMenuBar(self)
+        bar.setNativeMenuBar(False)
+        panels: list[QAction] = []
+        for dock in self.docks.values():
+            action = dock.toggleViewAction()
+            assert action is not None
+            panels.append(action)
+        self.actions_.fill_menus(bar, panels)
+        left = QWidget()
+        row = QHBoxLayout(left)
+        row.setContentsMargins(12, 4, 6, 4)
+        row.setSpacing(8)
+        home = QToolButton()
+        home.setIcon(icons.app_icon())
+        home.setIconSize(QSize(24, 24))
+        home.setToolTip("Worlds")
+        home.setAccessibleName("Back to the gallery of worlds")
+        home.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        home.clicked.connect(self.show_start)
+        theme.set_role(home, "quiet")
+        self._name = QLabel("Mirage")
+        font = self._name.font()
+        font.setBold(True)
+        self._name.setFont(font)
+        row.addWidget(home)
+        row.addWidget(self._name)
+        bar.setCornerWidget(left, Qt.Corner.TopLeftCorner)
+        tools, self.quality_button = self.actions_.tools(self.quality)
+        bar.setCornerWidget(tools, Qt.Corner.TopRightCorner)
+        self.setMenuBar(bar)
+
+    def _connect(self) -> None:
+        bridge, view = self.bridge, self.stage.view
+        bridge.world_changed.connect(self._world_changed)
+        bridge.frame_arrived.connect(self._show_frame)
+        bridge.camera_changed.connect(view.set_camera)
+        bridge.updated.connect(self._take)
+        bridge.noticed.connect(self.messages.show_notice)
+        bridge.progress_changed.connect(self._show_progress)
+        bridge.state_changed.connect(self._state_changed)
+        self.start_page.open_requested.connect(self.open_world)
+        self.start_page.noticed.connect(self.messages.show_notice)
+        self.timeline.noticed.connect(self.messages.show_notice)
+        self.timeline.film_requested.connect(self.commands.export)
+        self.timeline.compare_requested.connect(lambda node: self.compare.set_source("branch", node))
+        self.stage.progress.cancelled.connect(bridge.cancel)
+        self.keys.acted.connect(self.commands.act)
+        self.pilot.speed_changed.connect(self._keep_speed)
+        self.mouse.captured_changed.connect(self._show_hint)
+        self.help.rebound.connect(self._keep_keys)
+        self.quality.changed.connect(self._ask_quality)
+        view.drawn.connect(self._first_paint)
+
+    def _use_settings(self) -> None:
+        values = self.store.values
+        self.pilot.set_speed(values.speed_mps)
+        self.status.set_speed(self.pilot.speed_m_s)
+        self.pilot.settings = replace(
+            self.pilot.settings, look_deg_per_px=values.look_degrees_per_px, invert_y=values.invert_look
+        )
+        self.mouse.click_captures = values.click_captures
+        self.actions_.set_checked("invert", values.invert_look)
+        self.actions_.set_checked("captures", values.click_captures)
+        self.actions_.set_checked("hud", values.show_hud)
+        self.stage.hud.setVisible(values.show_hud)
+        self.quality_button.setText(summary(None, values.steps))
+        self._size_docks()
+        if values.geometry:
+            self.restoreGeometry(QByteArray(base64.b64decode(values.geometry)))
+        if values.layout:
+            self._layout_kept = QByteArray(base64.b64decode(values.layout))
+        else:
+            self._layout_kept = QByteArray()
+
+    # --------------------------------------------------------------------------------------------------- pages
+
+    @property
+    def in_world(self) -> bool:
+        """Whether the live view is on screen."""
+        return self.pages.currentWidget() is self.stage
+
+    def show_start(self) -> None:
+        """Back to the gallery; the open world stays open behind it."""
+        if self.in_world:
+            self._keep_layout()
+        self.keys.set_enabled(False)
+        self.mouse.release()
+        self.pages.setCurrentWidget(self.start_page)
+        for dock in self.docks.values():
+            dock.hide()
+        self.status.set_hint("")
+        self.start_page.activate(True)
+        self.actions_.set_world_open(False)
+
+    def show_world(self) -> None:
+        """The live view and its panels."""
+        if self.in_world:
+            return
+        self.start_page.activate(False)
+        self.thumbnails.stop()
+        self.pages.setCurrentWidget(self.stage)
+        for dock in self.docks.values():
+            dock.show()
+        if not self._layout_kept.isEmpty():
+            self.restoreState(self._layout_kept, _LAYOUT_VERSION)
+        else:
+            self._size_docks()
+        self.keys.set_enabled(True)
+        self.actions_.set_world_open(True)
+        self.stage.view.setFocus(Qt.FocusReason.OtherFocusReason)
+        self._show_hint()
+
+    def open_world(self, command: object) -> None:
+        """Ask the engine for a world; the view shows how far it is."""
+        self._opening_at = self.bridge.do(command, self._opened)
+        self.stage.view.clear()
+        self.messages.clear()
+        self.show_world()
+        self.stage.progress.show_progress(ProgressInfo(-1.0, "Opening"))
+        self.stage.arrange()
+
+    def _opened(self, _reply: object) -> None:
+        self._opening_at = None
+        if self.bridge.world is None:
+            self.show_start()
+        elif self.bridge.frame is not None and self.stage.view.frame is None:
+            self._show_frame(self.bridge.frame)  # it failed: what was open is still there
+
+    # ----------------------------------------------------------------------------------------------- the engine
+
+    def _world_changed(self, world: WorldInfo) -> None:
+        name = gallery_world(world.biome).title if world.kind in ("world", "nothing") else world.kind.capitalize()
+        if world.session is not None:
+            name = world.session.stem
+        self._name.setText(name)
+        self.setWindowTitle(f"{name}{'' if world.saved else ' •'} – Mirage")
+        self.actions_.set_checked("record", world.recording)
+        if world.epoch != getattr(self, "_epoch", None):
+            self._epoch = world.epoch
+            self.stage.view.clear()
+            self.bridge.place(world.camera)
+            self.show_world()
+        if world.session is not None and self.store.values.recent[:1] != [str(world.session.resolve())]:
+            self.store.values.add_recent(world.session)
+            self._save_later.start()
+
+    def _show_frame(self, frame: FrameUpdate) -> None:
+        self.stage.view.set_frame(frame)
+        if frame.recalled:
+            self.bridge.place(frame.result.camera)
+
+    def _take(self, update: Update) -> None:
+        if update.quality is not None:
+            self.quality_button.setText(summary(update.quality, self.store.values.steps))
+        if update.tree is not None:
+            self._show_tree(update.tree)
+
+    def _show_tree(self, tree: TreeUpdate) -> None:
+        if self.in_world:
+            self.actions_["undo"].setEnabled(tree.can_undo)
+            self.actions_["redo"].setEnabled(tree.can_redo)
+
+    def _state_changed(self, state: WorkerState) -> None:
+        self.stage.progress.set_stoppable(state is not WorkerState.WARMING or self.bridge.world is not None)
+        if state in (WorkerState.IDLE, WorkerState.GENERATING) and not getattr(self, "_asked", False):
+            self._asked = True
+            self._ask_quality()
+
+    def _show_progress(self, progress: ProgressInfo | None) -> None:
+        exporting = self.bridge.state is WorkerState.EXPORTING
+        waiting = self.stage.view.frame is None or not exporting
+        self.stage.progress.show_progress(progress if waiting else None)
+        self.stage.arrange()
+
+    def _ask_quality(self) -> None:
+        self.quality_button.setText(summary(self.bridge.quality, self.store.values.steps))
+        self.bridge.do(quality_command(self.store))
+        self._save_later.start()
+
+    def _first_paint(self) -> None:
+        self.stage.view.drawn.disconnect(self._first_paint)
+        self.pilot.set_interval(SOFTWARE_TICK_MS if self.stage.view.software else TICK_MS)
+
+    def _show_hint(self, _on: bool = False) -> None:
+        if self.mouse.captured:
+            self.status.set_hint("Esc gives the mouse back")
+        else:
+            names = "".join(self.keymap.label_of(action) for action in ("forward", "left", "back", "right"))
+            self.status.set_hint(
+                f"{names} to fly · hold the right mouse button to look · {self.keymap.label_of('help')} for all keys"
+            )
+
+    # ------------------------------------------------------------------------------------------------- settings
+
+    def _keep_speed(self, speed_mps: float) -> None:
+        self.store.values.speed_mps = speed_mps
+        self.status.set_speed(speed_mps)
+        self._save_later.start()
+
+    def _keep_keys(self) -> None:
+        self.store.values.keys = self.keymap.changed()
+        self._show_hint()
+        self._save_later.start()
+
+    def _keep_layout(self) -> None:
+        self._layout_kept = self.saveState(_LAYOUT_VERSION)
+        self.store.values.layout = base64.b64encode(self._layout_kept.data()).decode()
+
+    def save_later(self) -> None:
+        """Keep the settings, soon."""
+        self._save_later.start()
+
+    def say(self, notice: Notice) -> None:
+        """Tell the user something."""
+        self.messages.show_notice(notice)
+
+    def set_font_scale(self, scale: float) -> None:
+        """Larger or smaller text everywhere."""
+        self.store.values.font_scale = min(max(round(scale, 2), 0.8), 2.0)
+        app = QApplication.instance()
+        if isinstance(app, QApplication):
+            theme.apply(app, self.store.values.font_scale)
+        self._save_later.start()
+
+    def shut(self) -> None:
+        """Let go of OpenGL and the child process; the engine has been stopped."""
+        self.thumbnails.stop()
+        self.memory.shut()
+        self.stage.view.shut()
+        self.deleteLater()
+
+    def closeEvent(self, event: QCloseEvent | None) -> None:
+        if self.in_world:
+            self._keep_layout()
+        self.store.values.geometry = base64.b64encode(self.saveGeometry().data()).decode()
+        self._save_later.stop()
+        self.store.save()
+        self.keys.set_enabled(False)
+        self.mouse.release()
+        self.pilot.stop()
+        self.thumbnails.stop()
+        self.closing.emit()
+        super().closeEvent(event)
