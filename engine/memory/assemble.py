@@ -79,6 +79,8 @@ def _scales(store: TokenStore, grid: Camera, token: np.ndarray, depth: np.ndarra
     if len(rows):
         focal = np.sqrt(store.keyframes.rows[store.keyframes_of(rows)][:, 12:14].prod(axis=1))
         source = points.center_inverse_depth(store, rows)
-        ratio = np.where(depth[hit] > 0.0, depth[hit] / np.maximum(source, 1e-12), 1.0)  # at infinity distances are equal
+        ratio = np.where(
+            depth[hit] > 0.0, depth[hit] / np.maximum(source, 1e-12), 1.0
+        )  # at infinity distances are equal
         scales[hit] = np.clip(np.log2(np.sqrt(grid.K[0, 0] * grid.K[1, 1]) / focal * ratio), -6.0, 6.0)
     return scales

@@ -77,9 +77,7 @@ def relative(keyframes: np.ndarray, index: int, P: np.ndarray, center: np.ndarra
 
 
 @njit(cache=True, nogil=True)
-def cull(
-    spheres: np.ndarray, planes: np.ndarray, center: np.ndarray, alive: np.ndarray, out: np.ndarray
-) -> int:
+def cull(spheres: np.ndarray, planes: np.ndarray, center: np.ndarray, alive: np.ndarray, out: np.ndarray) -> int:
     """Indices of blocks that may be in view, into ``out``; returns how many.
 
     ``spheres (n, 8)`` float32: finite points (x, y, z, radius) in the world, then sky directions (x, y, z, radius) on the unit sphere; a
@@ -157,7 +155,9 @@ def classify(geometry: np.ndarray, planar: bool, row: int, s: int, plane: np.nda
 
 
 @njit(cache=True, nogil=True, inline="always")
-def patch_homography(m: np.ndarray, u0: float, v0: float, a: float, b: float, c: float, half: float, h: np.ndarray) -> bool:
+def patch_homography(
+    m: np.ndarray, u0: float, v0: float, a: float, b: float, c: float, half: float, h: np.ndarray
+) -> bool:
     """Rows of the inverse homography of a patch into ``h``; False if it is (partly) behind the target.
 
     ``h`` = [B x C (3), C x A (3), A x B (3), det, x0, y0, extent_x, extent_y]; a target point p = (x, y, 1) then has
@@ -209,7 +209,16 @@ def level_of(area: float) -> int:
 
 @njit(cache=True, nogil=True)
 def _splat(
-    select: bool, h: np.ndarray, a: float, b: float, c: float, half: float, row: int, s: int, depth: np.ndarray, keys: np.ndarray
+    select: bool,
+    h: np.ndarray,
+    a: float,
+    b: float,
+    c: float,
+    half: float,
+    row: int,
+    s: int,
+    depth: np.ndarray,
+    keys: np.ndarray,
 ) -> None:
     """Rasterise one patch: its inverse depth into ``depth`` by max, or, if ``select``, its key into ``keys`` by min."""
     rows, columns = depth.shape
@@ -426,7 +435,9 @@ def resolve(
                     token[y, x] = row
                     uv[0, y, x] = min(max(shift_u + du, -limit), limit)
                     uv[1, y, x] = min(max(shift_v + dv, -limit), limit)
-                    log2_scale[y, x] = np.float32(0.5) * np.log2(max(min(area, np.float32(4096.0)), np.float32(1.0 / 4096.0)))
+                    log2_scale[y, x] = np.float32(0.5) * np.log2(
+                        max(min(area, np.float32(4096.0)), np.float32(1.0 / 4096.0))
+                    )
                     inverse_depth[y, x] = q
                     sky[y, x] = a == 0.0
 

@@ -121,7 +121,9 @@ class LatentMemory:
         latents, inverse_depth = _as_array(view.latents), _as_array(view.inverse_depth)
         s, expected = self.config.samples, (self.config.channels, camera.height, camera.width)
         if latents.shape != expected:
-            raise InputError(f"The memory expects latents of shape {expected} for this camera; they have {latents.shape}.")
+            raise InputError(
+                f"The memory expects latents of shape {expected} for this camera; they have {latents.shape}."
+            )
         if inverse_depth.shape != (camera.height * s, camera.width * s):
             raise InputError(
                 f"The memory expects inverse depth of shape {(camera.height * s, camera.width * s)}; it has {inverse_depth.shape}."
@@ -129,7 +131,9 @@ class LatentMemory:
         if not np.isfinite(latents).all():
             raise InputError("The latents to be written hold values that are not numbers; the frame is not written.")
         if (inverse_depth < 0.0).any() or (inverse_depth > 6e4).any():
-            raise InputError("Inverse depth must be 0 (sky), positive per metre or NaN (unknown); this frame has negative or infinite values.")
+            raise InputError(
+                "Inverse depth must be 0 (sky), positive per metre or NaN (unknown); this frame has negative or infinite values."
+            )
         return latents, inverse_depth, camera
 
     def _keep_budget(self) -> int:
@@ -200,7 +204,9 @@ class LatentMemory:
     def readout_learned(self, camera: Camera) -> Readout:
         """Tokens resampled by the network at the exact positions that the view's samples see."""
         if self.network is None:
-            raise InputError("A learned readout needs a readout network; give the memory one or choose the nearest readout.")
+            raise InputError(
+                "A learned readout needs a readout network; give the memory one or choose the nearest readout."
+            )
         grid = self.latent_camera(camera)
         samples = self.sample_map(camera)
         covered = samples.covered
@@ -241,6 +247,10 @@ class LatentMemory:
         rows = self.living()
         rows = rows[points.center_inverse_depth(self.store, rows) > 0.0]
         return points.positions(self.store, rows, self.config.cell_center), self.store.features.rows[rows]
+
+    def tokens_in(self, region: OrientedBox | TokenIds) -> np.ndarray:
+        """(n,) int64 ids of the living tokens in a box (sky is in no box), or those of the given ids that live."""
+        return self._living_in(region)
 
     def token_info(self, token: TokenIds) -> TokenInfo:
         """Provenance of tokens (n,): who wrote them, where they sit, how far, how fine, how often read."""
@@ -348,7 +358,9 @@ class LatentMemory:
             return rows[self.store.alive[rows]]
         reach = float(np.linalg.norm(region.half_size_m))
         spheres = self.store.spheres.rows
-        near = (spheres[:, 3] >= 0.0) & (np.linalg.norm(spheres[:, :3] - region.center, axis=1) <= spheres[:, 3] + reach)
+        near = (spheres[:, 3] >= 0.0) & (
+            np.linalg.norm(spheres[:, :3] - region.center, axis=1) <= spheres[:, 3] + reach
+        )
         spans = self.store.blocks.rows[near]
         rows = np.concatenate([np.arange(first, first + count) for first, count, _ in spans] or [np.empty(0, np.int64)])
         rows = rows[self.store.alive[rows] & (points.center_inverse_depth(self.store, rows) > 0.0)]

@@ -61,7 +61,9 @@ def _majority(mask: np.ndarray) -> np.ndarray:
     return np.asarray(total >= 5)
 
 
-def _superseded(store: TokenStore, token: np.ndarray, covered: np.ndarray, scale: np.ndarray, written: np.ndarray) -> np.ndarray:
+def _superseded(
+    store: TokenStore, token: np.ndarray, covered: np.ndarray, scale: np.ndarray, written: np.ndarray
+) -> np.ndarray:
     """Rows of coarse tokens all of whose visible samples were written anew and that were seen nearly whole."""
     candidates, samples_anew = np.unique(token[written[..., None] & covered], return_counts=True)
     if not len(candidates):

@@ -23,7 +23,9 @@ def center_inverse_depth(store: TokenStore, rows: np.ndarray) -> np.ndarray:
     valid = values >= 0.0
     low = np.where(valid, values, np.inf).min(axis=1)
     high = np.where(valid, values, 0.0).max(axis=1)
-    mean = np.where(valid, values, 0.0).sum(axis=1, dtype=np.float32) / np.maximum(valid.sum(axis=1), 1).astype(np.float32)
+    mean = np.where(valid, values, 0.0).sum(axis=1, dtype=np.float32) / np.maximum(valid.sum(axis=1), 1).astype(
+        np.float32
+    )
     return np.where(high <= np.float32(EDGE_RATIO) * low, mean, high).astype(np.float32)
 
 
@@ -32,7 +34,12 @@ def rays(store: TokenStore, rows: np.ndarray, cell_center: float) -> tuple[np.nd
     packed = store.keyframes.rows[store.keyframes_of(rows)]
     u, v = store.cell(rows)
     local = np.stack(
-        [(u + cell_center - packed[:, 14]) / packed[:, 12], (v + cell_center - packed[:, 15]) / packed[:, 13], np.ones(len(rows))], axis=1
+        [
+            (u + cell_center - packed[:, 14]) / packed[:, 12],
+            (v + cell_center - packed[:, 15]) / packed[:, 13],
+            np.ones(len(rows)),
+        ],
+        axis=1,
     )
     return np.einsum("nij,nj->ni", packed[:, :9].reshape(-1, 3, 3), local), packed[:, 9:12]
 
@@ -41,7 +48,9 @@ def positions(store: TokenStore, rows: np.ndarray, cell_center: float = 0.5) -> 
     """(n, 3) float32 world points of tokens, metres; sky is put :data:`SKY_DRAWN_M` away."""
     directions, centers = rays(store, rows, cell_center)
     inverse_depth = center_inverse_depth(store, rows).astype(np.float64)
-    return (centers + directions / np.where(inverse_depth > 0.0, inverse_depth, 1.0 / SKY_DRAWN_M)[:, None]).astype(np.float32)
+    return (centers + directions / np.where(inverse_depth > 0.0, inverse_depth, 1.0 / SKY_DRAWN_M)[:, None]).astype(
+        np.float32
+    )
 
 
 def footprints_m(store: TokenStore, rows: np.ndarray) -> np.ndarray:
@@ -51,7 +60,9 @@ def footprints_m(store: TokenStore, rows: np.ndarray) -> np.ndarray:
         return (1.0 / (focal * center_inverse_depth(store, rows))).astype(np.float32)
 
 
-def project(store: TokenStore, rows: np.ndarray, grid: Camera, cell_center: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def project(
+    store: TokenStore, rows: np.ndarray, grid: Camera, cell_center: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Tokens in ``grid`` cells: x, y and inverse depth there (n,) float64; NaN behind the camera."""
     directions, centers = rays(store, rows, cell_center)
     inverse_depth = center_inverse_depth(store, rows).astype(np.float64)

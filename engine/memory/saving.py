@@ -34,7 +34,18 @@ MAX_TENSOR_BYTES = 64 * 2**30
 MAX_GRID = 4096
 KINDS = ("root", "write", "erase", "freeze", "thaw", "branch")
 ROW_LISTS = ("killed", "frozen", "thawed")
-SAVED_TABLES = ("features", "geometry", "cells", "reads", "ring_features", "ring_cells", "keyframes", "grids", "spans", "keyframe_node")
+SAVED_TABLES = (
+    "features",
+    "geometry",
+    "cells",
+    "reads",
+    "ring_features",
+    "ring_cells",
+    "keyframes",
+    "grids",
+    "spans",
+    "keyframe_node",
+)
 
 
 def save(memory: LatentMemory, folder: Path) -> None:
@@ -133,13 +144,17 @@ def _read_index(path: Path) -> dict[str, Any]:
             raise _damaged(f"{path.name} is larger than {MAX_INDEX_BYTES >> 20} MiB")
         index = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise SessionError(f"{path} cannot be read ({error.strerror or error}); choose a folder that Mirage saved.") from error
+        raise SessionError(
+            f"{path} cannot be read ({error.strerror or error}); choose a folder that Mirage saved."
+        ) from error
     except (ValueError, RecursionError) as error:
         raise _damaged(f"{path.name} is not valid JSON") from error
     if not isinstance(index, dict) or index.get("format") != "mirage-memory":
         raise _damaged(f"{path.name} is not the index of a memory")
     if index.get("version") != VERSION:
-        raise SessionError(f"The saved memory is of version {index.get('version')!r}; this Mirage reads version {VERSION}.")
+        raise SessionError(
+            f"The saved memory is of version {index.get('version')!r}; this Mirage reads version {VERSION}."
+        )
     return index
 
 
@@ -160,7 +175,9 @@ def _read_tensors(folder: Path, index: dict[str, Any]) -> dict[str, np.ndarray]:
             raise _damaged(f"{name} does not have the checksum it was saved with")
         return dict(load_file(path))
     except OSError as error:
-        raise SessionError(f"{path} cannot be read ({error.strerror or error}); the session is not complete.") from error
+        raise SessionError(
+            f"{path} cannot be read ({error.strerror or error}); the session is not complete."
+        ) from error
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(f"{name} is not a valid safetensors file") from error
 
@@ -171,11 +188,23 @@ def _check_tables(memory: LatentMemory, tensors: dict[str, np.ndarray]) -> None:
     for name in SAVED_TABLES:
         empty = tables[name].rows
         value = tensors.get(name)
-        if value is None or value.dtype != empty.dtype or value.shape[1:] != empty.shape[1:] or value.ndim != empty.ndim:
+        if (
+            value is None
+            or value.dtype != empty.dtype
+            or value.shape[1:] != empty.shape[1:]
+            or value.ndim != empty.ndim
+        ):
             raise _damaged(f"its {name} are missing or of another kind")
     count, rings, keyframes = len(tensors["cells"]), len(tensors["ring_cells"]), len(tensors["keyframes"])
     planar = tensors.get("planar")
-    lengths = {"features": count, "geometry": count, "reads": count, "ring_features": rings, "grids": keyframes, "spans": keyframes}
+    lengths = {
+        "features": count,
+        "geometry": count,
+        "reads": count,
+        "ring_features": rings,
+        "grids": keyframes,
+        "spans": keyframes,
+    }
     lengths["keyframe_node"] = keyframes
     for name, length in lengths.items():
         if len(tensors[name]) != length:
@@ -203,7 +232,11 @@ def _check_cameras(packed: np.ndarray) -> None:
 def _check_spans(tensors: dict[str, np.ndarray], count: int, rings: int) -> None:
     """Spans must cut the rows into keyframes without gaps, and cells must lie in their grids in ascending order."""
     spans, grids = tensors["spans"], tensors["grids"].astype(np.int64)
-    if (grids < 1).any() or (grids > MAX_GRID).any() or ((-(-grids // TILE)).prod(axis=1) * TILE * TILE > MAX_CODES).any():
+    if (
+        (grids < 1).any()
+        or (grids > MAX_GRID).any()
+        or ((-(-grids // TILE)).prod(axis=1) * TILE * TILE > MAX_CODES).any()
+    ):
         raise _damaged("one of its latent grids has an impossible size")
     for first, number, total, name in ((0, 1, count, "cells"), (2, 3, rings, "ring_cells")):
         lengths = spans[:, number]
@@ -226,7 +259,13 @@ def _read_tree(index: dict[str, Any], tensors: dict[str, np.ndarray]) -> WorldTr
     for name in ROW_LISTS:
         rows, lengths = tensors.get(f"node_{name}"), tensors.get(f"node_{name}_count")
         fits = rows is not None and lengths is not None and rows.dtype == lengths.dtype == np.int64 and rows.ndim == 1
-        if not fits or lengths.shape != (len(entries),) or (lengths < 0).any() or (lengths > count).any() or lengths.sum() != len(rows):
+        if (
+            not fits
+            or lengths.shape != (len(entries),)
+            or (lengths < 0).any()
+            or (lengths > count).any()
+            or lengths.sum() != len(rows)
+        ):
             raise _damaged("its history does not fit its tokens")
         if len(rows) and (rows.min() < 0 or rows.max() >= count):
             raise _damaged("its history names tokens that do not exist")
@@ -264,7 +303,11 @@ def _read_node(number: int, entry: Any, keyframes: int) -> Node:
         raise _damaged(f"node {number} of its history is incomplete")
     if not isinstance(created, int | float) or not 0 <= created < 1e12:
         raise _damaged(f"node {number} of its history has no time")
-    if not (-1 <= values["keyframe"] < keyframes) or values["written"] < 0 or (values["keyframe"] >= 0 and kind != "write"):
+    if (
+        not (-1 <= values["keyframe"] < keyframes)
+        or values["written"] < 0
+        or (values["keyframe"] >= 0 and kind != "write")
+    ):
         raise _damaged(f"node {number} of its history names a keyframe that does not exist")
     if not (0 <= values["parent"] < number) if number else values["parent"] != -1 or kind != "root":
         raise _damaged(f"node {number} of its history has an impossible parent")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from engine.memory.store import TokenStore
 from engine.memory.tree import WorldTree
 
+
 @dataclass(frozen=True)
 class MemoryStats:
     """Sizes of a memory at its present node.
@@ -37,7 +38,13 @@ class MemoryStats:
 
 
 def count_stats(
-    store: TokenStore, tree: WorldTree, *, voxels_occupied: int, budget_mib: float | None, evicted: int, cells_read: int,
+    store: TokenStore,
+    tree: WorldTree,
+    *,
+    voxels_occupied: int,
+    budget_mib: float | None,
+    evicted: int,
+    cells_read: int,
     cells_hit: int,
 ) -> MemoryStats:
     """Gather :class:`MemoryStats`; costs a sum over blocks, not over tokens."""

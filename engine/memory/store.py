@@ -123,7 +123,13 @@ class TokenStore:
         return sum(table.used_bytes for table in self.tables.values())
 
     def append(
-        self, camera: Camera, latents: np.ndarray, inverse_depth: np.ndarray, planar: np.ndarray, written: np.ndarray, node: int
+        self,
+        camera: Camera,
+        latents: np.ndarray,
+        inverse_depth: np.ndarray,
+        planar: np.ndarray,
+        written: np.ndarray,
+        node: int,
     ) -> np.ndarray:
         """Store the ``written (h, w)`` bool cells of a view as a keyframe; returns their rows (n,) int64, alive.
 
@@ -198,7 +204,14 @@ class TokenStore:
         self.alive_in_block.append(np.diff(bounds))
         self.block_read.extend(pieces)
         bound_blocks(
-            at, self.blocks.rows, self.keyframes.rows, self.grids.rows, self.geometry.rows, self.cells.rows, self.samples, self.spheres.rows
+            at,
+            self.blocks.rows,
+            self.keyframes.rows,
+            self.grids.rows,
+            self.geometry.rows,
+            self.cells.rows,
+            self.samples,
+            self.spheres.rows,
         )
 
     def keep(self, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -213,7 +226,9 @@ class TokenStore:
         ring_owner = np.repeat(np.arange(len(spans)), spans[:, 3])
         ring_keep = left[ring_owner] > 0
         for index in np.flatnonzero((left > 0) & (left < spans[:, 1])):
-            ring_keep[ring_owner == index] = self._ring_needed(spans[index], int(grids[index, 0]), int(grids[index, 1]), mask)
+            ring_keep[ring_owner == index] = self._ring_needed(
+                spans[index], int(grids[index, 0]), int(grids[index, 1]), mask
+            )
         rows = np.where(mask, np.cumsum(mask) - 1, -1)
         used = left > 0
         keyframes = np.where(used, np.cumsum(used) - 1, -1)
@@ -309,8 +324,16 @@ def _to_half(values: np.ndarray) -> np.ndarray:
 def _pack_camera(camera: Camera) -> np.ndarray:
     """(16,) float64: R row-major, position, fx, fy, cx, cy."""
     K = camera.K
-    if K[0, 1] != 0.0 or K[1, 0] != 0.0 or not np.array_equal(K[2], [0.0, 0.0, 1.0]) or K[0, 0] <= 0.0 or K[1, 1] <= 0.0:
-        raise InputError("The memory needs pinhole intrinsics with positive focal lengths and no skew; this camera's K is something else.")
+    if (
+        K[0, 1] != 0.0
+        or K[1, 0] != 0.0
+        or not np.array_equal(K[2], [0.0, 0.0, 1.0])
+        or K[0, 0] <= 0.0
+        or K[1, 1] <= 0.0
+    ):
+        raise InputError(
+            "The memory needs pinhole intrinsics with positive focal lengths and no skew; this camera's K is something else."
+        )
     if not np.isfinite(camera.c2w).all() or not np.isfinite(K).all():
         raise InputError("The camera holds values that are not numbers; give it a finite pose and finite intrinsics.")
     return np.concatenate([camera.c2w[:3, :3].ravel(), camera.c2w[:3, 3], [K[0, 0], K[1, 1], K[0, 2], K[1, 2]]])

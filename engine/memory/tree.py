@@ -82,7 +82,9 @@ class WorldTree:
 
     def __getitem__(self, node: int) -> Node:
         if not 0 <= node < len(self.nodes):
-            raise InputError(f"There is no node {node} in this world's history; it has nodes 0 to {len(self.nodes) - 1}.")
+            raise InputError(
+                f"There is no node {node} in this world's history; it has nodes 0 to {len(self.nodes) - 1}."
+            )
         return self.nodes[node]
 
     def add(self, kind: str, label: str = "") -> Node:
