@@ -40,3 +40,17 @@ def data_dir() -> Path:
 def has_display() -> bool:
     """Whether a window could be shown here."""
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")) or os.name == "nt"
+
+
+def settings_file() -> Path:
+    """What the window remembers of its user."""
+    import platformdirs
+
+    home = _home()
+    folder = home / "config" if home else Path(platformdirs.user_config_dir(APP_NAME, appauthor=False))
+    return folder / "settings.json"
+
+
+def autosave_file() -> Path:
+    """Where the window keeps the open world safe while nobody has saved it."""
+    return data_dir() / "autosave.mirage"

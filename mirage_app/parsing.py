@@ -106,9 +106,13 @@ def _sentence(boxed: str, program: str) -> str:
     return f"{text[:1].upper()}{text[1:]}; see {program} --help."
 
 
+_WHOLE = "{0} takes a whole number and {1} came"
+_NUMBER = "{0} takes a number and {1} came"
 _WORDINGS = (
-    (r"Error parsing (\S+): invalid literal for int\(\) with base 10: (.*)", "{0} takes a whole number and {1} came"),
-    (r"Error parsing (\S+): could not convert string to float: (.*)", "{0} takes a number and {1} came"),
+    (r"Error parsing (\S+): invalid literal for int\(\) with base 10: (.*)", _WHOLE),
+    (r"Error parsing (\S+): no type matching .*invalid literal for int\(\) with base 10: (.*)", _WHOLE),
+    (r"Error parsing (\S+): no type matching .*could not convert string to float: (.*)", _NUMBER),
+    (r"Error parsing (\S+): could not convert string to float: (.*)", _NUMBER),
     (
         r"invalid choice (.*) for argument '(\S+)'\. Expected one of \((.*?),?\)\.?",
         "{1} takes one of {2}, and {0} came",

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("NO_AT_BRIDGE", "1")
 
@@ -94,12 +94,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _few_threads() -> None:
-    """Small tensors on many threads are slower than on two."""
+def _one_thread() -> None:
+    """Small tensors on several threads spend their time waiting for each other, the more so on a busy machine."""
     if importlib.util.find_spec("torch"):
         import torch
 
-        torch.set_num_threads(min(2, os.cpu_count() or 1))
+        torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)

@@ -118,7 +118,7 @@ def test_ctrl_c_leaves_a_playable_film_and_a_report(start: list[str], tmp_path: 
         time.sleep(0.05)
     time.sleep(0.5)
     os.kill(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == EXIT_INTERRUPTED, err
     assert "Traceback" not in err
     told = json.loads(report.read_text())
