@@ -56,6 +56,8 @@ class PathModel(QObject):
         self._tick = QTimer(self)
         self._tick.setInterval(PLAY_TICK_MS)
         self._tick.timeout.connect(self._advance)
+        if bridge.world is not None:
+            self.size, self._epoch = bridge.world.size, bridge.world.epoch
         bridge.updated.connect(self._take)
 
     @classmethod

@@ -8,7 +8,17 @@ from typing import Literal, cast
 import numpy as np
 from PyQt6.QtCore import QSize, Qt
 from PyQt6.QtGui import QHideEvent, QResizeEvent, QShowEvent
-from PyQt6.QtWidgets import QButtonGroup, QComboBox, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import (
+    QBoxLayout,
+    QButtonGroup,
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from engine.messages import (
     COMPARE_SOURCES,
@@ -70,6 +80,8 @@ class CompareView(QWidget):
         self._build()
         bridge.updated.connect(self._take)
         self.history.reset.connect(self._forget)
+        if bridge.world is not None:
+            self._allow_truth(bridge.world)
         if bridge.tree is not None:
             self._list_branches(bridge.tree)
         if bridge.frame is not None:
@@ -127,7 +139,7 @@ class CompareView(QWidget):
         self.pane.setAccessibleName("Second view")
         for pane in (self.generated, self.pane):
             pane.pixel_clicked.connect(self.inspect)
-        self._panes = QHBoxLayout()
+        self._panes = QBoxLayout(QBoxLayout.Direction.LeftToRight)
         self._panes.setSpacing(2)
         self._panes.addWidget(self.generated, 1)
         self._panes.addWidget(self.pane, 1)
@@ -322,5 +334,7 @@ class CompareView(QWidget):
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Qt's hook."""
         super().resizeEvent(event)
+        wide = self.width() > 1.9 * (self.height() - 80)
+        self._panes.setDirection(QBoxLayout.Direction.LeftToRight if wide else QBoxLayout.Direction.TopToBottom)
         if self.card.isVisible():
             self._place_card()

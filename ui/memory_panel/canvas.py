@@ -131,9 +131,9 @@ class MemoryCanvas(app.Canvas):
         self.context.set_depth_mask(True)
         self.context.clear(color=(*self.colors["ground"][:3], 1.0), depth=True)
         self.backdrop.draw(clip, self.camera.eye)
-        self.context.set_state(depth_test=True, blend=False)
         if self.show_sky:
-            self.sky.draw(clip, self.focal_px)
+            self.sky.draw(clip, self.focal_px)  # behind everything, however large the cloud is
+        self.context.set_state(depth_test=True, blend=False)
         self.cloud.draw(clip, self.focal_px)
         self.context.set_state(depth_test=False)
         self.selection.draw(clip, self.focal_px)

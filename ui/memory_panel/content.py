@@ -21,6 +21,8 @@ SOFTWARE_CAP = 200_000
 HARDWARE_CAP = 4_000_000
 SKY_SHARE_OF_CAP = 0.15
 PLAN_POINTS = 240
+DOME_SHARE = 1.1
+"""Radius of the sky dome as a share of the panel camera's distance when the cloud was last fitted."""
 
 
 class MemoryContent(QObject):
@@ -76,7 +78,6 @@ class MemoryContent(QObject):
         self.sky.update(snapshot)
         self._style()
         self._ground()
-        self._dome()
         if self._fit_wanted and self.cloud.shown:
             self.fit()
         self.cloud_changed.emit()
@@ -116,9 +117,9 @@ class MemoryContent(QObject):
         log = self.mode == "reads"
         if log:
             low, high = float(np.log2(1 + low)), float(np.log2(1 + high))
-        largest = 9.0 if self.canvas.software or not self.canvas.renderer else 20.0
+        largest = 15.0 if self.canvas.software or not self.canvas.renderer else 20.0
         common = {
-            "size": 1.15 * self.point_size,
+            "size": 1.35 * self.point_size,
             "smallest_px": 1.6 * min(self.point_size, 2.0),
             "largest_px": largest * self.point_size,
         }
@@ -154,19 +155,25 @@ class MemoryContent(QObject):
 
     def _dome(self) -> None:
         positions = self.history.positions()
-        bounds = self.cloud.bounds()
         center = positions.mean(axis=0) if len(positions) else np.zeros(3)
-        radius = 60.0 if bounds is None else 0.75 * float(np.linalg.norm(bounds[1] - bounds[0]))
-        self.canvas.sky.set_dome(center, max(radius, 5.0))
+        self.canvas.sky.set_dome(center, DOME_SHARE * self.canvas.camera.distance_m)
 
     def fit(self) -> None:
-        """Look at the whole cloud."""
-        bounds = self.cloud.bounds()
-        if bounds is not None:
-            self._fit_wanted = False
-            self.canvas.camera.frame(*bounds)
-            self.canvas.camera.distance_m *= 0.62
-            self.canvas.update()
+        """Look at the explored part of the cloud: the flight in the middle, half of the points around it; far hills may lie outside."""
+        positions, shown, _ = self.cloud.points()
+        positions = positions[shown]
+        if len(positions) == 0:
+            return
+        self._fit_wanted = False
+        flown = self.history.positions()
+        center = np.median(positions, axis=0) if len(flown) == 0 else flown.mean(axis=0)
+        reach = np.linalg.norm(positions[:: max(1, len(positions) // 20_000)] - center, axis=1)
+        extent = float(np.linalg.norm(np.ptp(flown, axis=0))) if len(flown) else 0.0
+        radius = float(np.clip(np.percentile(reach, 50), 0.6 * extent + 2.0, 400.0))
+        self.canvas.camera.frame(center - radius / np.sqrt(3), center + radius / np.sqrt(3))
+        self._dome()
+        self.rescale()
+        self.canvas.update()
 
     # ------------------------------------------------------------------------------------------------------- lines
 

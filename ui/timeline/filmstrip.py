@@ -19,18 +19,19 @@ from PyQt6.QtGui import (
     QResizeEvent,
     QWheelEvent,
 )
-from PyQt6.QtWidgets import QAbstractScrollArea, QFrame, QToolTip, QWidget
+from PyQt6.QtWidgets import QAbstractScrollArea, QFrame, QSizePolicy, QToolTip, QWidget
 
 from engine.messages import StepSummary
 from ui import theme
 from ui.compare.image_pane import to_qimage
 from ui.history import StepHistory
 
-THUMB_HEIGHT_PX = 54
+THUMB_MIN_PX, THUMB_MAX_PX = 40, 120
 GAP_PX = 5
 HEAT_PX = 5
 TOP_PX = 6
 PIXMAPS_KEPT = 160
+BAR_PX = 16
 
 
 class Filmstrip(QAbstractScrollArea):
@@ -53,7 +54,8 @@ class Filmstrip(QAbstractScrollArea):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
-        self.setFixedHeight(TOP_PX + THUMB_HEIGHT_PX + 3 + HEAT_PX + 16)
+        self.setMinimumHeight(TOP_PX + THUMB_MIN_PX + 3 + HEAT_PX + BAR_PX)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setAccessibleName("Filmstrip")
         self.setAccessibleDescription("Generated frames in order; arrow keys move, Enter goes back to a frame.")
         viewport = self.viewport()
@@ -101,12 +103,16 @@ class Filmstrip(QAbstractScrollArea):
 
     # ----------------------------------------------------------------------------------------------------- layout
 
+    def thumb_height(self) -> int:
+        """Thumbnails grow with the room there is."""
+        return min(max(self.height() - TOP_PX - 3 - HEAT_PX - BAR_PX, THUMB_MIN_PX), THUMB_MAX_PX)
+
     def _thumb_width(self) -> int:
         steps = self.history.steps
         if not steps:
             return 96
         height, width = steps[-1].thumbnail.shape[:2]
-        return max(24, round(THUMB_HEIGHT_PX * width / max(height, 1)))
+        return max(24, round(self.thumb_height() * width / max(height, 1)))
 
     def _pitch(self) -> int:
         return self._thumb_width() + GAP_PX
@@ -122,13 +128,23 @@ class Filmstrip(QAbstractScrollArea):
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Qt's hook."""
         super().resizeEvent(event)
+        if event is not None and event.size().height() != event.oldSize().height():
+            self._pixmaps.clear()
+        bar = self.horizontalScrollBar()
+        at_end = bar is not None and bar.value() >= bar.maximum() - 2
         self._range()
+        if bar is not None and at_end:
+            bar.setValue(bar.maximum())
+
+    def sizeHint(self) -> QSize:
+        """Qt's hook: thumbnails at their own size."""
+        return QSize(400, TOP_PX + 54 + 3 + HEAT_PX + BAR_PX)
 
     def step_rect(self, row: int) -> QRect:
         """Where the row-th thumbnail lies in the viewport."""
         bar = self.horizontalScrollBar()
         assert bar is not None
-        return QRect(GAP_PX + row * self._pitch() - bar.value(), TOP_PX, self._thumb_width(), THUMB_HEIGHT_PX)
+        return QRect(GAP_PX + row * self._pitch() - bar.value(), TOP_PX, self._thumb_width(), self.thumb_height())
 
     def row_at(self, at: QPoint) -> int:
         """The row under a point of the viewport, -1 for none."""
@@ -215,7 +231,7 @@ class Filmstrip(QAbstractScrollArea):
         found = self._pixmaps.get(key)
         if found is None:
             ratio = self.devicePixelRatioF()
-            size = QSize(self._thumb_width(), THUMB_HEIGHT_PX) * ratio
+            size = QSize(self._thumb_width(), self.thumb_height()) * ratio
             image = to_qimage(step.thumbnail)
             found = QPixmap.fromImage(
                 image.scaled(size, Qt.AspectRatioMode.IgnoreAspectRatio, Qt.TransformationMode.SmoothTransformation)

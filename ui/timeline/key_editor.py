@@ -33,6 +33,8 @@ class KeyframeEditor(QWidget):
         self.easing = QComboBox()
         self.easing.setAccessibleName("Easing to the next keyframe")
         self.easing.setToolTip("How time runs to the next keyframe")
+        self.easing.setMinimumContentsLength(8)
+        self.easing.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         for kind in EASINGS:
             self.easing.addItem(EASING_NAMES[kind], kind)
         self.to_view = self._button("camera", "Move this keyframe to the current view", self._to_view)
@@ -57,6 +59,8 @@ class KeyframeEditor(QWidget):
         spin.setDecimals(decimals)
         spin.setSuffix(suffix)
         spin.setKeyboardTracking(False)
+        spin.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
+        spin.setFixedWidth(72)
         spin.setAccessibleName(name)
         spin.setToolTip(name)
         return spin

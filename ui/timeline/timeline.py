@@ -8,6 +8,7 @@ from PyQt6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 from engine.errors import MirageError
 from engine.messages import Checkout, Notice, StepSummary, TreeUpdate, Update
 from engine.path import describe_presets, parse_preset
+from ui import theme
 from ui.bridge import EngineBridge
 from ui.history import StepHistory
 from ui.path_model import PathModel
@@ -19,7 +20,7 @@ from ui.timeline.tree_layout import ancestors
 from ui.timeline.tree_view import WorldTreePanel
 
 PRESET_FRAMES = 120
-TREE_WIDTH_PX = 260
+TREE_WIDTH_PX = 230
 
 
 class Timeline(QWidget):
@@ -53,12 +54,11 @@ class Timeline(QWidget):
         left.setContentsMargins(0, 0, 0, 0)
         left.setSpacing(0)
         left.addWidget(self.toolbar)
-        left.addWidget(self.filmstrip)
+        left.addWidget(self.filmstrip, 1)
         left.addWidget(self.track)
-        left.addStretch(1)
         line = QFrame()
         line.setFixedWidth(1)
-        line.setStyleSheet("background: palette(mid);")
+        line.setStyleSheet(f"background: {theme.LINE};")
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
