@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from functools import reduce
 from operator import or_
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import tyro
 
@@ -50,13 +50,12 @@ def parse(argv: Sequence[str]) -> Command:
 
 def _overview(words: list[str]) -> Command:
     """Help over all commands (or shell completion): the only place that builds every parser."""
-    kinds = [
+    kinds: list[Any] = [
         Annotated[kind, tyro.conf.subcommand(name, description=_first_line(kind))]  # type: ignore[valid-type]
         for name, kind in COMMANDS.items()
     ]
-    return cast(
-        Command, tyro.cli(reduce(or_, kinds), prog=PROGRAM, args=words, description=_DESCRIPTION, config=_CONFIG)
-    )
+    any_command: Any = reduce(or_, kinds)
+    return tyro.cli(any_command, prog=PROGRAM, args=words, description=_DESCRIPTION, config=_CONFIG)
 
 
 def _parse_command(name: str, words: list[str]) -> Command:
@@ -66,7 +65,7 @@ def _parse_command(name: str, words: list[str]) -> Command:
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            return cast(Command, tyro.cli(kind, prog=program, args=words, config=_CONFIG))
+            return tyro.cli(kind, prog=program, args=words, config=_CONFIG)
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
