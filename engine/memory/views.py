@@ -21,11 +21,11 @@ SMALL = 256
 _pool: tuple[int, int, ThreadPoolExecutor] | None = None
 
 
-def _threads() -> int:
+def thread_count() -> int:
     return max(1, min(torch.get_num_threads(), 8))
 
 
-def _in_parts(total: int, threads: int, work: Callable[[int, int, int], None]) -> None:
+def in_parts(total: int, threads: int, work: Callable[[int, int, int], None]) -> None:
     """Call ``work(part, first, last)`` over a split of ``range(total)``; a pool is made anew after a fork."""
     global _pool
     if threads == 1:
@@ -61,7 +61,7 @@ class View:
         """Rasterise, select and resolve; the camera must be on the sample grid."""
         store, s = self.store, self.store.samples
         shape = (self.camera.height, self.camera.width)
-        threads = _threads() if len(self.visible) >= SMALL else 1
+        threads = thread_count() if len(self.visible) >= SMALL else 1
         depth = np.zeros((threads, *shape), np.float32)
         keys = np.full((threads, *shape), NO_KEY)
         token = np.empty(shape, np.int64)
@@ -80,9 +80,9 @@ class View:
 
             return work
 
-        _in_parts(len(self.visible), threads, draw(False))
+        in_parts(len(self.visible), threads, draw(False))
         nearest = depth.max(axis=0) if threads > 1 else depth[0]
-        _in_parts(len(self.visible), threads, draw(True))
+        in_parts(len(self.visible), threads, draw(True))
         best = keys.min(axis=0) if threads > 1 else keys[0]
 
         def resolve(part: int, first: int, last: int) -> None:
@@ -91,7 +91,7 @@ class View:
                 store.cells.rows, store.state.rows, self.P, self.center, s, token, uv, log2_scale, inverse_depth, sky,
             )  # fmt: skip
 
-        _in_parts(shape[0], threads, resolve)
+        in_parts(shape[0], threads, resolve)
         return SampleMap(
             token=torch.from_numpy(token),
             uv=torch.from_numpy(uv),
@@ -103,7 +103,7 @@ class View:
     def nearest(self, cell_center: float) -> np.ndarray:
         """(h, w) int64 keys of the nearest readout; the camera must be on the latent grid."""
         store = self.store
-        threads = _threads() if len(self.visible) >= SMALL else 1
+        threads = thread_count() if len(self.visible) >= SMALL else 1
         keys = np.full((threads, self.camera.height, self.camera.width), NO_KEY)
 
         def work(part: int, first: int, last: int) -> None:
@@ -112,7 +112,7 @@ class View:
                 store.cells.rows, store.state.rows, self.P, self.center, store.samples, cell_center, keys[part],
             )  # fmt: skip
 
-        _in_parts(len(self.visible), threads, work)
+        in_parts(len(self.visible), threads, work)
         return keys.min(axis=0) if threads > 1 else keys[0]
 
 
