@@ -18,8 +18,8 @@ Easing = Literal["linear", "smooth", "ease-in", "ease-out", "hold"]
 EASINGS: tuple[Easing, ...] = ("linear", "smooth", "ease-in", "ease-out", "hold")
 PositionSpline = Literal["catmull-rom", "pchip", "linear"]
 RotationKind = Literal["spline", "slerp"]
-WRAPPED = 3
-"""Keyframes repeated at either end of a closed path, so that its seam is as smooth as the rest."""
+WRAPPED = 12
+"""Keyframes repeated at either end of a closed path: what lies further no longer bends the spline at its seam."""
 
 
 def ease(kind: Easing, u: np.ndarray) -> np.ndarray:
