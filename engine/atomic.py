@@ -32,7 +32,11 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     check_writable_parent(target)
-    handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"{target} cannot be written ({reason}); choose another place.") from error
     os.close(handle)
     temporary = Path(name)
     try:
