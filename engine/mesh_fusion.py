@@ -47,7 +47,9 @@ def fuse(folder: Path, path: Path, voxel_m: float | None) -> None:
         if near.size:
             depths.append(float(np.median(1.0 / near)))
     if not depths:
-        raise InputError(f"The frames show nothing nearer than {MESH_FAR_M:g} m; fly closer to something before making a mesh.")
+        raise InputError(
+            f"The frames show nothing nearer than {MESH_FAR_M:g} m; fly closer to something before making a mesh."
+        )
     voxel = voxel_m or max(MIN_VOXEL_M, float(np.median(depths)) / 100.0)
     import open3d as o3d
 

@@ -88,7 +88,9 @@ def reopen(path: Path, model: WorldModel, size: tuple[int, int] | None = None) -
         explorer.index, explorer.begun = state.next_index, True
         nodes = len(explorer.memory.latent.tree) if explorer.memory.latent is not None else 1
         if any(record.summary.node >= nodes for record in opened.frames):
-            raise SessionError("The session's frames name places in its history that do not exist; open an earlier copy of it.")
+            raise SessionError(
+                "The session's frames name places in its history that do not exist; open an earlier copy of it."
+            )
         return Reopened(explorer, state, opened.frames)
 
 

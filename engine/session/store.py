@@ -33,7 +33,7 @@ PREVIOUS = "manifest.previous.json"
 MAX_SEGMENTS = 256
 
 SaveMemory = Callable[[Path], None]
-"""Writes the memory into a folder (which it may create)."""
+"""Writes the memory into an existing folder."""
 
 
 @dataclass
@@ -128,6 +128,7 @@ class FolderSession:
         memory = None
         if save_memory is not None:
             memory = f"memory-{generation}"
+            (self.folder / memory).mkdir(exist_ok=True)
             save_memory(self.folder / memory)
         previous = self.folder / MANIFEST
         if previous.is_file():

@@ -11,10 +11,11 @@ import torch
 from engine import panels
 from engine.errors import InputError
 from engine.messages import COMPARE_SOURCES, CompareImage, CompareSource, Preview
+from engine.rgb_memory import RgbMemory
+from engine.rgb_variant import full_depth_m
 
 if TYPE_CHECKING:
     from engine.memory import LatentMemory
-    from engine.rgb_memory import RgbMemory
     from engine.worker.loop import EngineLoop
     from engine.worker.opened import OpenedWorld
 
@@ -171,10 +172,8 @@ class RgbCloud:
     """The baseline's memory, filled with the frames that were generated here: what an RGB point cloud would know."""
 
     def __init__(self, epoch: int) -> None:
-        from engine.rgb_memory import RgbMemory
-
         self.epoch = epoch
-        self._memory: RgbMemory = RgbMemory()
+        self._memory = RgbMemory()
         self._taken = 0
 
     def draw(self, world: OpenedWorld) -> tuple[np.ndarray, str]:
@@ -185,13 +184,14 @@ class RgbCloud:
         for record in records[max(self._taken, len(records) - RGB_FRAMES) :]:
             rgb = torch.from_numpy(record.rgb().copy()).permute(2, 0, 1).float() / 255.0
             inverse = torch.from_numpy(record.inverse_depth.astype(np.float32))
-            self._memory.write(record.summary.camera, rgb, inverse)
+            self._memory.write(record.summary.camera, rgb, full_depth_m(inverse, record.summary.camera))
         self._taken = len(records)
-        rgb, mask, _ = self._memory.render(last.camera)
+        view = self._memory.render(last.camera)
         ink = torch.from_numpy(panels.INK.astype(np.float32) / 255.0)[:, None, None]
-        image = torch.where(mask.bool()[None], rgb, ink)
+        image = torch.where(view.mask[None], view.rgb, ink)
         out = (image.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
-        return np.ascontiguousarray(out), f"an RGB point cloud of the same frames, {self._memory.mib:.1f} MiB"
+        mib = self._memory.used_bytes / 2**20
+        return np.ascontiguousarray(out), f"an RGB point cloud of the same frames, {mib:.1f} MiB"
 
 
 def conditions(world: OpenedWorld) -> Preview:

@@ -56,6 +56,7 @@ from engine.worker import saving
 from engine.worker.cancelling import WorkCancel
 from engine.worker.compare import conditions, steps_of
 from engine.worker.loading import open_world
+from engine.worker.opened import can_undo
 from engine.worker.works import MeshWork, PathFilm, PlanWork, RecordedFilm, check_film, still
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ def _recall(loop: EngineLoop, index: int | None = None) -> None:
 
 
 def _undo(loop: EngineLoop, ident: int, command: Undo) -> Any:
-    if _memory(loop).undo():
+    if can_undo(_memory(loop)) and _memory(loop).undo():
         _recall(loop)
     return _memory(loop).current
 

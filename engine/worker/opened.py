@@ -9,8 +9,14 @@ from typing import Any, Literal
 
 from engine.camera import Camera
 from engine.explorer import Explorer
+from engine.memory import LatentMemory
 from engine.messages import OpenImage, OpenSession, OpenWorld, StepResult, TreeNode, TreeUpdate, WorldInfo
 from engine.session import FrameRecord, FrameStore
+
+
+def can_undo(memory: LatentMemory) -> bool:
+    """The first view is never undone: before it there is no world."""
+    return memory.tree[memory.current].parent > 0
 
 
 @dataclass(eq=False)
@@ -93,4 +99,4 @@ class OpenedWorld:
         nodes = tuple(
             TreeNode(node.id, node.parent, node.label, node.created_s, by_node.get(node.id, -1)) for node in tree.nodes
         )
-        return TreeUpdate(nodes, tree.current, tree[tree.current].parent >= 0, tree.next_child() is not None)
+        return TreeUpdate(nodes, tree.current, can_undo(memory), tree.next_child() is not None)
