@@ -49,7 +49,11 @@ for entry in $NEEDED; do
     present "${entry%%:*}" || packages="$packages ${entry#*:}"
 done
 # Mesa's software renderer has no soname of its own: it is looked for by its driver folder.
-ls /usr/lib/*/dri/swrast_dri.so /usr/lib/*/dri/libdril_dri.so /usr/lib64/dri/swrast_dri.so >/dev/null 2>&1 || packages="$packages libgl1-mesa-dri"
+drivers=""
+for driver in /usr/lib/*/dri/swrast_dri.so /usr/lib/*/dri/libdril_dri.so /usr/lib*/dri/swrast_dri.so; do
+    if [ -e "$driver" ]; then drivers=$driver; fi
+done
+[ -n "$drivers" ] || packages="$packages libgl1-mesa-dri"
 [ -n "${EXTRA_PACKAGES:-}" ] && packages="$packages $EXTRA_PACKAGES"
 packages=$(echo $packages)
 [ -z "$packages" ] && exit 0
