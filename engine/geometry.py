@@ -1,7 +1,8 @@
 """Lifting depth to points, projecting points to grids, and bringing depth to a token's samples.
 
-The paper's section 3: latent intrinsics K_l = diag(w/W, h/H, 1) K (that is :meth:`engine.camera.Camera.resized`), a write lifts
-p = E^-1 [d K_l^-1 (u + 1/2, v + 1/2, 1)], a readout projects back. Plain numpy, readable; the memory's fast loops are tested against it.
+The paper's section 3: latent intrinsics K_l = diag(w/W, h/H, 1) K (that is :meth:`engine.camera.Camera.resized`), a
+write lifts p = E^-1 [d K_l^-1 (u + 1/2, v + 1/2, 1)], a readout projects back. Plain numpy, readable; the memory's fast
+loops are tested against it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ SAME_SURFACE = 0.05
 def lift(depth_m: np.ndarray, camera: Camera, cell_center: float = 0.5) -> np.ndarray:
     """World points (h, w, 3) float64 of z-depths ``depth_m (h, w)`` on the camera's own grid.
 
-    ``cell_center`` is where in its cell a depth sits: 0.5 as in the paper, 0.0 as in its released code. Infinite depth gives infinite points.
+    ``cell_center`` is where in its cell a depth sits: 0.5 as in the paper, 0.0 as in its released code. Infinite depth
+    gives infinite points.
     """
     if depth_m.shape != camera.size:
         raise InputError(f"Depth of shape {depth_m.shape} does not belong to a camera of {camera.size}.")
@@ -43,7 +45,8 @@ def project(points: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray,
 def cells_of(x: np.ndarray, y: np.ndarray, camera: Camera, cell_center: float = 0.5) -> np.ndarray:
     """Row-major cell index (n,) int64 of pixel coordinates (n,), -1 outside the grid.
 
-    With cell centres at 0.5 a cell holds what falls between its borders; at 0.0 (the released code) the nearest integer, half to even.
+    With cell centres at 0.5 a cell holds what falls between its borders; at 0.0 (the released code) the nearest
+    integer, half to even.
     """
     with np.errstate(invalid="ignore"):
         column, line = (np.rint(x), np.rint(y)) if cell_center == 0.0 else (np.floor(x), np.floor(y))
@@ -57,12 +60,13 @@ def inverse_depth_samples(
 ) -> np.ndarray:
     """Inverse depth at the centres of a token's samples, from depth per pixel.
 
-    A sample looks at the pixels around its centre. Where they are one surface they are averaged (in inverse depth); at a depth edge the
-    nearest surface counts and nothing is mixed; a hole among them is left out, never averaged in. A sample is unknown if at least half of its
-    area is excluded or has no depth, wherever in it that half lies.
+    A sample looks at the pixels around its centre. Where they are one surface they are averaged (in inverse depth); at
+    a depth edge the nearest surface counts and nothing is mixed; a hole among them is left out, never averaged in. A
+    sample is unknown if at least half of its area is excluded or has no depth, wherever in it that half lies.
 
     Args:
-        depth_m: (H, W) z-depth in metres, inf for sky; 0, negative and NaN mean unknown. H and W are multiples of ``stride``.
+        depth_m: (H, W) z-depth in metres, inf for sky; 0, negative and NaN mean unknown. H and W are multiples of
+            ``stride``.
         stride: pixels per token side, a multiple of ``samples``.
         samples: s, samples per token side.
         exclude: (H, W) bool, True where something moves and must not be remembered.
@@ -76,7 +80,8 @@ def inverse_depth_samples(
     height, width = depth_m.shape
     if stride % samples or height % stride or width % stride:
         raise InputError(
-            f"Depth of {height}x{width} pixels does not divide into tokens of {stride} pixels with {samples}x{samples} samples."
+            f"Depth of {height}x{width} pixels does not divide into tokens of {stride} pixels "
+            f"with {samples}x{samples} samples."
         )
     if exclude is not None and exclude.shape != depth_m.shape:
         raise InputError(f"The mask of moving objects is {exclude.shape} but the depth is {depth_m.shape}.")
@@ -102,7 +107,8 @@ def inverse_depth_samples(
 
 
 def _one_surface(values: np.ndarray) -> np.ndarray:
-    """Mean over the last axis where the known values are one surface, else their largest (the nearest surface); NaN if none is known."""
+    """Mean over the last axis where the known values are one surface, else their largest (the nearest surface); NaN if
+    none is known."""
     valid = values >= 0.0
     low = np.where(valid, values, np.inf).min(axis=-1)
     high = np.where(valid, values, -1.0).max(axis=-1)
@@ -114,8 +120,8 @@ def _one_surface(values: np.ndarray) -> np.ndarray:
 def resize_bilinear(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """``image (H, W)`` resampled bilinearly with pixel centres aligned by area and no antialiasing; NaN spreads.
 
-    This is how the paper's released code brings depth to the latent grid. It mixes holes and both sides of depth edges into surfaces that
-    do not exist, so Mirage itself uses :func:`inverse_depth_samples`.
+    This is how the paper's released code brings depth to the latent grid. It mixes holes and both sides of depth edges
+    into surfaces that do not exist, so Mirage itself uses :func:`inverse_depth_samples`.
     """
 
     values = torch.from_numpy(np.ascontiguousarray(image, np.float32))[None, None]
@@ -123,7 +129,8 @@ def resize_bilinear(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def resize_nearest(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """``image (H, W)`` sampled at the pixel below each target's top-left corner, as the released code does with masks."""
+    """``image (H, W)`` sampled at the pixel below each target's top-left corner, as the released code does with
+    masks."""
     lines = np.arange(height) * image.shape[0] // height
     columns = np.arange(width) * image.shape[1] // width
     return np.asarray(image[lines][:, columns])

@@ -1,8 +1,10 @@
-"""The baseline that latent memory replaces: an RGB point cloud at full resolution, rasterised for every conditioning frame.
+"""The baseline that latent memory replaces: an RGB point cloud at full resolution, rasterised for every conditioning
+frame.
 
-As in GEN3C, Spatia, Voyager or VMem; written as well as we know how, so that comparisons are fair: points in blocks that are culled, a
-z-buffer in compiled code on all threads, splats as large as a point's footprint, sky at infinity, and the same write policies as the latent
-memory. A conditioning frame costs this rasterisation plus an encoding of the picture.
+As in GEN3C, Spatia, Voyager or VMem; written as well as we know how, so that comparisons are fair: points in blocks
+that are culled, a z-buffer in compiled code on all threads, splats as large as a point's footprint, sky at infinity,
+and the same write policies as the latent memory. A conditioning frame costs this rasterisation plus an encoding of the
+picture.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ class RgbView:
     Attributes:
         rgb: (3, H, W) float32 in [0, 1], 0 where nothing is seen. mask: (H, W) bool.
         depth_m: (H, W) float32 z-depth, inf for sky and where nothing is seen.
-        point: (H, W) int64 id of the point seen, -1 for none. magnification: (H, W) float32 pixels per source pixel, 0 for none.
+        point: (H, W) int64 id of the point seen, -1 for none. magnification: (H, W) float32 pixels per source pixel, 0
+            for none.
     """
 
     rgb: Tensor
@@ -51,7 +54,8 @@ class RgbMemory:
     """Points with colours.
 
     Args:
-        policy: ``append`` keeps every pixel of every frame (as the baselines do), ``novel`` those not seen yet or seen clearly finer.
+        policy: ``append`` keeps every pixel of every frame (as the baselines do), ``novel`` those not seen yet or seen
+            clearly finer.
         finer_log2: octaves of magnification from which ``novel`` writes a pixel again, superseding the old point.
     """
 
@@ -86,7 +90,9 @@ class RgbMemory:
 
     # ---------------------------------------------------------------- writing
 
-    def write(self, camera: Camera, rgb: Tensor | np.ndarray, depth_m: Tensor | np.ndarray, seen: RgbView | None = None) -> int:
+    def write(
+        self, camera: Camera, rgb: Tensor | np.ndarray, depth_m: Tensor | np.ndarray, seen: RgbView | None = None
+    ) -> int:
         """Add what is new in a frame; returns how many points.
 
         Args:
@@ -100,7 +106,10 @@ class RgbMemory:
         """
         colours, depth = _array(rgb), _array(depth_m)
         if colours.shape != (3, *camera.size) or depth.shape != camera.size:
-            raise InputError(f"A frame of {camera.size} needs rgb (3, H, W) and depth (H, W); they are {colours.shape}, {depth.shape}.")
+            raise InputError(
+                f"A frame of {camera.size} needs rgb (3, H, W) and depth (H, W); "
+                f"they are {colours.shape}, {depth.shape}."
+            )
         written = depth > 0.0
         superseded = np.empty(0, np.int64)
         if self.policy == "novel" and self.stored:
@@ -175,7 +184,15 @@ class RgbMemory:
 
         def work(part: int, first: int, last: int) -> None:
             _rasterise(
-                visible[first:last], self._blocks.rows, self._sources.rows, self._points.rows, self._alive.rows, P, position, focal, keys[part]
+                visible[first:last],
+                self._blocks.rows,
+                self._sources.rows,
+                self._points.rows,
+                self._alive.rows,
+                P,
+                position,
+                focal,
+                keys[part],
             )
 
         in_parts(seen, threads, work)
@@ -190,7 +207,9 @@ class RgbMemory:
         )  # fmt: skip
         return RgbView(torch.from_numpy(rgb), torch.from_numpy(mask), torch.from_numpy(depth_m), point, magnification)
 
-    def readout(self, camera: Camera, encode: Callable[[Tensor], Tensor], *, stride: int = 8, samples: int = 2) -> Readout:
+    def readout(
+        self, camera: Camera, encode: Callable[[Tensor], Tensor], *, stride: int = 8, samples: int = 2
+    ) -> Readout:
         """The cloud rendered and encoded: what the baseline gives its model.
 
         Args:
@@ -248,7 +267,8 @@ def _rasterise(
     focal: float,
     keys: np.ndarray,
 ) -> None:
-    """Splat the living points of the visible blocks: (depth, id) keys into ``keys (H, W)`` by min; sky lies behind everything."""
+    """Splat the living points of the visible blocks: (depth, id) keys into ``keys (H, W)`` by min; sky lies behind
+    everything."""
     height, width = keys.shape
     p = P.astype(np.float32)
     cx, cy, cz = np.float32(center[0]), np.float32(center[1]), np.float32(center[2])
@@ -285,7 +305,9 @@ def _rasterise(
             # A little larger than the footprint, which closes hairlines where points spread apart.
             half = min(max(half * np.float32(1.15), np.float32(0.55)), np.float32(MAX_SPLAT_PX))
             for b in range(max(0, int(np.ceil(py - half - 0.5))), min(height - 1, int(np.floor(py + half - 0.5))) + 1):
-                for a in range(max(0, int(np.ceil(px - half - 0.5))), min(width - 1, int(np.floor(px + half - 0.5))) + 1):
+                for a in range(
+                    max(0, int(np.ceil(px - half - 0.5))), min(width - 1, int(np.floor(px + half - 0.5))) + 1
+                ):
                     if key < keys[b, a]:
                         keys[b, a] = key
 

@@ -1,6 +1,7 @@
 """Forward splatting of points with a z-buffer: a plain reference, and torch code that is deterministic on every device.
 
-The paper's readout: i(u, v) = argmin of camera depth over the points that land in cell (u, v). Ties go to the lower index.
+The paper's readout: i(u, v) = argmin of camera depth over the points that land in cell (u, v). Ties go to the lower
+index.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ def zbuffer_reference(points: np.ndarray, camera: Camera, cell_center: float = 0
 def zbuffer(points: Tensor, camera: Camera, cell_center: float = 0.5) -> tuple[Tensor, Tensor]:
     """The same in parallel on the device of ``points (n, 3)``: (h, w) int64 winners and (h, w) float32 depths.
 
-    Depth bits and index are packed into one integer key whose minimum is taken per cell, so the result does not depend on the order
-    in which threads write (unlike scattering with duplicate indices). Depths are compared as float32.
+    Depth bits and index are packed into one integer key whose minimum is taken per cell, so the result does not depend
+    on the order in which threads write (unlike scattering with duplicate indices). Depths are compared as float32.
     """
     device = points.device
     c2w = torch.from_numpy(camera.c2w.copy()).to(device, torch.float64)

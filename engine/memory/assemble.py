@@ -15,7 +15,8 @@ from engine.memory.store import TokenStore
 
 
 def from_samples(store: TokenStore, grid: Camera, samples: SampleMap, latents: Tensor) -> Readout:
-    """A learned readout: the winner of a cell is its nearest sample, the first of equals; ``latents (C, h, w)`` count where covered."""
+    """A learned readout: the winner of a cell is its nearest sample, the first of equals; ``latents (C, h, w)`` count
+    where covered."""
     s = store.samples
     token = cells(samples.token.numpy(), s)
     depth = np.where(token >= 0, cells(samples.inverse_depth.numpy(), s), np.float32(-1.0))

@@ -1,8 +1,10 @@
 """Keeping a memory within its budget.
 
 The rule, in order, until the memory uses nine tenths of its budget:
-  1. tokens that are not alive at the present node (superseded, erased, on other branches), oldest first; undo then cannot bring them back;
-  2. living tokens by blocks of up to 64 tokens of one keyframe, the block whose last winning readout is longest ago first, among
+  1. tokens that are not alive at the present node (superseded, erased, on other branches), oldest first; undo then
+  cannot bring them back;
+  2. living tokens by blocks of up to 64 tokens of one keyframe, the block whose last winning readout is longest ago
+  first, among
      equals the older. Frozen tokens and the newest keyframe stay.
 If what must stay exceeds the budget, the memory stays above it.
 """
@@ -49,7 +51,8 @@ def choose(store: TokenStore, tree: WorldTree, budget_mib: float) -> np.ndarray:
 
 
 def drop(store: TokenStore, tree: WorldTree, keep: np.ndarray) -> int:
-    """Drop the rows where ``keep (N,)`` is False; returns how many. Rows and keyframes get new numbers, in the tree as well."""
+    """Drop the rows where ``keep (N,)`` is False; returns how many. Rows and keyframes get new numbers, in the tree as
+    well."""
     if keep.all():
         return 0
     before = len(store)

@@ -24,13 +24,15 @@ class MemoryConfig:
         channels: C, channels of a latent token.
         stride: pixels per token side.
         samples: s, inverse-depth samples per token side (a token carries s x s); 1, 2 or 4.
-        policy: ``novel`` writes a token only where its cell was a hole or the surface is seen clearly finer; ``append`` (the
-            paper's) writes every valid token of every view.
-        readout: ``learned`` resamples tokens by a small network at their exact position; ``nearest`` (the paper's) copies.
-        cell_center: where in its cell a token sits for the nearest readout: 0.5 as in the paper, 0.0 as in its released code.
+        policy: ``novel`` writes a token only where its cell was a hole or the surface is seen clearly finer; ``append``
+            (the paper's) writes every valid token of every view.
+        readout: ``learned`` resamples tokens by a small network at their exact position; ``nearest`` (the paper's)
+            copies.
+        cell_center: where in its cell a token sits for the nearest readout: 0.5 as in the paper, 0.0 as in its released
+            code.
         coverage_min: a cell of a new view is a hole if the memory covers less than this share of its samples.
-        finer_log2: a covered cell is written again if the token covering it is magnified by more than this many octaves; the
-            coarse token is then superseded.
+        finer_log2: a covered cell is written again if the token covering it is magnified by more than this many
+            octaves; the coarse token is then superseded.
         front_ratio: a covered cell is written if the new view sees all of it this much closer than the memory does.
         sky: whether sky samples are kept (at infinity); without it they are treated as unknown.
         precision: ``half`` stores features and inverse depth as float16, ``single`` as float32 (for exact comparisons).
@@ -76,8 +78,8 @@ class LatentView:
     Attributes:
         camera: at image size; the latent grid is (height // stride, width // stride).
         latents: (C, h, w) float32.
-        inverse_depth: (h*s, w*s) float32, 1/m at the centres of the s x s samples of every token; 0 is sky, NaN is unknown (a
-            moving object, a depth nobody trusts) and is never written.
+        inverse_depth: (h*s, w*s) float32, 1/m at the centres of the s x s samples of every token; 0 is sky, NaN is
+            unknown (a moving object, a depth nobody trusts) and is never written.
     """
 
     camera: Camera

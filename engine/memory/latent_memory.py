@@ -1,7 +1,8 @@
-"""The latent spatial memory: tokens of a world model kept in 3D, written where they are news and read out for any camera.
+"""The latent spatial memory: tokens of a world model kept in 3D, written where they are news and read out for any
+camera.
 
-The method is "Latent Spatial Memory for Video World Models" (Mirage, arXiv 2606.09828), with sub-cell geometry, a learned readout, a
-write policy that grows with explored area, sky at infinity and a history that can be walked.
+The method is "Latent Spatial Memory for Video World Models" (Mirage, arXiv 2606.09828), with sub-cell geometry, a
+learned readout, a write policy that grows with explored area, sky at infinity and a history that can be walked.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch import Tensor
 from engine.camera import Camera
 from engine.errors import InputError
 from engine.memory import assemble, budget, kernels, novelty, points
+from engine.memory.checks import checked_view, latent_camera
 from engine.memory.config import LatentView, MemoryConfig
 from engine.memory.occupancy import Occupancy
 from engine.memory.points import OrientedBox, TokenInfo
@@ -39,7 +41,8 @@ class WriteReport:
 
     Attributes:
         node: the tree node that now is the present; unchanged if nothing was new.
-        tokens_written, tokens_superseded, tokens_evicted: how many tokens came, died of finer ones, or left for the budget.
+        tokens_written, tokens_superseded, tokens_evicted: how many tokens came, died of finer ones, or left for the
+            budget.
         cells_holes: cells of the view that the memory did not cover at all.
         written: (h, w) bool, read-only: the cells that became tokens.
     """
@@ -80,13 +83,14 @@ class LatentMemory:
 
         Args:
             view: the frame's latents and depth.
-            readout: the memory at ``view.camera`` as it is now, if the caller has it; saves computing its geometry again.
+            readout: the memory at ``view.camera`` as it is now, if the caller has it; saves computing its geometry
+                again.
             label: name of the tree node.
 
         Raises:
             InputError: shapes do not fit the configuration, or values are not finite. Nothing is written then.
         """
-        latents, inverse_depth, camera = self._checked(view)
+        latents, inverse_depth, camera = checked_view(self.config, view)
         s = self.config.samples
         samples = novelty.cells(inverse_depth, s)
         if not self.config.sky:
@@ -115,27 +119,6 @@ class LatentMemory:
         report.setflags(write=False)
         return WriteReport(self.tree.current, count, len(superseded) if count else 0, evicted, holes, report)
 
-    def _checked(self, view: LatentView) -> tuple[np.ndarray, np.ndarray, Camera]:
-        """Latents (C, h, w) and inverse depth (hs, ws) as float32 arrays, and the camera on the latent grid."""
-        camera = self.latent_camera(view.camera)
-        latents, inverse_depth = _as_array(view.latents), _as_array(view.inverse_depth)
-        s, expected = self.config.samples, (self.config.channels, camera.height, camera.width)
-        if latents.shape != expected:
-            raise InputError(
-                f"The memory expects latents of shape {expected} for this camera; they have {latents.shape}."
-            )
-        if inverse_depth.shape != (camera.height * s, camera.width * s):
-            raise InputError(
-                f"The memory expects inverse depth of shape {(camera.height * s, camera.width * s)}; it has {inverse_depth.shape}."
-            )
-        if not np.isfinite(latents).all():
-            raise InputError("The latents to be written hold values that are not numbers; the frame is not written.")
-        if (inverse_depth < 0.0).any() or (inverse_depth > 6e4).any():
-            raise InputError(
-                "Inverse depth must be 0 (sky), positive per metre or NaN (unknown); this frame has negative or infinite values."
-            )
-        return latents, inverse_depth, camera
-
     def _keep_budget(self) -> int:
         if self.config.budget_mib is None or not budget.over_budget(self.store, self.tree, self.config.budget_mib):
             return 0
@@ -149,25 +132,11 @@ class LatentMemory:
             self._snapshots.renumbered()
         return evicted
 
-    def latent_camera(self, camera: Camera) -> Camera:
-        """``camera`` on the latent grid.
-
-        Raises:
-            InputError: the image size is not a multiple of the stride.
-        """
-        stride = self.config.stride
-        if camera.width % stride or camera.height % stride or camera.width < stride or camera.height < stride:
-            raise InputError(
-                f"The camera's image size must be a multiple of {stride}; {camera.height}x{camera.width} is not "
-                f"(try {max(stride, camera.height // stride * stride)}x{max(stride, camera.width // stride * stride)})."
-            )
-        return camera.latent(stride)
-
     # ---------------------------------------------------------------- reading
 
     def sample_map(self, camera: Camera) -> SampleMap:
         """Which token each of the view's (h*s, w*s) samples sees, and where in it. Reads nothing but geometry."""
-        grid = self.latent_camera(camera)
+        grid = latent_camera(self.config, camera)
         s = self.config.samples
         return View(self.store, grid.resized(grid.width * s, grid.height * s)).sample_map()
 
@@ -178,8 +147,8 @@ class LatentMemory:
             token: (n,) int64 ids.
 
         Returns:
-            features (n, 9, C), float16 (float32 in single precision), row-major with the token itself at index 4, and valid (n, 9) bool;
-            a neighbour outside its keyframe is 0 and not valid.
+            features (n, 9, C), float16 (float32 in single precision), row-major with the token itself at index 4, and
+            valid (n, 9) bool; a neighbour outside its keyframe is 0 and not valid.
         """
         rows = self._rows(token)
         store = self.store
@@ -207,7 +176,7 @@ class LatentMemory:
             raise InputError(
                 "A learned readout needs a readout network; give the memory one or choose the nearest readout."
             )
-        grid = self.latent_camera(camera)
+        grid = latent_camera(self.config, camera)
         samples = self.sample_map(camera)
         covered = samples.covered
         if bool(covered.any()):
@@ -220,7 +189,7 @@ class LatentMemory:
 
     def readout_nearest(self, camera: Camera) -> Readout:
         """The paper's readout: the nearest token that lands in a cell is copied, nothing else."""
-        grid = self.latent_camera(camera)
+        grid = latent_camera(self.config, camera)
         keys = View(self.store, grid).nearest(self.config.cell_center)
         return self._counted(assemble.from_nearest(self.store, grid, keys, self.config.cell_center))
 
@@ -321,7 +290,8 @@ class LatentMemory:
         self._version += 1
 
     def erase(self, region: OrientedBox | TokenIds, label: str = "") -> int:
-        """Kill the living tokens in a box (sky is in no box) or of those ids, frozen ones too. Returns the node, undoable."""
+        """Kill the living tokens in a box (sky is in no box) or of those ids, frozen ones too. Returns the node,
+        undoable."""
         return self._edit("erase", "killed", self._living_in(region), label)
 
     def freeze(self, region: OrientedBox | TokenIds, label: str = "") -> int:
@@ -375,7 +345,8 @@ class LatentMemory:
         return rows
 
     def retract(self) -> bool:
-        """Take the newest write back for good, so that a better version of the same frame leaves no litter in the history.
+        """Take the newest write back for good, so that a better version of the same frame leaves no litter in the
+        history.
 
         Its tokens and its node are gone, what it superseded lives again, and its parent is the present.
 
@@ -389,7 +360,7 @@ class LatentMemory:
         self._occupied()
         self.store.drop_newest_keyframe()
         self.tree.drop_newest()
-        self._snapshots.truncated(len(self.store))
+        self._snapshots.truncated(len(self.store), self.store.keyframes.count)
         self._version += 1
         return True
 
@@ -413,9 +384,3 @@ class LatentMemory:
         memory = cls(config, network)
         saving.restore(memory, folder)
         return memory
-
-
-def _as_array(values: Tensor | np.ndarray) -> np.ndarray:
-    if isinstance(values, Tensor):
-        values = values.detach().cpu().numpy()
-    return np.ascontiguousarray(values, dtype=np.float32)

@@ -9,7 +9,8 @@ from engine.memory.readout import SampleMap
 from engine.memory.store import TokenStore
 
 FULL_SHARE = 0.6
-"""A coarse token is superseded only if the view saw at least this share of it: what lies outside the frame must not die."""
+"""A coarse token is superseded only if the view saw at least this share of it: what lies outside the frame must not
+die."""
 FAR_INVERSE_M = 1.0 / 200.0
 """Beyond 200 m a surface and the sky behind it are not told apart."""
 

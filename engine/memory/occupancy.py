@@ -57,6 +57,7 @@ class Occupancy:
 
 
 def voxel_keys(points: np.ndarray, voxel_m: float) -> np.ndarray:
-    """One non-negative int64 per point (n, 3): its voxel, 21 bits an axis (beyond a million voxels from the origin they wrap)."""
+    """One non-negative int64 per point (n, 3): its voxel, 21 bits an axis (beyond a million voxels from the origin they
+    wrap)."""
     cell = np.floor(points.astype(np.float64) / voxel_m).astype(np.int64) & 0x1FFFFF
     return np.asarray((cell[:, 0] << 42) | (cell[:, 1] << 21) | cell[:, 2])

@@ -115,7 +115,8 @@ class OrientedBox:
     """A box in the world.
 
     Attributes:
-        center: (3,) metres. half_size_m: (3,) along its own axes. axes: (3, 3), columns are its axes; the identity stands upright.
+        center: (3,) metres. half_size_m: (3,) along its own axes. axes: (3, 3), columns are its axes; the identity
+            stands upright.
     """
 
     center: np.ndarray

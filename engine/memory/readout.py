@@ -14,10 +14,10 @@ class SampleMap:
 
     Attributes:
         token: (hs, ws) int64 index into the memory's token table, -1 where nothing is seen.
-        uv: (2, hs, ws) float32, where the target sample's centre falls inside that token, relative to the token's centre, in
-            source-token units (u right, v down); within [-0.5, 0.5] but for a small margin at borders.
-        log2_scale: (hs, ws) float32, log2 of source-token footprint over target-token footprint on the surface; positive means
-            magnified (the memory is coarser than the view).
+        uv: (2, hs, ws) float32, where the target sample's centre falls inside that token, relative to the token's
+            centre, in source-token units (u right, v down); within [-0.5, 0.5] but for a small margin at borders.
+        log2_scale: (hs, ws) float32, log2 of source-token footprint over target-token footprint on the surface;
+            positive means magnified (the memory is coarser than the view).
         inverse_depth: (hs, ws) float32, 1/m in the target camera; 0 for sky and for holes.
         sky: (hs, ws) bool.
     """
@@ -45,7 +45,8 @@ class Readout:
         covered: (hs, ws) bool.
         sky: (hs, ws) bool.
         token: (h, w) int64, the token that wins the cell, -1 for none.
-        offsets: (2, h, w) float32, where the winning token's centre lies relative to the cell's centre, in cells (right, down).
+        offsets: (2, h, w) float32, where the winning token's centre lies relative to the cell's centre, in cells
+            (right, down).
         log2_scale: (h, w) float32, see :class:`SampleMap`; 0 where uncovered.
         samples: the sample-level geometry a learned readout was made from; None for ``nearest``.
     """
@@ -69,8 +70,8 @@ class ReadoutNetwork(Protocol):
 
         Args:
             samples: the target's (h*s, w*s) sample geometry.
-            neighbourhood: (n, 9, C) features around the token of each covered sample, samples in row-major order, neighbours
-                row-major with the token itself at index 4; 0 where not valid.
+            neighbourhood: (n, 9, C) features around the token of each covered sample, samples in row-major order,
+                neighbours row-major with the token itself at index 4; 0 where not valid.
             valid: (n, 9) bool.
 
         Returns:

@@ -1,8 +1,9 @@
-"""Choosing which earlier frames a chunk of video should see again, and cutting a film into chunks, as the released code does.
+"""Choosing which earlier frames a chunk of video should see again, and cutting a film into chunks, as the released code
+does.
 
-A latent frame stands for ``temporal_stride`` video frames. The first chunk makes 1 + 4 k frames; every later one starts from the last
-latent of the one before and adds up to 32. Reference frames are those past frames that see the same places: the voxels in view of the chunk to
-come are compared with the voxels in view of every past frame.
+A latent frame stands for ``temporal_stride`` video frames. The first chunk makes 1 + 4 k frames; every later one starts
+from the last latent of the one before and adds up to 32. Reference frames are those past frames that see the same
+places: the voxels in view of the chunk to come are compared with the voxels in view of every past frame.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ class ChunkPlan:
     """One run of the model.
 
     Attributes:
-        start, end: video frames it brings, ``end`` not included. model_frames: frames the model makes, the first one given in later chunks.
+        start, end: video frames it brings, ``end`` not included. model_frames: frames the model makes, the first one
+            given in later chunks.
         target_poses: video frame number of each latent it makes.
         first_latent: latent that it starts from, None in the first chunk.
         preceding_latents: latents before that one given as context, oldest first.
@@ -91,8 +93,8 @@ def plan_chunks(
 def visible_points(points: np.ndarray, camera: Camera) -> np.ndarray:
     """(n,) bool: world points (n, 3) before the camera and inside its grid, occlusion disregarded.
 
-    In float32 and in the released code's order of operations: a frame's own border points project to 0 up to rounding, and whether they count
-    decides overlaps.
+    In float32 and in the released code's order of operations: a frame's own border points project to 0 up to rounding,
+    and whether they count decides overlaps.
     """
     w2c = torch.linalg.inv(torch.from_numpy(camera.c2w.astype(np.float32)))
     K = torch.from_numpy(camera.K.astype(np.float32))
@@ -130,7 +132,8 @@ def select_references(
         visible: voxel set of every past latent frame, by its number.
         target: voxel set of the frames to come.
         max_references, iou_min: at most so many, each with at least that overlap.
-        exclude: frames that the model is given anyway (the released code may pick those again; pass none to do as it does).
+        exclude: frames that the model is given anyway (the released code may pick those again; pass none to do as it
+            does).
 
     Returns:
         Frame numbers, best first (equal ones in the order of ``visible``), and the overlap of each.

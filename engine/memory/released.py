@@ -1,7 +1,8 @@
 """The released code's rules for what enters the memory, so that its results can be reproduced with ours.
 
-They differ from Mirage's own in ways that its authors' data shows to be wrong (see ``engine.geometry``): depth is resized bilinearly across
-holes and edges, masks are sampled at one pixel a cell, and cells sit at integer coordinates. Nothing but comparisons uses them.
+They differ from Mirage's own in ways that its authors' data shows to be wrong (see ``engine.geometry``): depth is
+resized bilinearly across holes and edges, masks are sampled at one pixel a cell, and cells sit at integer coordinates.
+Nothing but comparisons uses them.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ def released_camera(c2w: np.ndarray, K_latent: np.ndarray, height: int, width: i
 def released_depth(
     depth_m: np.ndarray, height: int, width: int, mask: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Depth (height, width) float32 at latent size and which of it is valid, from ``depth_m (H, W)`` and an excluding mask (H, W)."""
+    """Depth (height, width) float32 at latent size and which of it is valid, from ``depth_m (H, W)`` and an excluding
+    mask (H, W)."""
     depth = resize_bilinear(depth_m, height, width)
     with np.errstate(invalid="ignore"):
         valid = np.isfinite(depth) & (depth > 0.0)
@@ -66,7 +68,8 @@ def released_view(
 
 
 def released_points(depth_m: np.ndarray, K: np.ndarray, c2w: np.ndarray, height: int, width: int) -> np.ndarray:
-    """World points (n, 3) float32 of the valid cells of ``depth_m (H, W)``, row-major, in the released code's float32 arithmetic."""
+    """World points (n, 3) float32 of the valid cells of ``depth_m (H, W)``, row-major, in the released code's float32
+    arithmetic."""
     depth, valid = released_depth(depth_m, height, width)
     K_latent, pose = latent_intrinsics(K, depth_m.shape, height, width), c2w.astype(np.float32)
     line, column = (index[valid].astype(np.float32) for index in np.mgrid[:height, :width])

@@ -1,8 +1,8 @@
 """A memory on disk: ``memory.json`` and one safetensors file that it names with its checksum.
 
-The tensors are written first under a name that contains their checksum, then the JSON replaces the old one in a single rename, so a save that is
-interrupted leaves the previous one whole. Nothing in the files is trusted: sizes are bounded before anything is read, every index
-is checked, and what can be derived (blocks, bounds, liveness) is derived again.
+The tensors are written first under a name that contains their checksum, then the JSON replaces the old one in a single
+rename, so a save that is interrupted leaves the previous one whole. Nothing in the files is trusted: sizes are bounded
+before anything is read, every index is checked, and what can be derived (blocks, bounds, liveness) is derived again.
 """
 
 from __future__ import annotations
@@ -114,7 +114,8 @@ def restore(memory: LatentMemory, folder: Path) -> None:
     for name in ("channels", "stride", "samples", "precision"):
         if index.get(name) != getattr(config, name):
             raise SessionError(
-                f"The saved memory has {name} = {index.get(name)!r} but this model needs {getattr(config, name)!r}; open it with the model it was made with."
+                f"The saved memory has {name} = {index.get(name)!r} but this model needs {getattr(config, name)!r}; "
+                "open it with the model it was made with."
             )
     tensors = _read_tensors(folder, index)
     _check_tables(memory, tensors)

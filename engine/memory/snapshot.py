@@ -1,4 +1,5 @@
-"""Immutable pictures of the memory for whoever draws it, without locks and without copying what was published before."""
+"""Immutable pictures of the memory for whoever draws it, without locks and without copying what was published
+before."""
 
 from __future__ import annotations
 
@@ -17,9 +18,9 @@ BASIS_TOKENS = 256
 class MemorySnapshot:
     """The memory as points. Row i is token i; arrays are read-only.
 
-    A view keeps ``generation`` and how many rows it has uploaded: as long as the generation is the same, rows below that number have not
-    changed in ``positions``, ``rgb``, ``birth``, ``footprint_m`` and ``sky``, and only newer ones need to be taken. ``alive``, ``frozen``
-    and ``reads`` change with ``version``.
+    A view keeps ``generation`` and how many rows it has uploaded: as long as the generation is the same, rows below
+    that number have not changed in ``positions``, ``rgb``, ``birth``, ``footprint_m`` and ``sky``, and only newer ones
+    need to be taken. ``alive``, ``frozen`` and ``reads`` change with ``version``.
 
     Attributes:
         generation: grows when eviction renumbers tokens. version: grows with every change. node: the present node.
@@ -76,7 +77,8 @@ class SnapshotMaker:
         self._reset()
 
     def truncated(self, rows: int, keyframes: int) -> None:
-        """Tokens from ``rows`` on and keyframes from ``keyframes`` on are gone; what was published of them keeps its arrays."""
+        """Tokens from ``rows`` on and keyframes from ``keyframes`` on are gone; what was published of them keeps its
+        arrays."""
         if self._drawn["positions"].count > rows:
             for table in self._drawn.values():
                 table.keep(np.arange(table.count) < rows)
@@ -84,15 +86,6 @@ class SnapshotMaker:
         if self._poses.count > keyframes:
             self._poses.keep(np.arange(self._poses.count) < keyframes)
         self._last = None
-
-    def truncated(self, count: int) -> None:
-        """Tokens from ``count`` on are gone, and their numbers will be given to others; what was published stays as it is."""
-        if self._drawn["positions"].count <= count:
-            return
-        kept = {name: table.rows[:count].copy() for name, table in self._drawn.items()}
-        self.renumbered()
-        for name, rows in kept.items():
-            self._drawn[name].append(rows)
 
     def take(self, store: TokenStore, tree: WorldTree, cell_center: float, version: int) -> MemorySnapshot:
         """The snapshot of ``version``; the same object as before if nothing changed."""
@@ -130,7 +123,8 @@ class SnapshotMaker:
         poses[:, 3, 3] = 1.0
 
     def _colours(self, store: TokenStore, rows: np.ndarray) -> np.ndarray:
-        """(n, 3) uint8 by the principal components of the first tokens, which stay the same for the memory's whole life."""
+        """(n, 3) uint8 by the principal components of the first tokens, which stay the same for the memory's whole
+        life."""
         features = store.features.rows[rows].astype(np.float32)
         if self._basis is None or len(self._basis[0]) != features.shape[1]:
             self._basis = _principal(features)

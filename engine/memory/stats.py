@@ -13,12 +13,16 @@ class MemoryStats:
     """Sizes of a memory at its present node.
 
     Attributes:
-        tokens_living: alive at the present node. tokens_stored: all, with history and other branches. ring_stored: neighbours kept
+        tokens_living: alive at the present node. tokens_stored: all, with history and other branches. ring_stored:
+            neighbours kept
         for readouts only.
-        bytes_total: used by tokens, rings, keyframes, blocks, liveness and tree. bytes_reserved: with the tables' room for growth.
-        bytes_per_token: everything that the living tokens need (their rows, and their share of rings, keyframes and blocks) over
+        bytes_total: used by tokens, rings, keyframes, blocks, liveness and tree. bytes_reserved: with the tables' room
+            for growth.
+        bytes_per_token: everything that the living tokens need (their rows, and their share of rings, keyframes and
+            blocks) over
         their number.
-        voxels_occupied: half-metre voxels that hold a living token. mib: ``bytes_total`` in MiB. budget_mib: None for no limit. evicted: tokens dropped for the budget so far.
+        voxels_occupied: half-metre voxels that hold a living token. mib: ``bytes_total`` in MiB. budget_mib: None for
+            no limit. evicted: tokens dropped for the budget so far.
         hit_rate: share of cells that readouts found covered, since the memory was made.
     """
 

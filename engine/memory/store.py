@@ -1,8 +1,8 @@
 """Where tokens live: growable tables of features, geometry and liveness, keyframes, and blocks for culling.
 
-A token's row number is its id. Rows of one keyframe are consecutive and sorted by cell; neighbours that a readout of those tokens
-needs but that are no tokens themselves (the ring) keep their features only. 3D points follow from geometry and camera and are
-never stored.
+A token's row number is its id. Rows of one keyframe are consecutive and sorted by cell; neighbours that a readout of
+those tokens needs but that are no tokens themselves (the ring) keep their features only. 3D points follow from geometry
+and camera and are never stored.
 """
 
 from __future__ import annotations
@@ -332,7 +332,8 @@ def _pack_camera(camera: Camera) -> np.ndarray:
         or K[1, 1] <= 0.0
     ):
         raise InputError(
-            "The memory needs pinhole intrinsics with positive focal lengths and no skew; this camera's K is something else."
+            "The memory needs pinhole intrinsics with positive focal lengths and no skew; "
+            "this camera's K is something else."
         )
     if not np.isfinite(camera.c2w).all() or not np.isfinite(K).all():
         raise InputError("The camera holds values that are not numbers; give it a finite pose and finite intrinsics.")

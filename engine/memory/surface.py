@@ -27,7 +27,8 @@ def planar_tokens(inverse_depth: np.ndarray, s: int) -> np.ndarray:
 
 
 def _steps_continue(q: np.ndarray, s: int) -> np.ndarray:
-    """(hs, w) bool: along every line, all steps inside each token are gentle, or steps of a slope that goes on beside it."""
+    """(hs, w) bool: along every line, all steps inside each token are gentle, or steps of a slope that goes on beside
+    it."""
     with np.errstate(invalid="ignore"):
         step = np.diff(q, axis=1)
         size = np.abs(step)

@@ -1,8 +1,8 @@
 """The world tree: every edit is a node, the present is one of them, and nothing is copied.
 
-A node says which keyframe it wrote, which tokens it killed and which it froze or thawed. A token lives at a node if the node that wrote
-it is an ancestor (or the node itself) and no node on the way killed it. Moving the present walks the path between two nodes and
-applies or takes back each node's change, so its cost is what changes, not what exists.
+A node says which keyframe it wrote, which tokens it killed and which it froze or thawed. A token lives at a node if the
+node that wrote it is an ancestor (or the node itself) and no node on the way killed it. Moving the present walks the
+path between two nodes and applies or takes back each node's change, so its cost is what changes, not what exists.
 """
 
 from __future__ import annotations
@@ -111,7 +111,8 @@ class WorldTree:
         self.current = node.parent
 
     def path(self, start: int, end: int) -> tuple[list[Node], list[Node]]:
-        """Nodes to take back (from ``start`` upwards) and nodes to apply (downwards to ``end``) to get from one to the other."""
+        """Nodes to take back (from ``start`` upwards) and nodes to apply (downwards to ``end``) to get from one to the
+        other."""
         back, forth = [], []
         a, b = self[start].id, self[end].id
         while a != b:

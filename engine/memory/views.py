@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from engine.camera import Camera
-from engine.memory import kernels
+from engine.memory import kernels, raster
 from engine.memory.kernels import NO_KEY
 from engine.memory.readout import SampleMap
 from engine.memory.store import TokenStore
@@ -57,9 +57,21 @@ class View:
         seen = kernels.cull(store.spheres.rows, frustum(camera), self.center, store.alive_in_block.rows, visible)
         self.visible = visible[:seen]
 
+    def _tables(self) -> tuple[np.ndarray, ...]:
+        """What every loop over tokens needs, in the order they take it."""
+        store = self.store
+        return (
+            store.blocks.rows,
+            store.keyframes.rows,
+            store.grids.rows,
+            store.geometry.rows,
+            store.cells.rows,
+            store.state.rows,
+        )
+
     def sample_map(self) -> SampleMap:
         """Rasterise, select and resolve; the camera must be on the sample grid."""
-        store, s = self.store, self.store.samples
+        s = self.store.samples
         shape = (self.camera.height, self.camera.width)
         threads = thread_count() if len(self.visible) >= SMALL else 1
         depth = np.zeros((threads, *shape), np.float32)
@@ -71,12 +83,12 @@ class View:
         sky = np.empty(shape, np.bool_)
         nearest = depth[0]
 
+        tables = self._tables()
+
         def draw(select: bool) -> Callable[[int, int, int], None]:
             def work(part: int, first: int, last: int) -> None:
-                kernels.rasterise(
-                    select, self.visible[first:last], store.blocks.rows, store.keyframes.rows, store.grids.rows, store.geometry.rows,
-                    store.cells.rows, store.state.rows, self.P, self.center, s, nearest if select else depth[part], keys[part],
-                )  # fmt: skip
+                seen = nearest if select else depth[part]
+                raster.rasterise(select, self.visible[first:last], *tables, self.P, self.center, s, seen, keys[part])
 
             return work
 
@@ -86,10 +98,9 @@ class View:
         best = keys.min(axis=0) if threads > 1 else keys[0]
 
         def resolve(part: int, first: int, last: int) -> None:
-            kernels.resolve(
-                first, last, best, nearest, store.blocks.rows, store.keyframes.rows, store.grids.rows, store.geometry.rows,
-                store.cells.rows, store.state.rows, self.P, self.center, s, token, uv, log2_scale, inverse_depth, sky,
-            )  # fmt: skip
+            raster.resolve(
+                first, last, best, nearest, *tables, self.P, self.center, s, token, uv, log2_scale, inverse_depth, sky
+            )
 
         in_parts(shape[0], threads, resolve)
         return SampleMap(
@@ -105,19 +116,19 @@ class View:
         store = self.store
         threads = thread_count() if len(self.visible) >= SMALL else 1
         keys = np.full((threads, self.camera.height, self.camera.width), NO_KEY)
+        tables = self._tables()
 
         def work(part: int, first: int, last: int) -> None:
-            kernels.nearest_keys(
-                self.visible[first:last], store.blocks.rows, store.keyframes.rows, store.grids.rows, store.geometry.rows,
-                store.cells.rows, store.state.rows, self.P, self.center, store.samples, cell_center, keys[part],
-            )  # fmt: skip
+            seen = self.visible[first:last]
+            kernels.nearest_keys(seen, *tables, self.P, self.center, store.samples, cell_center, keys[part])
 
         in_parts(len(self.visible), threads, work)
         return keys.min(axis=0) if threads > 1 else keys[0]
 
 
 def frustum(camera: Camera) -> np.ndarray:
-    """(5, 4) inward unit normals of left, right, top, bottom and near plane in the world, with their distance from the centre.
+    """(5, 4) inward unit normals of left, right, top, bottom and near plane in the world, with their distance from the
+    centre.
 
     One cell of slack on every side, because a token just outside may reach in.
     """

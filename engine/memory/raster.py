@@ -1,0 +1,351 @@
+"""Sub-cell geometry of the learned readout: every token is a small planar patch, drawn on the target's sample grid and
+inverted.
+
+Notation. A keyframe pixel ``(u, v)`` in latent units with inverse depth ``q`` is seen by the target at ``(X/Z, Y/Z)``
+with ``(X, Y, Z) = M (u, v, 1) + q t`` where ``M = K_t R_t^T R_k K_k^-1`` and ``t = K_t R_t^T (c_k - c_t)``; its inverse
+depth there is ``q/Z``. Sky is ``q = 0``: rotation alone. On a patch whose inverse depth is planar, ``q = a + b du + c
+dv``, that map is a homography with columns ``A = M_0 + b t``, ``B = M_1 + c t``, ``C = M (u0, v0, 1) + a t``, so going
+*back* from a target sample to its exact source position is closed form.
+
+Two passes over the tokens: the first keeps the nearest inverse depth of every sample, the second chooses, among patches
+within a tolerance of it, the one that holds the sample inside, suits its scale best, and is oldest. A token that
+straddles a depth edge is drawn sample by sample.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from engine.memory.kernels import ALIVE, NEAR_M, NO_KEY, PLANAR, block_of, inverse_depth_at, relative
+
+DEPTH_TOLERANCE = 0.04
+"""Relative inverse depth within which two patches count as one surface."""
+MARGIN = 0.08
+"""Patches are enlarged by this share of a token on every side, which closes the gaps between their planes."""
+MAX_EXTENT = 16.0
+"""A magnified patch covers at most this many target samples to each side of its centre."""
+
+
+@njit(cache=True, nogil=True, inline="always")
+def classify(geometry: np.ndarray, planar: bool, row: int, s: int, plane: np.ndarray) -> int:
+    """Surface of a token into ``plane`` = (a, b, c) per token; returns 0 for planar, 1 for sky, 2 for sample-by-sample,
+    3 for nothing valid."""
+    n = s * s
+    high = np.float32(0.0)
+    total = np.float32(0.0)
+    du = np.float32(0.0)
+    dv = np.float32(0.0)
+    valid = 0
+    middle = np.float32(0.5 * (s - 1))
+    for j in range(n):
+        q = inverse_depth_at(geometry, row, j)
+        if q >= 0.0:
+            valid += 1
+            high = max(high, q)
+            total += q
+            du += q * (np.float32(j % s) - middle)
+            dv += q * (np.float32(j // s) - middle)
+    if valid == 0:
+        return 3
+    plane[0] = total / np.float32(valid)
+    plane[1] = 0.0
+    plane[2] = 0.0
+    if valid < n:
+        return 2
+    if high == 0.0:
+        return 1
+    if not planar:
+        return 2
+    if s == 1:
+        return 0
+    # Least squares on a regular grid: slope per sample = sum(q x) / sum(x^2), times s samples per token.
+    norm = np.float32(s) / np.float32(s * s * (s * s - 1) / 12.0)
+    plane[1] = du * norm
+    plane[2] = dv * norm
+    if s > 2:
+        limit = np.float32(0.5 * DEPTH_TOLERANCE) * plane[0]
+        for j in range(n):
+            x = (np.float32(j % s) - middle) / np.float32(s)
+            y = (np.float32(j // s) - middle) / np.float32(s)
+            if abs(inverse_depth_at(geometry, row, j) - plane[0] - plane[1] * x - plane[2] * y) > limit:
+                return 2
+    return 0
+
+
+@njit(cache=True, nogil=True, inline="always")
+def patch_homography(
+    m: np.ndarray, u0: float, v0: float, a: float, b: float, c: float, half: float, h: np.ndarray
+) -> bool:
+    """Rows of the inverse homography of a patch into ``h``; False if it is (partly) behind the target.
+
+    ``h`` = [B x C (3), C x A (3), A x B (3), det, x0, y0, extent_x, extent_y]; a target point p = (x, y, 1) then has
+    du = h[0:3].p / h[6:9].p, dv = h[3:6].p / h[6:9].p and Z = det / h[6:9].p.
+    """
+    a0 = m[0, 0] + b * m[0, 3]
+    a1 = m[1, 0] + b * m[1, 3]
+    a2 = m[2, 0] + b * m[2, 3]
+    b0 = m[0, 1] + c * m[0, 3]
+    b1 = m[1, 1] + c * m[1, 3]
+    b2 = m[2, 1] + c * m[2, 3]
+    c2 = m[2, 0] * u0 + m[2, 1] * v0 + m[2, 2] + a * m[2, 3]
+    if c2 - half * (abs(a2) + abs(b2)) <= max(np.float32(NEAR_M) * a, np.float32(0.05) * c2):
+        return False
+    if c2 <= np.float32(1e-6):
+        return False
+    c0 = m[0, 0] * u0 + m[0, 1] * v0 + m[0, 2] + a * m[0, 3]
+    c1 = m[1, 0] * u0 + m[1, 1] * v0 + m[1, 2] + a * m[1, 3]
+    h[0] = b1 * c2 - b2 * c1
+    h[1] = b2 * c0 - b0 * c2
+    h[2] = b0 * c1 - b1 * c0
+    h[3] = c1 * a2 - c2 * a1
+    h[4] = c2 * a0 - c0 * a2
+    h[5] = c0 * a1 - c1 * a0
+    h[6] = a1 * b2 - a2 * b1
+    h[7] = a2 * b0 - a0 * b2
+    h[8] = a0 * b1 - a1 * b0
+    h[9] = a0 * h[0] + a1 * h[1] + a2 * h[2]
+    inverse = np.float32(1.0) / c2
+    x0 = c0 * inverse
+    y0 = c1 * inverse
+    h[10] = x0
+    h[11] = y0
+    # First-order extents, enlarged by the perspective foreshortening across the patch.
+    stretch = half / (np.float32(1.0) - half * (abs(a2) + abs(b2)) * inverse) * inverse
+    h[12] = stretch * (abs(a0 - x0 * a2) + abs(b0 - x0 * b2))
+    h[13] = stretch * (abs(a1 - y0 * a2) + abs(b1 - y0 * b2))
+    return True
+
+
+@njit(cache=True, nogil=True, inline="always")
+def level_of(area: float) -> int:
+    """How badly a patch of that area (target tokens per source token) suits: 0 near scale 1, growing with each half
+    octave of magnification."""
+    bits = np.float32(area * np.float32(1.4142135)).view(np.int32)
+    octaves = (bits >> 23) - 127
+    level = octaves if octaves > 0 else (-octaves) // 2
+    return min(level, 31)
+
+
+@njit(cache=True, nogil=True)
+def _splat(
+    select: bool,
+    h: np.ndarray,
+    a: float,
+    b: float,
+    c: float,
+    half: float,
+    row: int,
+    s: int,
+    depth: np.ndarray,
+    keys: np.ndarray,
+) -> None:
+    """Rasterise one patch: its inverse depth into ``depth`` by max, or, if ``select``, its key into ``keys`` by min."""
+    rows, columns = depth.shape
+    extent_x = min(h[12], np.float32(MAX_EXTENT))
+    extent_y = min(h[13], np.float32(MAX_EXTENT))
+    if h[10] + extent_x < 0.0 or h[10] - extent_x > columns or h[11] + extent_y < 0.0 or h[11] - extent_y > rows:
+        return
+    first_x = int(np.ceil(h[10] - extent_x - np.float32(0.5)))
+    last_x = int(np.floor(h[10] + extent_x - np.float32(0.5)))
+    first_y = int(np.ceil(h[11] - extent_y - np.float32(0.5)))
+    last_y = int(np.floor(h[11] + extent_y - np.float32(0.5)))
+    forced = last_x < first_x or last_y < first_y
+    if forced:  # smaller than a sample: it still claims the sample it falls into, so that thin things survive
+        first_x = last_x = int(np.floor(h[10]))
+        first_y = last_y = int(np.floor(h[11]))
+    first_x = max(first_x, 0)
+    first_y = max(first_y, 0)
+    last_x = min(last_x, columns - 1)
+    last_y = min(last_y, rows - 1)
+    for y in range(first_y, last_y + 1):
+        py = np.float32(y) + np.float32(0.5)
+        for x in range(first_x, last_x + 1):
+            px = np.float32(x) + np.float32(0.5)
+            w = h[6] * px + h[7] * py + h[8]
+            if w == 0.0:
+                continue
+            inverse = np.float32(1.0) / w
+            du = (h[0] * px + h[1] * py + h[2]) * inverse
+            dv = (h[3] * px + h[4] * py + h[5]) * inverse
+            reach = max(abs(du), abs(dv))
+            if reach > half:
+                if not forced:
+                    continue
+                du = min(max(du, -half), half)
+                dv = min(max(dv, -half), half)
+            depth_scale = h[9] * inverse
+            if depth_scale <= 0.0:
+                continue
+            q = (a + b * du + c * dv) / depth_scale
+            if not select:
+                if q > depth[y, x]:
+                    depth[y, x] = q
+                continue
+            if h[9] <= 0.0 or q < depth[y, x] * np.float32(1.0 - DEPTH_TOLERANCE):
+                continue  # a surface seen from behind hides what lies farther but shows nothing
+            area = h[9] / (depth_scale * depth_scale * depth_scale * np.float32(s * s))
+            excess = reach - (half - np.float32(MARGIN))
+            miss = 0 if excess <= 1e-3 else 1 + min(30, int(excess * np.float32(64.0)))
+            key = (np.int64(miss) << np.int64(45)) | (np.int64(level_of(area)) << np.int64(40)) | np.int64(row)
+            if key < keys[y, x]:
+                keys[y, x] = key
+
+
+@njit(cache=True, nogil=True)
+def rasterise(
+    select: bool,
+    visible: np.ndarray,
+    blocks: np.ndarray,
+    keyframes: np.ndarray,
+    grids: np.ndarray,
+    geometry: np.ndarray,
+    cells: np.ndarray,
+    state: np.ndarray,
+    P: np.ndarray,
+    center: np.ndarray,
+    s: int,
+    depth: np.ndarray,
+    keys: np.ndarray,
+) -> None:
+    """Draw the living tokens of the ``visible`` blocks on the target's sample grid; see :func:`_splat`.
+
+    ``blocks (n, 3)`` int64: first row, count, keyframe. ``grids (k, 2)`` int32: h, w of each keyframe. ``depth, keys
+    (hs, ws)``.
+    """
+    m = np.empty((3, 4), np.float32)
+    h = np.empty(14, np.float32)
+    plane = np.empty(3, np.float32)
+    previous = -1
+    tiles = 1
+    middle = np.float32(0.5 * (s - 1))
+    step = np.float32(1.0 / s)
+    for index in range(visible.shape[0]):
+        block = visible[index]
+        keyframe = blocks[block, 2]
+        if keyframe != previous:
+            relative(keyframes, keyframe, P, center, m)
+            tiles = (grids[keyframe, 1] + 7) >> 3
+            previous = keyframe
+        for row in range(blocks[block, 0], blocks[block, 0] + blocks[block, 1]):
+            if state[row] & ALIVE == 0:
+                continue
+            kind = classify(geometry, state[row] & PLANAR > 0, row, s, plane)
+            if kind == 3:
+                continue
+            tile = np.int64(cells[row]) >> 6
+            within = np.int64(cells[row]) & 63
+            u0 = np.float32((tile % tiles) * 8 + (within & 7)) + np.float32(0.5)
+            v0 = np.float32((tile // tiles) * 8 + (within >> 3)) + np.float32(0.5)
+            if kind < 2:
+                half = np.float32(0.5 + MARGIN)
+                if patch_homography(m, u0, v0, plane[0], plane[1], plane[2], half, h):
+                    _splat(select, h, plane[0], plane[1], plane[2], half, row, s, depth, keys)
+                continue
+            half = np.float32(0.5) * step + np.float32(MARGIN)
+            for j in range(s * s):
+                q = inverse_depth_at(geometry, row, j)
+                if not q >= 0.0:
+                    continue
+                u = u0 + (np.float32(j % s) - middle) * step
+                v = v0 + (np.float32(j // s) - middle) * step
+                if patch_homography(m, u, v, q, np.float32(0.0), np.float32(0.0), half, h):
+                    _splat(select, h, q, np.float32(0.0), np.float32(0.0), half, row, s, depth, keys)
+
+
+@njit(cache=True, nogil=True)
+def resolve(
+    first: int,
+    last: int,
+    keys: np.ndarray,
+    nearest: np.ndarray,
+    blocks: np.ndarray,
+    keyframes: np.ndarray,
+    grids: np.ndarray,
+    geometry: np.ndarray,
+    cells: np.ndarray,
+    state: np.ndarray,
+    P: np.ndarray,
+    center: np.ndarray,
+    s: int,
+    token: np.ndarray,
+    uv: np.ndarray,
+    log2_scale: np.ndarray,
+    inverse_depth: np.ndarray,
+    sky: np.ndarray,
+) -> None:
+    """Exact source position, scale and depth of every won target sample in rows ``first`` to ``last``; outputs as in
+    SampleMap."""
+    m = np.empty((3, 4), np.float32)
+    h = np.empty(14, np.float32)
+    plane = np.empty(3, np.float32)
+    previous = -1
+    tiles = 1
+    columns = keys.shape[1]
+    middle = np.float32(0.5 * (s - 1))
+    step = np.float32(1.0 / s)
+    limit = np.float32(0.5 + MARGIN)
+    for y in range(first, last):
+        for x in range(columns):
+            token[y, x] = -1
+            uv[0, y, x] = 0.0
+            uv[1, y, x] = 0.0
+            log2_scale[y, x] = 0.0
+            inverse_depth[y, x] = 0.0
+            sky[y, x] = False
+            if keys[y, x] == NO_KEY:
+                continue
+            row = keys[y, x] & ((np.int64(1) << np.int64(40)) - 1)
+            keyframe = blocks[block_of(blocks, blocks.shape[0], row), 2]
+            if keyframe != previous:
+                relative(keyframes, keyframe, P, center, m)
+                tiles = (grids[keyframe, 1] + 7) >> 3
+                previous = keyframe
+            kind = classify(geometry, state[row] & PLANAR > 0, row, s, plane)
+            tile = np.int64(cells[row]) >> 6
+            within = np.int64(cells[row]) & 63
+            u0 = np.float32((tile % tiles) * 8 + (within & 7)) + np.float32(0.5)
+            v0 = np.float32((tile // tiles) * 8 + (within >> 3)) + np.float32(0.5)
+            px = np.float32(x) + np.float32(0.5)
+            py = np.float32(y) + np.float32(0.5)
+            patches = 1 if kind < 2 else s * s
+            best = np.float32(np.inf)
+            for j in range(patches):
+                shift_u = np.float32(0.0)
+                shift_v = np.float32(0.0)
+                a, b, c = plane[0], plane[1], plane[2]
+                half = limit
+                if kind == 2:
+                    a = inverse_depth_at(geometry, row, j)
+                    if not a >= 0.0:
+                        continue
+                    b = np.float32(0.0)
+                    c = np.float32(0.0)
+                    shift_u = (np.float32(j % s) - middle) * step
+                    shift_v = (np.float32(j // s) - middle) * step
+                    half = np.float32(0.5) * step + np.float32(MARGIN)
+                if not patch_homography(m, u0 + shift_u, v0 + shift_v, a, b, c, half, h):
+                    continue
+                w = h[6] * px + h[7] * py + h[8]
+                if w == 0.0 or h[9] / w <= 0.0:
+                    continue
+                depth_scale = h[9] / w
+                du = (h[0] * px + h[1] * py + h[2]) / w
+                dv = (h[3] * px + h[4] * py + h[5]) / w
+                excess = max(np.float32(0.0), max(abs(du), abs(dv)) - (half - np.float32(MARGIN)))
+                du = min(max(du, -half), half)
+                dv = min(max(dv, -half), half)
+                q = (a + b * du + c * dv) / depth_scale
+                if q < nearest[y, x] * np.float32(1.0 - DEPTH_TOLERANCE):
+                    excess += np.float32(100.0)  # a sample of this token that lies behind: only if nothing else fits
+                if excess < best:
+                    best = excess
+                    area = abs(h[9]) / abs(depth_scale * depth_scale * depth_scale * np.float32(s * s))
+                    token[y, x] = row
+                    uv[0, y, x] = min(max(shift_u + du, -limit), limit)
+                    uv[1, y, x] = min(max(shift_v + dv, -limit), limit)
+                    log2_scale[y, x] = np.float32(0.5) * np.log2(
+                        max(min(area, np.float32(4096.0)), np.float32(1.0 / 4096.0))
+                    )
+                    inverse_depth[y, x] = q
+                    sky[y, x] = a == 0.0
