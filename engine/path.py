@@ -93,7 +93,20 @@ def resolve_path(
         path = path.first(frames)
     elif frames is not None and frames > len(path):
         path = path.noting(f"{name} has {len(path)} poses, fewer than the {frames} frames asked for; all are flown.")
+    path = _noting_ground(path, name, ground_height_m)
     return path if fps is None else path.at_fps(fps)
+
+
+def _noting_ground(path: CameraPath, name: str, ground_height_m: GroundHeight | None) -> CameraPath:
+    """Poses from a file stay as they are; that some lie inside the world's ground is worth saying."""
+    if ground_height_m is None:
+        return path
+    ground = np.asarray(ground_height_m(path.positions[:, :2].copy()), dtype=np.float64).reshape(-1)
+    below = int((path.positions[:, 2] < ground).sum())
+    if not below:
+        return path
+    advice = f"raise them, or fly it from the start with --path {name}:anchor=start"
+    return path.noting(f"{below} of the {len(path)} cameras in {name} are below the ground of this world; {advice}.")
 
 
 def _split(text: str) -> tuple[str, Path | None, dict[str, str]]:

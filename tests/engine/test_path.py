@@ -353,6 +353,7 @@ def test_files_are_flown_exactly_as_they_are(tmp_path: Path) -> None:
     assert len(long) == 6 and "fewer than the 10" in long.notes[0]
     ground = resolve_path(file, START, ground_height_m=lambda xy: np.full(len(xy), 100.0))
     assert np.array_equal(ground.c2ws, path.c2ws), "poses from a file are never changed by the ground"
+    assert "6 of the 6 cameras" in ground.notes[0] and "below the ground" in ground.notes[0]
 
 
 def test_another_size_changes_intrinsics_alone(tmp_path: Path) -> None:
