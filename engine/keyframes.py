@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from scipy.interpolate import CubicHermiteSpline, PchipInterpolator
-from scipy.spatial.transform import Rotation, RotationSpline, Slerp
 
 from engine.camera import Camera
 from engine.camera_path import DEFAULT_FPS, MAX_CAMERAS, CameraPath, check_fps
 from engine.errors import InputError
+
+if TYPE_CHECKING:
+    from scipy.interpolate import CubicHermiteSpline
 
 Easing = Literal["linear", "smooth", "ease-in", "ease-out", "hold"]
 EASINGS: tuple[Easing, ...] = ("linear", "smooth", "ease-in", "ease-out", "hold")
@@ -191,6 +192,9 @@ class PathSpec:
         self, knots: np.ndarray, keys: list[Keyframe], at: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Positions (n, 3), rotations (n, 3, 3) and log focal lengths (n,) at path times ``at (n,)``."""
+        from scipy.interpolate import PchipInterpolator  # takes most of a second: not on the way to the first frame
+        from scipy.spatial.transform import Rotation, RotationSpline, Slerp
+
         if self.closed:
             period, n = knots[-1], len(keys) - 1
             order = np.arange(-WRAPPED, n + 1 + WRAPPED)
@@ -218,6 +222,8 @@ def centripetal(times_s: np.ndarray, points: np.ndarray) -> CubicHermiteSpline:
     loops and cusps (Yuksel, Schaefer and Keyser 2011). Tangents are directions and speeds: limited to three times the
     slower neighbouring segment, so that a keyframe followed by a rest does not overshoot.
     """
+    from scipy.interpolate import CubicHermiteSpline
+
     chords = np.diff(points, axis=0)
     lengths = np.linalg.norm(chords, axis=1)
     gaps = np.maximum(np.sqrt(lengths), 1e-6)[:, None]
