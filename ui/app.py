@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from PyQt6.QtCore import QCoreApplication, QSocketNotifier, Qt
 from PyQt6.QtGui import QGuiApplication, QSurfaceFormat
 from PyQt6.QtWidgets import QApplication
+from PyQt6.sip import voidptr
 
 from engine.messages import Command, EngineSettings, Notice
 from ui import icons, theme
@@ -155,7 +156,7 @@ def _let_ctrl_c_through(window: MainWindow) -> None:
         reader.close()
         writer.close()
         return
-    notifier = QSocketNotifier(reader.fileno(), QSocketNotifier.Type.Read, window)
+    notifier = QSocketNotifier(voidptr(reader.fileno()), QSocketNotifier.Type.Read, window)
     notifier.activated.connect(lambda: reader.recv(16))
 
     def forget() -> None:

@@ -18,6 +18,7 @@ from engine.camera import Camera
 if TYPE_CHECKING:
     from engine.memory.snapshot import MemorySnapshot
     from engine.messages import (
+        Command,
         CompareImage,
         FrameUpdate,
         MemoryStats,
@@ -71,7 +72,7 @@ class EngineBridge(QObject):
         self.progress: ProgressInfo | None = None
         self._waiting: dict[int, Callable[[Any], None]] = {}
         self._stopped = False
-        self._woken.connect(self._take, Qt.ConnectionType.QueuedConnection)
+        self._woken.connect(self._take, type=Qt.ConnectionType.QueuedConnection)  # type: ignore[call-arg]
 
     def start(self) -> None:
         """Start the engine thread; the model is loaded there."""
@@ -95,7 +96,7 @@ class EngineBridge(QObject):
         self.camera = camera
         self.camera_changed.emit(camera)
 
-    def do(self, command: object, on_reply: Callable[[Any], None] | None = None) -> int:
+    def do(self, command: Command, on_reply: Callable[[Any], None] | None = None) -> int:
         """Queue a command; commands are never dropped. ``on_reply`` gets the engine's answer on the GUI thread."""
         ident = self.worker.do(command)
         if on_reply is not None:

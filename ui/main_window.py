@@ -6,26 +6,22 @@ import base64
 import logging
 from dataclasses import replace
 
-from PyQt6.QtCore import QByteArray, QSize, Qt, QTimer, pyqtSignal
+from PyQt6.QtCore import QByteArray, Qt, QTimer, pyqtSignal
 from PyQt6.QtGui import QAction, QCloseEvent
 from PyQt6.QtWidgets import (
     QApplication,
     QDockWidget,
-    QHBoxLayout,
-    QLabel,
     QMainWindow,
-    QMenuBar,
     QStackedWidget,
-    QToolButton,
-    QWidget,
 )
 
-from engine.messages import FrameUpdate, Notice, ProgressInfo, TreeUpdate, Update, WorkerState, WorldInfo
+from engine.messages import Command, FrameUpdate, Notice, ProgressInfo, TreeUpdate, Update, WorkerState, WorldInfo
 from ui import icons, theme
 from ui.bridge import EngineBridge
 from ui.catalogue import gallery_world
 from ui.compare import CompareView
 from ui.dock_title import DockTitle
+from ui.header import Header
 from ui.help_overlay import HelpOverlay
 from ui.input.bindings import KeyMap
 from ui.input.flying import FlyKeys
@@ -97,7 +93,7 @@ class MainWindow(QMainWindow):
         self.commands = WindowCommands(self)
         self.actions_ = WindowActions(self, self.commands.slots())
         self.quality = QualityPanel(bridge, store)
-        self._add_menu_bar()
+        self._add_header()
         self._save_later = QTimer(self)
         self._save_later.setSingleShot(True)
         self._save_later.setInterval(_SAVE_LATER_MS)
@@ -149,37 +145,15 @@ class MainWindow(QMainWindow):
         )
         self.resizeDocks([self.docks["timeline"]], [bottom], Qt.Orientation.Vertical)
 
-    def _add_menu_bar(self) -> None:
-        bar = QMenuBar(self)
-        bar.setNativeMenuBar(False)
+    def _add_header(self) -> None:
         panels: list[QAction] = []
         for dock in self.docks.values():
             action = dock.toggleViewAction()
             assert action is not None
             panels.append(action)
-        self.actions_.fill_menus(bar, panels)
-        left = QWidget()
-        row = QHBoxLayout(left)
-        row.setContentsMargins(12, 4, 6, 4)
-        row.setSpacing(8)
-        home = QToolButton()
-        home.setIcon(icons.app_icon())
-        home.setIconSize(QSize(24, 24))
-        home.setToolTip("Worlds")
-        home.setAccessibleName("Back to the gallery of worlds")
-        home.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        home.clicked.connect(self.show_start)
-        theme.set_role(home, "quiet")
-        self._name = QLabel("Mirage")
-        font = self._name.font()
-        font.setBold(True)
-        self._name.setFont(font)
-        row.addWidget(home)
-        row.addWidget(self._name)
-        bar.setCornerWidget(left, Qt.Corner.TopLeftCorner)
-        tools, self.quality_button = self.actions_.tools(self.quality)
-        bar.setCornerWidget(tools, Qt.Corner.TopRightCorner)
-        self.setMenuBar(bar)
+        self.header = Header(self.actions_, panels, self.quality, self)
+        self.header.home_requested.connect(self.show_start)
+        self.setMenuWidget(self.header)
 
     def _connect(self) -> None:
         bridge, view = self.bridge, self.stage.view
@@ -215,7 +189,7 @@ class MainWindow(QMainWindow):
         self.actions_.set_checked("captures", values.click_captures)
         self.actions_.set_checked("hud", values.show_hud)
         self.stage.hud.setVisible(values.show_hud)
-        self.quality_button.setText(summary(None, values.steps))
+        self.header.quality_button.setText(summary(None, values.steps))
         self._size_docks()
         if values.geometry:
             self.restoreGeometry(QByteArray(base64.b64decode(values.geometry)))
@@ -262,7 +236,7 @@ class MainWindow(QMainWindow):
         self.stage.view.setFocus(Qt.FocusReason.OtherFocusReason)
         self._show_hint()
 
-    def open_world(self, command: object) -> None:
+    def open_world(self, command: Command) -> None:
         """Ask the engine for a world; the view shows how far it is."""
         self._opening_at = self.bridge.do(command, self._opened)
         self.stage.view.clear()
@@ -284,7 +258,7 @@ class MainWindow(QMainWindow):
         name = gallery_world(world.biome).title if world.kind in ("world", "nothing") else world.kind.capitalize()
         if world.session is not None:
             name = world.session.stem
-        self._name.setText(name)
+        self.header.set_name(name)
         self.setWindowTitle(f"{name}{'' if world.saved else ' •'} – Mirage")
         self.actions_.set_checked("record", world.recording)
         if world.epoch != getattr(self, "_epoch", None):
@@ -303,7 +277,7 @@ class MainWindow(QMainWindow):
 
     def _take(self, update: Update) -> None:
         if update.quality is not None:
-            self.quality_button.setText(summary(update.quality, self.store.values.steps))
+            self.header.quality_button.setText(summary(update.quality, self.store.values.steps))
         if update.tree is not None:
             self._show_tree(update.tree)
 
@@ -325,7 +299,7 @@ class MainWindow(QMainWindow):
         self.stage.arrange()
 
     def _ask_quality(self) -> None:
-        self.quality_button.setText(summary(self.bridge.quality, self.store.values.steps))
+        self.header.quality_button.setText(summary(self.bridge.quality, self.store.values.steps))
         self.bridge.do(quality_command(self.store))
         self._save_later.start()
 

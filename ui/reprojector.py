@@ -21,6 +21,7 @@ _MESH_VERTEX = """
 attribute vec2 a_uv;
 attribute float a_q;
 attribute float a_gap;
+attribute float a_share;
 uniform mat3 u_rotation;
 uniform vec3 u_translation;
 uniform vec4 u_source;   // fx, fy, cx, cy of the frame, in units of its size
@@ -28,12 +29,14 @@ uniform vec4 u_target;
 uniform vec2 u_scale;    // share of the viewport that the picture takes
 uniform float u_focal_px;
 varying vec2 v_uv;
-varying float v_alpha;
+varying float v_share;
+varying float v_cut;
 void main() {
     vec3 ray = vec3((a_uv - u_source.zw) / u_source.xy, 1.0);
     vec3 p = u_rotation * ray + a_q * u_translation;
     float opened_px = a_gap * length(u_translation) * u_focal_px;
-    v_alpha = 1.0 - smoothstep(0.8, 4.0, opened_px);
+    v_cut = smoothstep(0.4, 1.6, opened_px);
+    v_share = a_share;
     v_uv = a_uv;
     gl_Position = vec4(2.0 * (u_target.x * p.x + (u_target.z - 0.5) * p.z) * u_scale.x,
                        -2.0 * (u_target.y * p.y + (u_target.w - 0.5) * p.z) * u_scale.y,
@@ -45,11 +48,12 @@ _MESH_FRAGMENT = """
 uniform sampler2D u_picture;
 uniform float u_feather;
 varying vec2 v_uv;
-varying float v_alpha;
+varying float v_share;
+varying float v_cut;
 void main() {
     vec2 inside = min(v_uv, 1.0 - v_uv);
-    float border = smoothstep(0.0, 0.02, min(inside.x, inside.y) + (1.0 - u_feather));
-    float alpha = v_alpha * border;
+    float border = mix(1.0, smoothstep(0.0, 0.02, min(inside.x, inside.y)), u_feather);
+    float alpha = mix(1.0, smoothstep(0.38, 0.62, v_share), v_cut) * border;
     if (alpha < 0.01) discard;
     gl_FragColor = vec4(texture2D(u_picture, v_uv).rgb, alpha);
 }
@@ -57,39 +61,24 @@ void main() {
 
 _QUAD_VERTEX = """
 attribute vec2 a_corner;
-varying vec2 v_ndc;
-void main() { v_ndc = a_corner; gl_Position = vec4(a_corner, 0.0, 1.0); }
-"""
-
-# What lies outside every known pixel: the frame's own blur continued over its border and fading into the ground.
-_BACKDROP_FRAGMENT = """
-uniform sampler2D u_soft;
-uniform mat3 u_back;     // target to source rotation
-uniform vec4 u_source;
-uniform vec4 u_target;
-uniform vec2 u_scale;
-uniform vec3 u_ground;
-varying vec2 v_ndc;
-void main() {
-    vec2 uv = vec2(v_ndc.x, -v_ndc.y) / u_scale * 0.5 + 0.5;
-    vec3 ray = u_back * vec3((uv - u_target.zw) / u_target.xy, 1.0);
-    vec2 at = ray.xy / max(ray.z, 0.12 * length(ray)) * u_source.xy + u_source.zw;
-    vec2 beyond = max(abs(at - 0.5) - 0.5, 0.0);
-    float unknown = 1.0 - exp(-1.7 * length(beyond));
-    vec3 colour = texture2D(u_soft, clamp(at, 0.02, 0.98)).rgb;
-    gl_FragColor = vec4(mix(colour * 0.92, u_ground, unknown * 0.85), 1.0);
-}
+uniform vec4 u_window;   // part of the picture that fills the quad: offset, extent
+varying vec2 v_uv;
+void main() { v_uv = u_window.xy + u_window.zw * (a_corner * 0.5 + 0.5); gl_Position = vec4(a_corner, 0.0, 1.0); }
 """
 
 _COPY_FRAGMENT = """
 uniform sampler2D u_picture;
+varying vec2 v_uv;
+void main() { gl_FragColor = vec4(texture2D(u_picture, v_uv).rgb, 1.0); }
+"""
+
+# Catmull-Rom in five bilinear taps: the frame has fewer pixels than the view, and bilinear alone looks like plasticine.
+_SHARP_FRAGMENT = """
+uniform sampler2D u_picture;
 uniform vec2 u_size;
-uniform vec4 u_window;   // part of the picture that fills the quad: offset, extent
-uniform vec2 u_scale;
-uniform float u_sharp;
-varying vec2 v_ndc;
-vec3 bicubic(vec2 uv) {  // Catmull-Rom in nine bilinear taps
-    vec2 at = uv * u_size - 0.5;
+varying vec2 v_uv;
+void main() {
+    vec2 at = v_uv * u_size - 0.5;
     vec2 base = floor(at);
     vec2 f = at - base;
     vec2 w0 = f * (-0.5 + f * (1.0 - 0.5 * f));
@@ -100,18 +89,41 @@ vec3 bicubic(vec2 uv) {  // Catmull-Rom in nine bilinear taps
     vec2 t0 = (base - 0.5) / u_size;
     vec2 t3 = (base + 2.5) / u_size;
     vec2 t12 = (base + 0.5 + w2 / w12) / u_size;
-    vec3 sum = texture2D(u_picture, vec2(t12.x, t12.y)).rgb * w12.x * w12.y;
+    vec3 sum = texture2D(u_picture, t12).rgb * w12.x * w12.y;
     sum += texture2D(u_picture, vec2(t0.x, t12.y)).rgb * w0.x * w12.y;
     sum += texture2D(u_picture, vec2(t3.x, t12.y)).rgb * w3.x * w12.y;
     sum += texture2D(u_picture, vec2(t12.x, t0.y)).rgb * w12.x * w0.y;
     sum += texture2D(u_picture, vec2(t12.x, t3.y)).rgb * w12.x * w3.y;
     float weight = w12.x * w12.y + w0.x * w12.y + w3.x * w12.y + w12.x * w0.y + w12.x * w3.y;
-    return clamp(sum / weight, 0.0, 1.0);
+    gl_FragColor = vec4(clamp(sum / weight, 0.0, 1.0), 1.0);
 }
+"""
+
+# What lies outside every known pixel: the frame's own blur continued over its border and fading into the ground.
+_BACKDROP_VERTEX = """
+attribute vec2 a_corner;
+uniform mat3 u_back;     // target to source rotation
+uniform vec4 u_target;
+uniform vec2 u_scale;
+varying vec3 v_ray;
 void main() {
-    vec2 uv = u_window.xy + u_window.zw * (v_ndc * 0.5 + 0.5);
-    vec3 colour = u_sharp > 0.5 ? bicubic(uv) : texture2D(u_picture, uv).rgb;
-    gl_FragColor = vec4(colour, 1.0);
+    vec2 uv = vec2(a_corner.x, -a_corner.y) / u_scale * 0.5 + 0.5;
+    v_ray = u_back * vec3((uv - u_target.zw) / u_target.xy, 1.0);
+    gl_Position = vec4(a_corner, 0.0, 1.0);
+}
+"""
+
+_BACKDROP_FRAGMENT = """
+uniform sampler2D u_soft;
+uniform vec4 u_source;
+uniform vec3 u_ground;
+varying vec3 v_ray;
+void main() {
+    vec2 at = v_ray.xy / max(v_ray.z, 0.15) * u_source.xy + u_source.zw;
+    vec2 beyond = max(abs(at - 0.5) - 0.5, 0.0);
+    float far = beyond.x + beyond.y;
+    vec3 colour = texture2D(u_soft, clamp(at, 0.02, 0.98)).rgb;
+    gl_FragColor = vec4(mix(colour, u_ground, 0.88 * far / (far + 0.5)), 1.0);
 }
 """
 
@@ -125,6 +137,14 @@ def fit(view_width: int, view_height: int, aspect: float) -> tuple[float, float]
     """Shares of the view's width and height that a picture of ``aspect`` takes when it is shown whole."""
     view_aspect = view_width / max(view_height, 1)
     return (1.0, view_aspect / aspect) if view_aspect < aspect else (aspect / view_aspect, 1.0)
+
+
+def _feather(mesh: FrameMesh, camera: Camera) -> float:
+    """How soft the frame's border is, [0, 1]: it grows with the parallax, so that a small movement changes little."""
+    rotation, translation = relative_pose(mesh.camera, camera)
+    angle = float(np.arccos(np.clip(0.5 * (np.trace(rotation) - 1.0), -1.0, 1.0)))
+    shift_px = camera.K[0, 0] * (angle + float(np.linalg.norm(translation)) * mesh.inverse_depth_mean)
+    return min(shift_px / 16.0, 1.0)
 
 
 class _Canvas:
@@ -184,10 +204,11 @@ class Reprojector:
         self.software = is_software(self.renderer)
         corners = np.array([[-1, -1], [1, -1], [-1, 1], [1, 1]], np.float32)
         self._mesh_program = gloo.Program(_MESH_VERTEX, _MESH_FRAGMENT)
-        self._backdrop = gloo.Program(_QUAD_VERTEX, _BACKDROP_FRAGMENT)
+        self._backdrop = gloo.Program(_BACKDROP_VERTEX, _BACKDROP_FRAGMENT)
         self._copy = gloo.Program(_QUAD_VERTEX, _COPY_FRAGMENT)
-        self._backdrop["a_corner"] = corners
-        self._copy["a_corner"] = corners
+        self._sharp = gloo.Program(_QUAD_VERTEX, _SHARP_FRAGMENT)
+        for program in (self._backdrop, self._copy, self._sharp):
+            program["a_corner"] = corners
         self._backdrop["u_ground"] = theme.rgba(theme.GROUND)[:3]
         self._layer = _Layer()
         self._buffer: Any = None
@@ -251,9 +272,7 @@ class Reprojector:
         gloo.set_viewport(0, 0, *size)
         gloo.set_state(depth_test=False, blend=False, cull_face=False)
         self._copy["u_picture"] = self._buffer_colour
-        self._copy["u_size"] = inner
         self._copy["u_window"] = (0.0, 0.0, 1.0, 1.0)
-        self._copy["u_sharp"] = 0.0
         self._copy.draw("triangle_strip")
 
     def _draw_scene(
@@ -281,7 +300,7 @@ class Reprojector:
         gloo.set_state(depth_test=True, blend=True, blend_func=("src_alpha", "one_minus_src_alpha"))
         gloo.set_depth_mask(True)
         program.bind(layer.far_vertices)
-        program["u_picture"], program["u_feather"] = layer.far, 1.0
+        program["u_picture"], program["u_feather"] = layer.far, _feather(mesh, camera)
         program.draw("triangles", layer.far_indices)
         gloo.clear(color=False, depth=True)
         program.bind(layer.vertices)
@@ -297,8 +316,7 @@ class Reprojector:
         width, height = round(size[0] * scale[0]), round(size[1] * scale[1])
         gloo.set_viewport((size[0] - width) // 2, (size[1] - height) // 2, width, height)
         picture = self._layer.picture
-        self._copy["u_picture"] = picture
-        self._copy["u_size"] = (picture.shape[1], picture.shape[0])
-        self._copy["u_window"] = (0.0, 1.0, 1.0, -1.0)
-        self._copy["u_sharp"] = 1.0
-        self._copy.draw("triangle_strip")
+        self._sharp["u_picture"] = picture
+        self._sharp["u_size"] = (picture.shape[1], picture.shape[0])
+        self._sharp["u_window"] = (0.0, 1.0, 1.0, -1.0)
+        self._sharp.draw("triangle_strip")

@@ -25,7 +25,7 @@ from ui.catalogue import GALLERY, SURPRISE, gallery_world
 from ui.settings import SettingsStore
 from ui.start_panel import StartPanel
 from ui.thumbnails import Thumbnails
-from ui.world_card import WorldCard
+from ui.world_card import CARD_ASPECT, WorldCard
 
 _MIN_CARD = 218
 _MAX_COLUMNS = 3
@@ -132,8 +132,14 @@ class StartPage(QWidget):
 
     def _reflow(self) -> None:
         """As many columns as fit; big screens get big pictures."""
-        width = self._viewport.width()
+        width, height = self._viewport.width() - self._grid.contentsMargins().right(), self._viewport.height()
         columns = max(1, min(_MAX_COLUMNS, width // _MIN_CARD))
+        rows = -(-len(self.cards) // columns)
+        gap = self._grid.spacing()
+        natural = round((width - (columns - 1) * gap) / columns / CARD_ASPECT)
+        fitting = (height - (rows - 1) * gap) // rows
+        for card in self.cards:
+            card.setFixedHeight(fitting if 0.7 * natural < fitting < natural else natural)
         if columns == self._columns:
             return
         self._columns = columns

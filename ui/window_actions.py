@@ -7,11 +7,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from PyQt6.QtCore import Qt
 from PyQt6.QtGui import QAction, QKeySequence
-from PyQt6.QtWidgets import QHBoxLayout, QLabel, QMainWindow, QMenu, QMenuBar, QToolButton, QWidget, QWidgetAction
+from PyQt6.QtWidgets import QMainWindow, QToolButton
 
-from ui import icons, theme
+from ui import icons
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("help", "&Keys and mouse", "help", tip="All keys, and how to change them"),
     Command("about", "&About Mirage", "info"),
 )
-_MENUS: tuple[tuple[str, str], ...] = (
+MENUS: tuple[tuple[str, str], ...] = (
     ("&World", "start open - save save_as again - export frame points mesh - quit"),
     ("&Edit", "undo redo - record pause stop"),
     ("&View", "PANELS - hud fullscreen - bigger smaller arrange - invert captures"),
@@ -124,69 +123,3 @@ class WindowActions:
         for widget in action.associatedObjects():
             if isinstance(widget, QToolButton):
                 widget.setChecked(on)
-
-    def fill_menus(self, bar: QMenuBar, panels: list[QAction]) -> None:
-        """Menus of text with their shortcuts."""
-        for title, entries in _MENUS:
-            menu = bar.addMenu(title)
-            assert menu is not None
-            for entry in entries.split():
-                if entry == "-":
-                    menu.addSeparator()
-                elif entry == "PANELS":
-                    menu.addActions(panels)
-                else:
-                    menu.addAction(self.actions[entry])
-
-    def tools(self, quality: QWidget) -> tuple[QWidget, QToolButton]:
-        """The row of tools at the right of the menu bar, and the button that opens ``quality``."""
-        host = QWidget()
-        row = QHBoxLayout(host)
-        row.setContentsMargins(0, 3, 10, 3)
-        row.setSpacing(2)
-        for group in (("undo", "redo"), ("record", "pause", "export"), ("QUALITY",), ("hud", "fullscreen", "help")):
-            if row.count():
-                line = QLabel()
-                line.setFixedSize(1, 18)
-                line.setStyleSheet(f"background: {theme.LINE_STRONG};")
-                row.addSpacing(6)
-                row.addWidget(line)
-                row.addSpacing(6)
-            for name in group:
-                if name == "QUALITY":
-                    quality_button = self._quality_button(quality)
-                    row.addWidget(quality_button)
-                else:
-                    row.addWidget(self._tool(self.actions[name]))
-        return host, quality_button
-
-    def _tool(self, action: QAction) -> QToolButton:
-        button = QToolButton()
-        button.setDefaultAction(action)
-        button.setIconSize(icons.TOOL_SIZE)
-        button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        name = action.text().replace("&", "").rstrip("…")
-        keys = action.shortcut().toString(QKeySequence.SequenceFormat.NativeText)
-        button.setToolTip(
-            f"{action.toolTip() if action.toolTip() != action.iconText() else name}{f'  ({keys})' if keys else ''}"
-        )
-        button.setAccessibleName(name)
-        theme.set_role(button, "quiet")
-        return button
-
-    def _quality_button(self, panel: QWidget) -> QToolButton:
-        button = QToolButton()
-        button.setIcon(icons.icon("quality"))
-        button.setIconSize(icons.TOOL_SIZE)
-        button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        button.setToolTip("Quality of what is generated")
-        button.setAccessibleName("Quality")
-        theme.set_role(button, "quiet")
-        menu = QMenu(button)
-        holder = QWidgetAction(menu)
-        holder.setDefaultWidget(panel)
-        menu.addAction(holder)
-        button.setMenu(menu)
-        return button

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from PyQt6.QtWidgets import QFileDialog, QMessageBox
 
 from engine.messages import (
+    Command,
     ExportFrame,
     ExportMesh,
     ExportPoints,
@@ -26,6 +27,7 @@ from engine.messages import (
 from ui import icons
 
 if TYPE_CHECKING:
+    from ui.export_dialog import ExportDialog
     from ui.main_window import MainWindow
 
 _SESSIONS = "Mirage sessions (*.mirage);;All files (*)"
@@ -36,7 +38,7 @@ class WindowCommands:
 
     def __init__(self, window: MainWindow) -> None:
         self._window = window
-        self._dialog: object = None
+        self._dialog: ExportDialog | None = None
 
     def slots(self) -> dict[str, Callable[..., object]]:
         """By the ids of ``ui.window_actions.COMMANDS``."""
@@ -178,7 +180,7 @@ class WindowCommands:
         dialog.raise_()
         dialog.activateWindow()
 
-    def _save_file(self, title: str, name: str, pattern: str, command: Callable[[Path], object]) -> None:
+    def _save_file(self, title: str, name: str, pattern: str, command: Callable[[Path], Command]) -> None:
         chosen, _ = QFileDialog.getSaveFileName(self._window, title, name, pattern)
         if not chosen:
             return

@@ -20,7 +20,7 @@ from ui import theme
 from ui.catalogue import GalleryWorld
 
 _RADIUS = 10.0
-_ASPECT = 16 / 9
+CARD_ASPECT = 16 / 9
 
 
 class WorldCard(QAbstractButton):
@@ -40,9 +40,7 @@ class WorldCard(QAbstractButton):
         self.setAccessibleName(f"{world.title}. {world.line}")
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
-        policy.setHeightForWidth(True)
-        self.setSizePolicy(policy)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setMinimumSize(150, 84)
         self._picture: QPixmap | None = None
 
@@ -50,12 +48,6 @@ class WorldCard(QAbstractButton):
         """Show a picture, or the stand-in."""
         self._picture = picture
         self.update()
-
-    def hasHeightForWidth(self) -> bool:
-        return True
-
-    def heightForWidth(self, width: int) -> int:
-        return round(width / _ASPECT)
 
     def sizeHint(self) -> QSize:
         return QSize(224, 126)

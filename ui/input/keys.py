@@ -131,7 +131,7 @@ _SAME_IN_QT = (
     "Minus Equal BracketLeft BracketRight Semicolon Backslash Comma Period Slash Space Escape Tab Backspace Delete "
     "Home End PageUp PageDown CapsLock"
 )
-_BY_QT_KEY: dict[int, str] = {int(_Key[f"Key_{name}"]): name for name in _SAME_IN_QT.split()}
+_BY_QT_KEY: dict[int, str] = {int(getattr(_Key, f"Key_{name}")): name for name in _SAME_IN_QT.split()}
 _BY_QT_KEY |= {_Key.Key_Apostrophe: "Quote", _Key.Key_QuoteLeft: "Backquote", _Key.Key_Return: "Enter"}
 _BY_QT_KEY |= {_Key.Key_Enter: "NumpadEnter", _Key.Key_Less: "Comma", _Key.Key_Greater: "Period"}
 _BY_QT_KEY |= {_Key.Key_Shift: "ShiftLeft", _Key.Key_Alt: "AltLeft", _Key.Key_AltGr: "AltRight"}
