@@ -74,7 +74,30 @@ class PixelMemory:
 
 
 def full_depth_m(inverse_depth: Tensor, camera: Camera) -> Tensor:
-    """``inverse_depth (hs, ws)`` 1/m (0 sky, NaN unknown) -> z-depth (H, W) metres (inf sky, NaN unknown), nearest sample."""
-    rows = torch.arange(camera.height) * inverse_depth.shape[0] // camera.height
-    columns = torch.arange(camera.width) * inverse_depth.shape[1] // camera.width
-    return inverse_depth[rows[:, None], columns[None, :]].reciprocal()
+    """``inverse_depth (hs, ws)`` 1/m (0 sky, NaN unknown) -> z-depth (H, W) metres (inf sky, NaN unknown).
+
+    Where the samples around lie on one plane (inverse depth is linear there) pixels follow it; elsewhere they take the
+    nearest sample. Steps of constant depth would tear the baseline's ground apart and make it look worse than it is.
+    """
+    height, width = camera.size
+    hs, ws = inverse_depth.shape
+    v, u = ((torch.arange(n) + 0.5) * m / n for n, m in ((height, hs), (width, ws)))
+    rows, columns = v.long(), u.long()
+    tall = torch.cat(
+        [2 * inverse_depth[:1] - inverse_depth[1:2], inverse_depth, 2 * inverse_depth[-1:] - inverse_depth[-2:-1]]
+    )
+    wide = torch.cat(
+        [
+            2 * inverse_depth[:, :1] - inverse_depth[:, 1:2],
+            inverse_depth,
+            2 * inverse_depth[:, -1:] - inverse_depth[:, -2:-1],
+        ],
+        dim=1,
+    )
+    left, right, up, down = wide[:, :-2], wide[:, 2:], tall[:-2], tall[2:]
+    bend = torch.maximum((left + right - 2 * inverse_depth).abs(), (up + down - 2 * inverse_depth).abs())
+    plane = bend <= 0.05 * inverse_depth  # NaN compares false
+    right_slope, down_slope = (torch.where(plane, 0.5 * (b - a), 0.0) for a, b in ((left, right), (up, down)))
+    at = (rows[:, None], columns[None, :])
+    along, below = (u - columns - 0.5)[None, :], (v - rows - 0.5)[:, None]
+    return (inverse_depth[at] + along * right_slope[at] + below * down_slope[at]).reciprocal()
