@@ -1,0 +1,1 @@
+"""Measuring: the evaluation protocol (``mirage eval``) and, in :mod:`engine.evaluation.bench`, the benchmark."""
