@@ -6,8 +6,8 @@ import base64
 import logging
 from dataclasses import replace
 
-from PyQt6.QtCore import QByteArray, Qt, QTimer, pyqtSignal
-from PyQt6.QtGui import QAction, QCloseEvent
+from PyQt6.QtCore import QByteArray, QEvent, Qt, QTimer, pyqtSignal
+from PyQt6.QtGui import QAction, QCloseEvent, QMouseEvent
 from PyQt6.QtWidgets import (
     QApplication,
     QDockWidget,
@@ -98,7 +98,10 @@ class MainWindow(QMainWindow):
         self._save_later.setSingleShot(True)
         self._save_later.setInterval(_SAVE_LATER_MS)
         self._save_later.timeout.connect(store.save)
-        self._opening_at: int | None = None
+        self._epoch = -1
+        self._asked_quality = False
+        self._layout_kept = QByteArray()
+        self._sizes_itself = True
         self._connect()
         self._use_settings()
         self.show_start()
@@ -132,6 +135,7 @@ class MainWindow(QMainWindow):
             dock.setFloating(False)
             self.addDockWidget(area, dock)
             dock.show()
+        self._sizes_itself = True
         self._size_docks()
 
     def _size_docks(self) -> None:
@@ -195,8 +199,6 @@ class MainWindow(QMainWindow):
             self.restoreGeometry(QByteArray(base64.b64decode(values.geometry)))
         if values.layout:
             self._layout_kept = QByteArray(base64.b64decode(values.layout))
-        else:
-            self._layout_kept = QByteArray()
 
     # --------------------------------------------------------------------------------------------------- pages
 
@@ -228,25 +230,23 @@ class MainWindow(QMainWindow):
         for dock in self.docks.values():
             dock.show()
         if not self._layout_kept.isEmpty():
-            self.restoreState(self._layout_kept, _LAYOUT_VERSION)
-        else:
+            self._sizes_itself = not self.restoreState(self._layout_kept, _LAYOUT_VERSION)
+        if self._sizes_itself:
             self._size_docks()
         self.keys.set_enabled(True)
         self.actions_.set_world_open(True)
+        self._show_tree(self.bridge.tree)
         self.stage.view.setFocus(Qt.FocusReason.OtherFocusReason)
         self._show_hint()
 
     def open_world(self, command: Command) -> None:
         """Ask the engine for a world; the view shows how far it is."""
-        self._opening_at = self.bridge.do(command, self._opened)
-        self.stage.view.clear()
+        self.bridge.do(command, self._opened)
         self.messages.clear()
         self.show_world()
-        self.stage.progress.show_progress(ProgressInfo(-1.0, "Opening"))
-        self.stage.arrange()
+        self.stage.begin(self.start_page.picture_of(command))
 
     def _opened(self, _reply: object) -> None:
-        self._opening_at = None
         if self.bridge.world is None:
             self.show_start()
         elif self.bridge.frame is not None and self.stage.view.frame is None:
@@ -261,7 +261,7 @@ class MainWindow(QMainWindow):
         self.header.set_name(name)
         self.setWindowTitle(f"{name}{'' if world.saved else ' •'} – Mirage")
         self.actions_.set_checked("record", world.recording)
-        if world.epoch != getattr(self, "_epoch", None):
+        if world.epoch != self._epoch:
             self._epoch = world.epoch
             self.stage.view.clear()
             self.bridge.place(world.camera)
@@ -271,7 +271,7 @@ class MainWindow(QMainWindow):
             self._save_later.start()
 
     def _show_frame(self, frame: FrameUpdate) -> None:
-        self.stage.view.set_frame(frame)
+        self.stage.show_frame(frame)
         if frame.recalled:
             self.bridge.place(frame.result.camera)
 
@@ -281,15 +281,15 @@ class MainWindow(QMainWindow):
         if update.tree is not None:
             self._show_tree(update.tree)
 
-    def _show_tree(self, tree: TreeUpdate) -> None:
+    def _show_tree(self, tree: TreeUpdate | None) -> None:
         if self.in_world:
-            self.actions_["undo"].setEnabled(tree.can_undo)
-            self.actions_["redo"].setEnabled(tree.can_redo)
+            self.actions_["undo"].setEnabled(tree is not None and tree.can_undo)
+            self.actions_["redo"].setEnabled(tree is not None and tree.can_redo)
 
     def _state_changed(self, state: WorkerState) -> None:
         self.stage.progress.set_stoppable(state is not WorkerState.WARMING or self.bridge.world is not None)
-        if state in (WorkerState.IDLE, WorkerState.GENERATING) and not getattr(self, "_asked", False):
-            self._asked = True
+        if state in (WorkerState.IDLE, WorkerState.GENERATING) and not self._asked_quality:
+            self._asked_quality = True
             self._ask_quality()
 
     def _show_progress(self, progress: ProgressInfo | None) -> None:
@@ -329,6 +329,8 @@ class MainWindow(QMainWindow):
         self._save_later.start()
 
     def _keep_layout(self) -> None:
+        if self._sizes_itself:  # nobody has touched it: let it follow the window's size next time, too
+            return
         self._layout_kept = self.saveState(_LAYOUT_VERSION)
         self.store.values.layout = base64.b64encode(self._layout_kept.data()).decode()
 
@@ -347,6 +349,15 @@ class MainWindow(QMainWindow):
         if isinstance(app, QApplication):
             theme.apply(app, self.store.values.font_scale)
         self._save_later.start()
+
+    def event(self, event: QEvent | None) -> bool:
+        if event is not None and event.type() == QEvent.Type.Resize and self._sizes_itself and self.in_world:
+            QTimer.singleShot(0, self._size_docks)
+        if isinstance(event, QMouseEvent) and event.type() == QEvent.Type.MouseButtonPress:
+            self._sizes_itself = (
+                False  # only the gaps between panels are left for the window itself: somebody drags one
+            )
+        return super().event(event)
 
     def shut(self) -> None:
         """Let go of OpenGL and the child process; the engine has been stopped."""

@@ -7,6 +7,7 @@ from PyQt6.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QPushButt
 
 from engine.messages import ProgressInfo
 from ui import theme
+from ui.wording import sentence
 
 
 class ProgressCard(QFrame):
@@ -56,7 +57,7 @@ class ProgressCard(QFrame):
         if progress is None:
             self.hide()
             return
-        self._text.setText(progress.text)
+        self._text.setText(sentence(progress.text))
         known = progress.fraction >= 0.0
         self._bar.setRange(0, 1000 if known else 0)
         if known:

@@ -1,13 +1,11 @@
 """What a generated frame and its depth become so that a GPU can show them from another camera. Plain numpy, no GL.
 
-A frame is a grid of quads between depth samples. A vertex holds where it is in the picture and its inverse depth ``q``;
-seen from another camera it lies at ``R ray + q t`` (up to scale), which is exact for ``q = 0`` too: the sky moves by
-rotation
-alone. Quads that
-span a depth edge would stretch into rubber sheets. Each is drawn twice instead, once as part of the near side and once
-as part of the far side, and the shader cuts both along the contour between their corners as soon as a gap opens. Behind
-them
-lies a *far layer*: the surroundings of every edge continued from its far side, blurred, which fills holes softly.
+A frame is a grid of quads between depth samples. A vertex holds where it is in the picture and its inverse depth
+``q``; seen from another camera it lies at ``R ray + q t`` (up to scale), which is exact for ``q = 0`` too: the sky
+moves by rotation alone. Quads that span a depth edge would stretch into rubber sheets. Each is drawn twice instead,
+once as part of the near side and once as part of the far side, and the shader cuts both along the contour between
+their corners as soon as a gap opens. Behind them lies a *far layer*: the surroundings of every edge continued from
+its far side, blurred, which fills holes softly.
 """
 
 from __future__ import annotations
@@ -195,7 +193,8 @@ def _far_layer(rgb_small: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _down(image: np.ndarray, rows: int, cols: int) -> np.ndarray:
-    """``image (H, W, 3)`` -> ``(rows, cols, 3)`` float32: the mean of four pixels around each sample's quarter points."""
+    """``image (H, W, 3)`` -> ``(rows, cols, 3)`` float32: the mean of four pixels around each sample's quarter points.
+    """
     height, width = image.shape[:2]
     ys = [np.minimum(((np.arange(rows) + part) * height / rows).astype(int), height - 1) for part in (0.25, 0.75)]
     xs = [np.minimum(((np.arange(cols) + part) * width / cols).astype(int), width - 1) for part in (0.25, 0.75)]
@@ -234,7 +233,8 @@ def build_mesh(camera: Camera, rgb: np.ndarray, inverse_depth: np.ndarray) -> Fr
 
 
 def relative_pose(source: Camera, target: Camera) -> tuple[np.ndarray, np.ndarray]:
-    """Rotation ``(3, 3)`` and translation ``(3,)`` in metres that take points of ``source``'s frame into ``target``'s."""
+    """Rotation ``(3, 3)`` and translation ``(3,)`` in metres that take points of ``source``'s frame into ``target``'s.
+    """
     target_from_source = target.w2c @ source.c2w
     return target_from_source[:3, :3], target_from_source[:3, 3]
 

@@ -18,13 +18,14 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
-from engine.messages import Notice, OpenWorld, ProgressInfo, WorkerState
+from engine.messages import Notice, OpenImage, OpenWorld, ProgressInfo, WorkerState
 from ui import icons, theme
 from ui.bridge import EngineBridge
 from ui.catalogue import GALLERY, SURPRISE, gallery_world
 from ui.settings import SettingsStore
 from ui.start_panel import StartPanel
 from ui.thumbnails import Thumbnails
+from ui.wording import sentence
 from ui.world_card import CARD_ASPECT, WorldCard
 
 _MIN_CARD = 218
@@ -174,6 +175,14 @@ class StartPage(QWidget):
             fov_deg=values.fov_deg,
         )
 
+    def picture_of(self, command: object) -> QPixmap | None:
+        """The picture of a world that is about to be opened, if there is one."""
+        if isinstance(command, OpenWorld):
+            return self._thumbnails.find(command.biome, command.seed, command.time)
+        if isinstance(command, OpenImage):
+            return QPixmap(str(command.image))
+        return None
+
     def enter(self) -> None:
         """Open the chosen world."""
         command = self.command()
@@ -219,7 +228,7 @@ class StartPage(QWidget):
         self._bar.setRange(0, 1000 if known else 0)
         if known:
             self._bar.setValue(round(1000 * progress.fraction))
-        self._status.setText(progress.text)
+        self._status.setText(sentence(progress.text))
 
     def _show_state(self, state: WorkerState | None) -> None:
         if state in (None, WorkerState.WARMING):

@@ -10,6 +10,7 @@ from engine.camera import Camera
 from engine.messages import ProgressInfo, Update, WorkerState
 from ui import theme
 from ui.bridge import EngineBridge
+from ui.wording import sentence, thousands
 
 _WORDS = {
     WorkerState.WARMING: ("Waking the model", theme.IMAGINED),
@@ -85,15 +86,14 @@ class StatusLine(QWidget):
     def _show_state(self, progress: ProgressInfo | None) -> None:
         words, tint = _WORDS[self._bridge.state or WorkerState.WARMING]
         self._dot.set_tint(tint)
-        self._state.setText(progress.text if progress is not None else words)
+        self._state.setText(sentence(progress.text) if progress is not None else words)
 
     def _take(self, update: Update) -> None:
         stats = update.stats
         if stats is None and update.frame is not None:
             stats = update.frame.result.stats
         if stats is not None:
-            points = f"{stats.tokens_living:,}".replace(",", "\u2009")
-            self._memory.setText(f"{points} points · {stats.mib:.2f} MiB")
+            self._memory.setText(f"{thousands(stats.tokens_living)} points · {stats.mib:.2f} MiB")
 
     def _show_camera(self, camera: Camera) -> None:
         x, y, z = camera.position

@@ -39,14 +39,22 @@ class Thumbnails(QObject):
         self._process: QProcess | None = None
         self._allowed = False
 
+    def find(self, biome: str, seed: int, time: str) -> QPixmap | None:
+        """The picture, if it has been rendered before."""
+        path = self._folder / thumbnail_name(biome, seed, time)
+        if not path.exists():
+            return None
+        picture = QPixmap(str(path))
+        if picture.isNull():
+            path.unlink(missing_ok=True)
+            return None
+        return picture
+
     def ask(self, biome: str, seed: int, time: str) -> QPixmap | None:
         """The picture if it is there; otherwise it will arrive, the newest request first."""
-        path = self._folder / thumbnail_name(biome, seed, time)
-        if path.exists():
-            picture = QPixmap(str(path))
-            if not picture.isNull():
-                return picture
-            path.unlink(missing_ok=True)
+        picture = self.find(biome, seed, time)
+        if picture is not None:
+            return picture
         world = (biome, seed, time)
         if world != self._running:
             if world in self._queue:

@@ -41,7 +41,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("look_down", "Look down", "ArrowDown", "held", "Look"),
     Action("look_left", "Look left", "ArrowLeft", "held", "Look"),
     Action("look_right", "Look right", "ArrowRight", "held", "Look"),
-    Action("focus", "Turn towards what is ahead and level out", "KeyF", "press", "Look"),
+    Action("focus", "Glide up to what is ahead", "KeyF", "press", "Look"),
     Action("reset", "Back to where this world began", "KeyR", "press", "Look"),
     Action("orbit", "Orbit around what is ahead, or fly", "KeyV", "press", "Look"),
     Action("play", "Play or pause the path", "Space", "view", "Path"),
