@@ -10,14 +10,16 @@ from PyQt6.QtCore import QElapsedTimer, QObject, QTimer, pyqtSignal
 from engine.camera import Camera
 from engine.camera_path import DEFAULT_FPS, CameraPath, fit_camera
 from engine.keyframes import Keyframe, PathSpec
-from engine.messages import Failed, Plan, PlanResult, Update
+from engine.messages import Failed, Plan, PlanResult, SetNotes, Update, WorldInfo
 from ui.bridge import EngineBridge
+from ui.path_notes import from_notes, to_notes
 
 DEFAULT_SIZE = (256, 448)
 MIN_GAP_S = 0.05
 APPENDED_GAP_S = 2.0
 PLANNED_CAMERAS_MAX = 96
 PLAY_TICK_MS = 33
+NOTE_DELAY_MS = 800
 
 
 class PathModel(QObject):
@@ -56,6 +58,10 @@ class PathModel(QObject):
         self._tick = QTimer(self)
         self._tick.setInterval(PLAY_TICK_MS)
         self._tick.timeout.connect(self._advance)
+        self._note = QTimer(self)
+        self._note.setSingleShot(True)
+        self._note.setInterval(NOTE_DELAY_MS)
+        self._note.timeout.connect(self._send_notes)
         if bridge.world is not None:
             self.size, self._epoch = bridge.world.size, bridge.world.epoch
         bridge.updated.connect(self._take)
@@ -256,6 +262,7 @@ class PathModel(QObject):
         if self.plan is not None:
             self.plan = None
             self.planned.emit()
+        self._note.start()
         self.changed.emit()
 
     # ------------------------------------------------------------------------------------------- playing, planning
@@ -344,12 +351,31 @@ class PathModel(QObject):
         self.bridge.do(Plan(asked), arrived)
 
     def _take(self, update: Update) -> None:
-        if update.world is not None:
-            size_changed = update.world.size != self.size
-            self.size = update.world.size
-            if update.world.epoch != self._epoch:
-                if self._epoch is not None:
-                    self.clear()
-                self._epoch = update.world.epoch
-            if size_changed:
-                self._changed()
+        if update.world is None:
+            return
+        resized, self.size = update.world.size != self.size, update.world.size
+        if update.world.epoch != self._epoch:
+            first, self._epoch = self._epoch is None, update.world.epoch
+            self._reopen(update.world, keep=first and not self.empty)
+        elif resized:
+            self._changed()
+
+    def _reopen(self, world: WorldInfo, *, keep: bool) -> None:
+        """Another world: take the path that its session kept, or none."""
+        found = from_notes(world.notes.get("path", {})) if isinstance(world.notes.get("path"), dict) else None
+        if found is None:
+            if not keep:
+                self.clear()
+        else:
+            spec, fixed, name, fps = found
+            self.fps = fps
+            if spec is not None:
+                self.set_spec(spec)
+            elif fixed is not None:
+                self.set_fixed(fixed, name)
+        self._note.stop()
+
+    def _send_notes(self) -> None:
+        """Let the engine keep the path with the world."""
+        if self._epoch is not None:
+            self.bridge.do(SetNotes({"path": to_notes(self.spec, self.fixed, self.fixed_name, self.fps)}))

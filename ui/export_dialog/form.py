@@ -47,6 +47,14 @@ def default_folder() -> Path:
     return folder if folder.is_dir() else Path.home()
 
 
+class FpsSpinBox(QDoubleSpinBox):
+    """Shows 24 as 24 and 23.976 as 23.976."""
+
+    def textFromValue(self, value: float) -> str:
+        """Qt's hook."""
+        return f"{value:g}"
+
+
 class FilmForm(QWidget):
     """Edits everything an :class:`ExportJob` needs.
 
@@ -70,7 +78,7 @@ class FilmForm(QWidget):
             self.kind.setItemData(self.kind.count() - 1, about, Qt.ItemDataRole.ToolTipRole)
         self.layout_buttons: dict[Layout, QToolButton] = {}
         self.size = QComboBox()
-        self.fps = QDoubleSpinBox()
+        self.fps = FpsSpinBox()
         self.fps.setRange(0.1, 1000.0)
         self.fps.setDecimals(3)
         self.fps.setValue(model.fps)
@@ -105,10 +113,7 @@ class FilmForm(QWidget):
         form.addRow("Film of", self.source)
         form.addRow("Layout", self._layouts())
         form.addRow("Size", self.size)
-        rates = QHBoxLayout()
-        rates.setSpacing(8)
-        rates.addWidget(self.fps, 1)
-        form.addRow("Frames a second", rates)
+        form.addRow("Frames a second", self.fps)
         form.addRow("Denoising steps", self.steps)
         form.addRow("Format", self.kind)
         form.addRow("File", file_row)
@@ -209,13 +214,15 @@ class FilmForm(QWidget):
         self.changed.emit()
 
     def _fill_sizes(self, current: tuple[int, int]) -> None:
-        chosen = self.size.currentData() or current
+        chosen = self.size.currentData()
+        chosen = chosen if chosen in SIZES else current
         self.size.blockSignals(True)
         self.size.clear()
         for size in sorted({*SIZES, current}):
             text = f"{size[1]} x {size[0]}" + ("  (as now)" if size == current else "")
             self.size.addItem(text, size)
-        self.size.setCurrentIndex(max(self.size.findData(chosen), 0))
+        offered = [self.size.itemData(row) for row in range(self.size.count())]
+        self.size.setCurrentIndex(offered.index(chosen))
         self.size.blockSignals(False)
 
     def _source_changed(self) -> None:

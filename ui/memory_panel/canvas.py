@@ -134,6 +134,7 @@ class MemoryCanvas(app.Canvas):
         if self.show_sky:
             self.sky.draw(clip, self.focal_px)  # behind everything, however large the cloud is
         self.context.set_state(depth_test=True, blend=False)
+        self.cloud.set_haze(self.colors["horizon"][:3], 2.2 * self.camera.distance_m)
         self.cloud.draw(clip, self.focal_px)
         self.context.set_state(depth_test=False)
         self.selection.draw(clip, self.focal_px)

@@ -95,7 +95,9 @@ class CloudStore:
     def set_cap(self, cap: int) -> None:
         """Show at most that many points."""
         self.cap = cap
-        if self._wanted_level() != self.level:
+        before, self.level = self.level, 0  # no slack: the user asked for it
+        self.level = self._wanted_level()
+        if self.level != before:
             self._refill()
 
     def clear(self) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from PyQt6.QtCore import QObject, pyqtSignal
 
 from engine.camera import Camera
-from engine.messages import StepSummary
+from engine.messages import StepSummary, Update
 from ui import theme
 from ui.bridge import EngineBridge
 from ui.history import StepHistory
@@ -48,12 +48,12 @@ class MemoryContent(QObject):
         self.sky = CloudStore(canvas.sky, colors, sky=True, cap=round(SOFTWARE_CAP * SKY_SHARE_OF_CAP))
         self._shown_snapshot: object = None
         self._fit_wanted = True
-        bridge.updated.connect(lambda update: self.refresh() if update.snapshot is not None else None)
+        bridge.updated.connect(self._take)
         bridge.camera_changed.connect(self._camera)
-        self.history.grew.connect(lambda _: self._path())
+        self.history.grew.connect(self._path)
         self.history.reset.connect(self._world_changed)
         for signal in (self.path.changed, self.path.planned, self.path.selected):
-            signal.connect(lambda *_: self._planned())
+            signal.connect(self._planned)
         self._style()
 
     # ------------------------------------------------------------------------------------------------------ cloud
@@ -67,6 +67,10 @@ class MemoryContent(QObject):
             self._planned()
             if self.bridge.camera is not None:
                 self._camera(self.bridge.camera)
+
+    def _take(self, update: Update) -> None:
+        if update.snapshot is not None:
+            self.refresh()
 
     def refresh(self) -> None:
         """Take the newest snapshot, uploading only what is new."""
@@ -194,7 +198,7 @@ class MemoryContent(QObject):
             self.canvas.set_frustum(self.bridge.camera, self._frustum_depth_m())
         self._keyframes()
 
-    def _path(self) -> None:
+    def _path(self, *_: object) -> None:
         if self.active:
             self.canvas.set_path(self.history.positions())
             self.canvas.update()
@@ -202,7 +206,7 @@ class MemoryContent(QObject):
     def _keyframes(self) -> None:
         self.canvas.set_keyframes(self.path.keyframe_cameras(), 0.5 * self._frustum_depth_m(), self.path.selection)
 
-    def _planned(self) -> None:
+    def _planned(self, *_: object) -> None:
         if not self.active:
             return
         self._keyframes()

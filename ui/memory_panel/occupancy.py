@@ -106,7 +106,7 @@ class OccupancyStrip(QWidget):
         layout.addWidget(self.plot, 1)
         self.setFixedHeight(132)
         bridge.updated.connect(self._take)
-        self.history.grew.connect(lambda _: self._draw())
+        self.history.grew.connect(self._draw)
         self.history.reset.connect(self._draw)
 
     def _align(self) -> None:
@@ -130,7 +130,7 @@ class OccupancyStrip(QWidget):
         self.budget.set_fraction(None if not stats.budget_mib else stats.mib / stats.budget_mib)
         self.budget.setToolTip(f"{stats.evicted:,} tokens evicted to keep to the budget" if stats.evicted else "")
 
-    def _draw(self) -> None:
+    def _draw(self, *_: object) -> None:
         steps = self.history.steps
         coverage = np.array([step.coverage_mean for step in steps])
         tokens = np.array([step.tokens_living for step in steps], float)

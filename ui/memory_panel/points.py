@@ -54,6 +54,7 @@ class PointVisual:
         self._program["a_point"] = self._buffer
         self.set_clip_box(None)
         self.set_dome(None, 0.0)
+        self.set_haze((0.0, 0.0, 0.0), 1e30)
         self.set_map(np.repeat(np.linspace(0, 255, 256).astype(np.uint8)[:, None], 3, axis=1))
         self.set_style(PointStyle())
 
@@ -127,6 +128,10 @@ class PointVisual:
         self._program["u_dome"] = float(center is not None)
         self._program["u_dome_center"] = np.zeros(3, np.float32) if center is None else np.asarray(center, np.float32)
         self._program["u_dome_radius"] = float(radius_m)
+
+    def set_haze(self, color: tuple[float, float, float], distance_m: float) -> None:
+        """Let colours fade towards ``color`` over ``distance_m``, so that near and far tell apart."""
+        self._program["u_haze"] = (*color, float(distance_m))
 
     def draw(self, clip_from_world: np.ndarray, focal_px: float) -> None:
         """One draw call; ``clip_from_world (4, 4)``, ``focal_px`` of the panel's camera."""

@@ -18,6 +18,7 @@ uniform float u_dome;               // 1: directions, drawn on a sphere
 uniform vec3 u_dome_center;
 uniform float u_dome_radius;
 uniform vec4 u_tint;                // rgb, share
+uniform vec4 u_haze;                // rgb of the distance, metres at which two thirds of a colour are left
 uniform sampler2D u_map;
 varying vec3 v_color;
 varying float v_round;
@@ -47,6 +48,7 @@ void main() {
         v_color = texture2D(u_map, vec2((unit * 255.0 + 0.5) / 256.0, 0.5)).rgb;
     }
     v_color = mix(v_color, u_tint.rgb, u_tint.a);
+    v_color = mix(u_haze.rgb, v_color, max(exp(-0.4 * clip.w / u_haze.a), 0.25));
 }
 """
 

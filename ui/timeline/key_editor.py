@@ -49,7 +49,7 @@ class KeyframeEditor(QWidget):
         self.easing.activated.connect(
             lambda _: model.edit(model.selection, easing=cast(Easing, self.easing.currentData()))
         )
-        model.selected.connect(lambda _: self.refresh())
+        model.selected.connect(self.refresh)
         model.changed.connect(self.refresh)
         self.refresh()
 
@@ -80,7 +80,7 @@ class KeyframeEditor(QWidget):
         if camera is not None:
             self.model.edit(self.model.selection, c2w=camera.c2w, fov_deg=camera.fov_deg)
 
-    def refresh(self) -> None:
+    def refresh(self, *_: object) -> None:
         """Show the selected keyframe, or hide."""
         index = self.model.selection
         self.setVisible(index >= 0)

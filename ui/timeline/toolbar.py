@@ -84,7 +84,7 @@ class TimelineToolbar(QWidget):
         layout.addSpacing(4)
         layout.addWidget(self.film)
         for signal in (model.changed, model.planned, model.playing_changed, model.moved):
-            signal.connect(lambda *_: self.refresh())
+            signal.connect(self.refresh)
         model.bridge.updated.connect(self._take)
         self.refresh()
 
@@ -137,7 +137,7 @@ class TimelineToolbar(QWidget):
             self.recorded.setText(f"{update.world.recorded}" if update.world.recorded or update.world.recording else "")
             self.refresh()
 
-    def refresh(self) -> None:
+    def refresh(self, *_: object) -> None:
         """Enable what can be done and say what there is."""
         model = self.model
         for widget in (

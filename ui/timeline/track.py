@@ -41,8 +41,11 @@ class KeyframeTrack(QWidget):
         self.setAccessibleName("Keyframes")
         self.setAccessibleDescription("Left and right move by a frame, Delete removes the selected keyframe.")
         for signal in (model.changed, model.planned, model.selected):
-            signal.connect(lambda *_: self.update())
-        model.moved.connect(lambda _: self.update())
+            signal.connect(self._redraw)
+        model.moved.connect(self._redraw)
+
+    def _redraw(self, *_: object) -> None:
+        self.update()
 
     # ---------------------------------------------------------------------------------------------------- layout
 
