@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -117,7 +116,7 @@ def test_ctrl_c_leaves_a_playable_film_and_a_report(start: list[str], tmp_path: 
     while not list(tmp_path.glob(".fly-*.mp4")) and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.05)
     time.sleep(0.5)
-    os.kill(process.pid, signal.SIGINT)
+    process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == EXIT_INTERRUPTED, err
     assert "Traceback" not in err
