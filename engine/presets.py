@@ -17,87 +17,21 @@ import numpy as np
 from engine.camera import WORLD_UP, Camera, intrinsics_from_fov
 from engine.camera_path import DEFAULT_FPS, MAX_CAMERAS, CameraPath, GroundHeight, check_fps
 from engine.errors import InputError
+from engine.preset_motion import (
+    fractions,
+    glide,
+    heading,
+    lift_over_ground,
+    rotation_about,
+    rotation_about_up,
+    still,
+)
 
 DEFAULT_STEP_M = 0.3
 MAX_TURN_DEG = 3.05
 """Degrees of turning per frame that sizes left open may reach; 120 frames make a full turn."""
 GERONO_LENGTH = 6.097223
 """Arc length of the lemniscate x = sin t, y = sin t cos t, whose half-length is 1."""
-
-
-def rotation_about_up(angle_rad: float) -> np.ndarray:
-    """(3, 3) rotation by ``angle_rad`` about world +Z, counter-clockwise from above."""
-    c, s = math.cos(angle_rad), math.sin(angle_rad)
-    return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
-
-
-def rotation_about(axis: np.ndarray, angle_rad: float) -> np.ndarray:
-    """(3, 3) rotation by ``angle_rad`` about the unit vector ``axis (3,)`` (Rodrigues)."""
-    x, y, z = axis
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    return np.eye(3) + math.sin(angle_rad) * cross + (1.0 - math.cos(angle_rad)) * (cross @ cross)
-
-
-def glide(u: np.ndarray, ramp: float = 0.2) -> np.ndarray:
-    """Fraction of the way at the fraction ``u (n,)`` of the time: cosine ramps of speed at both ends, constant speed
-    between.
-
-    ``ramp`` is the share of the time each ramp takes; the top speed is ``1 / (1 - ramp)`` times the mean.
-    """
-    speed = 1.0 / (1.0 - ramp)
-
-    def rise(t: np.ndarray) -> np.ndarray:
-        return speed * 0.5 * (t - ramp / math.pi * np.sin(math.pi * t / ramp))
-
-    u = np.clip(u, 0.0, 1.0)
-    middle = rise(np.array(ramp)) + speed * (u - ramp)
-    return np.where(u < ramp, rise(u), np.where(u > 1.0 - ramp, 1.0 - rise(1.0 - u), middle))
-
-
-def heading(start: Camera) -> np.ndarray:
-    """(3,) unit horizontal direction the camera looks along; for a camera looking straight up or down, where its top
-    points.
-    """
-    flat = start.forward * np.array([1.0, 1.0, 0.0])
-    if np.linalg.norm(flat) < 1e-6:
-        flat = -start.c2w[:3, 1] * np.array([1.0, 1.0, 0.0]) * (1.0 if start.forward[2] < 0 else -1.0)
-    norm = float(np.linalg.norm(flat))
-    return flat / norm if norm > 1e-9 else np.array([1.0, 0.0, 0.0])
-
-
-def lift_over_ground(
-    positions: np.ndarray, ground_height_m: GroundHeight, clearance_m: float, reach: int = 20
-) -> np.ndarray:
-    """Heights to add so that no camera comes closer to the ground than ``clearance_m``.
-
-    Args:
-        positions: (n, 3) world metres. The first one's own clearance counts where it is smaller, so that it never
-            moves.
-        reach: frames before and after an obstacle over which the climb is spread.
-
-    Returns:
-        (n,) metres, >= 0. A running maximum smoothed with a window no wider than itself never falls below what is
-        needed.
-    """
-    ground = np.asarray(ground_height_m(positions[:, :2].copy()), dtype=np.float64).reshape(-1)
-    if ground.shape != (len(positions),):
-        raise ValueError(f"ground_height_m gave {ground.shape} heights for {len(positions)} positions")
-    if not np.isfinite(ground).all():
-        raise InputError("The height of the ground under the camera path is not finite; choose another start.")
-    clearance = min(clearance_m, max(float(positions[0, 2] - ground[0]), 0.0))
-    needed = np.maximum(ground + clearance - positions[:, 2], 0.0)
-    needed[0] = 0.0
-    n = len(needed)
-    lift = needed.copy()
-    if not needed.any():
-        return lift
-    for i in range(1, n - 1):
-        width = min(reach, i, n - 1 - i)
-        weights = 1.0 + np.cos(np.pi * np.arange(-width, width + 1) / (width + 1))
-        # The widest obstacle seen from each neighbour within the window; every one of those windows contains frame i.
-        tops = np.array([needed[max(0, i + k - width) : i + k + width + 1].max() for k in range(-width, width + 1)])
-        lift[i] = float(weights @ tops / weights.sum())
-    return lift
 
 
 @dataclass(frozen=True)
@@ -148,7 +82,8 @@ class Preset:
         c2ws[0] = start.c2w
         if ground_height_m is not None:
             flown = (frames + 1) // 2 if self.mirrored else frames
-            c2ws[:flown, 2, 3] += lift_over_ground(c2ws[:flown, :3, 3], ground_height_m, self.clearance_m)
+            returns = frames > 1 and np.array_equal(c2ws[flown - 1], start.c2w)
+            c2ws[:flown, 2, 3] += lift_over_ground(c2ws[:flown, :3, 3], ground_height_m, self.clearance_m, returns)
         if self.mirrored:
             c2ws[(frames + 1) // 2 :] = c2ws[: frames // 2][::-1]
         fovs = self.fovs_deg(start, frames)
@@ -165,16 +100,6 @@ class Preset:
     @staticmethod
     def _turn_deg(frames: int, at_most_deg: float) -> float:
         return min(at_most_deg, MAX_TURN_DEG * max(frames - 1, 1))
-
-
-def fractions(frames: int) -> np.ndarray:
-    """(frames,) from 0 to 1."""
-    return np.linspace(0.0, 1.0, frames) if frames > 1 else np.zeros(1)
-
-
-def still(start: Camera, frames: int) -> np.ndarray:
-    """(frames, 4, 4) copies of the start pose."""
-    return np.repeat(start.c2w[None], frames, axis=0)
 
 
 @dataclass(frozen=True)

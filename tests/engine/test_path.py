@@ -16,7 +16,8 @@ from engine.errors import InputError
 from engine.formats import write_path
 from engine.keyframes import EASINGS, Keyframe, PathSpec, ease
 from engine.path import PRESETS, describe_presets, parse_preset, preset_to_text, resolve_path
-from engine.presets import Loop, lift_over_ground
+from engine.preset_motion import lift_over_ground
+from engine.presets import Loop
 from tests.engine.paths_support import flight
 
 START = Camera.from_fov(c2w_from_angles(np.array([3.0, 4.0, 2.0]), 30.0, -8.0), 50.0, 448, 256)
@@ -157,6 +158,22 @@ def test_lifting_clears_any_ground_and_leaves_the_start_alone(heights: list[floa
     assert lift[0] == 0.0 and (lift >= 0.0).all()
     kept = min(clearance, positions[0, 2] - ground[0])
     assert (positions[:, 2] + lift >= ground + kept - 1e-9).all()
+
+
+def test_a_wall_is_climbed_gently() -> None:
+    def wall(xy: np.ndarray) -> np.ndarray:
+        return np.where(np.linalg.norm(xy - START.position[:2], axis=1) > 20.0, 9.0, 0.0)
+
+    path = parse_preset("straight").path(START, 120, ground_height_m=wall)
+    assert (path.positions[:, 2] - wall(path.positions[:, :2])).min() >= 1.5 - 1e-9
+    assert steps_m(path).max() < 0.45 and np.abs(np.diff(path.positions[:, 2], n=2)).max() < 0.1
+    assert path[-1].position[2] < 10.6, "it climbs no higher than it must"
+
+
+@pytest.mark.parametrize("name", ["orbit", "figure-eight", "look-around"])
+def test_closed_paths_stay_closed_over_hills(name: str) -> None:
+    path = PRESETS[name]().path(START, 120, ground_height_m=hills)
+    assert path[-1] == START == path[0]
 
 
 @pytest.mark.parametrize("pitch_deg", [90.0, -90.0])
