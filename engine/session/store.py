@@ -100,6 +100,7 @@ class FolderSession:
         self._segments: list[str] = []
         self._saved = 0
         self._last_summary: object = None
+        self.touched = False
         for name in (MANIFEST, PREVIOUS):
             try:
                 self._generation = max(
@@ -115,6 +116,7 @@ class FolderSession:
             InputError: the folder cannot be made, is read-only or full.
         """
         self._make_folder()
+        self.touched = True
         generation = self._generation + 1
         continues = self._saved <= len(frames) and (
             self._saved == 0 or frames[self._saved - 1].summary is self._last_summary

@@ -114,7 +114,7 @@ class SecondView:
     def _truth(self, world: OpenedWorld) -> tuple[np.ndarray, str]:
         last = world.last
         assert last is not None
-        if world.explorer.world is None:
+        if not world.has_truth or world.explorer.world is None:
             return np.tile(panels.INK, (*last.rgb.shape[:2], 1)), "only procedural worlds have a truth to compare with"
         frame = world.explorer.world.render(last.camera)
         rgb = (frame.rgb.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()

@@ -170,7 +170,8 @@ def _open_session(
         epoch,
         frames,
         first=state.first,
-        session=command.path,
+        session=None if command.path == settings.autosave else command.path,
+        saved=command.path != settings.autosave,
         recorded=list(state.recorded),
         notes=dict(state.notes),
     )

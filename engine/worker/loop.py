@@ -19,6 +19,7 @@ from engine.messages import (
     FrameUpdate,
     MemoryVariant,
     Notice,
+    OpenSession,
     ProgressInfo,
     StepResult,
     WorkerState,
@@ -383,7 +384,7 @@ class EngineLoop:
         self.second.follow(self, moving=False)
 
     def _first_frame(self, world: OpenedWorld) -> FrameUpdate | None:
-        recalled = world.session is not None
+        recalled = isinstance(world.source, OpenSession)
         return FrameUpdate(world.last, recalled=recalled) if world.last is not None else None
 
     def cancel_works(self) -> None:

@@ -83,9 +83,14 @@ class OpenedWorld:
             saved=self.saved,
             recorded=len(self.recorded),
             recording=self.recording,
-            has_truth=world is not None,
+            has_truth=self.has_truth,
             notes=dict(self.notes),
         )
+
+    @property
+    def has_truth(self) -> bool:
+        """There is a world to compare with: what began from nothing has a setting, but no truth."""
+        return self.kind == "world" and self.explorer.world is not None
 
     def tree(self) -> TreeUpdate:
         """The world tree with the frames that made its nodes."""

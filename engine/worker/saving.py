@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,10 +46,34 @@ def save(loop: EngineLoop, path: Path | None) -> Path:
     return target
 
 
+def previous_run(folder: Path) -> Path:
+    """Where the autosave of the run before goes."""
+    return folder.with_name(f"{folder.stem}-previous{folder.suffix}")
+
+
+def keep_previous_run(folder: Path) -> None:
+    """Before this run's first autosave: what an earlier run left there may be all that someone has of a world."""
+    if not folder.exists():
+        return
+    kept = previous_run(folder)
+    if kept.is_dir():
+        shutil.rmtree(kept, ignore_errors=True)
+    else:
+        kept.unlink(missing_ok=True)
+    try:
+        folder.replace(kept)
+    except OSError as error:
+        raise InputError(
+            f"The autosave in {folder} cannot be moved aside ({error.strerror}); check its folder."
+        ) from error
+
+
 def autosave(loop: EngineLoop) -> None:
     """Bring the autosave folder up to date; the save before stays beside it."""
     world = loop.world
     if world is None or loop.autosaver is None:
         return
+    if not loop.autosaver.touched:
+        keep_previous_run(loop.autosaver.folder)
     loop.autosaver.save(state_of(loop, world), list(world.frames), memory_saver(world.explorer))
     world.autosaved = True
