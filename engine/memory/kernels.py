@@ -131,7 +131,6 @@ def nearest_keys(
     """Paper's readout: the token with the largest inverse depth in each cell, as (depth, row) keys into ``keys (h, w)``
     by min."""
     m = np.empty((3, 4), np.float32)
-    plane = np.empty(3, np.float32)
     previous = -1
     tiles = 1
     rows, columns = keys.shape
@@ -146,7 +145,7 @@ def nearest_keys(
         for row in range(blocks[block, 0], blocks[block, 0] + blocks[block, 1]):
             if state[row] & ALIVE == 0:
                 continue
-            q = center_inverse_depth(geometry, row, s, plane)
+            q = center_inverse_depth(geometry, row, s)
             tile = np.int64(cells[row]) >> 6
             within = np.int64(cells[row]) & 63
             u = np.float32((tile % tiles) * 8 + (within & 7)) + shift
@@ -174,7 +173,7 @@ def nearest_keys(
 
 
 @njit(cache=True, nogil=True, inline="always")
-def center_inverse_depth(geometry: np.ndarray, row: int, s: int, plane: np.ndarray) -> float:
+def center_inverse_depth(geometry: np.ndarray, row: int, s: int) -> Any:
     """Inverse depth of a token as one point: the mean of its samples, or its nearest surface where it straddles an
     edge."""
     if s == 1:

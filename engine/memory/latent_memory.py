@@ -185,13 +185,12 @@ class LatentMemory:
                 latents = self.network.read(samples, features, valid)
         else:
             latents = torch.zeros(self.config.channels, grid.height, grid.width)
-        return self._counted(assemble.from_samples(self.store, grid, samples, latents))
+        return self._counted(assemble.from_samples(View(self.store, grid), samples, latents))
 
     def readout_nearest(self, camera: Camera) -> Readout:
         """The paper's readout: the nearest token that lands in a cell is copied, nothing else."""
         grid = latent_camera(self.config, camera)
-        keys = View(self.store, grid).nearest(self.config.cell_center)
-        return self._counted(assemble.from_nearest(self.store, grid, keys, self.config.cell_center))
+        return self._counted(assemble.from_nearest(View(self.store, grid), self.config.cell_center))
 
     def _counted(self, readout: Readout) -> Readout:
         """Count one read for every token that won a cell, and mark its block as just read (what eviction goes by)."""

@@ -75,9 +75,19 @@ def classify(geometry: np.ndarray, planar: bool, row: int, s: int, plane: np.nda
 
 @njit(cache=True, nogil=True, inline="always")
 def patch_homography(
-    m: np.ndarray, u0: float, v0: float, a: float, b: float, c: float, half: float, h: np.ndarray
+    m: np.ndarray,
+    u0: float,
+    v0: float,
+    a: float,
+    b: float,
+    c: float,
+    half: float,
+    rows: int,
+    columns: int,
+    h: np.ndarray,
 ) -> bool:
-    """Rows of the inverse homography of a patch into ``h``; False if it is (partly) behind the target.
+    """Rows of the inverse homography of a patch into ``h``; False if it is (partly) behind the target or outside its
+    ``rows`` x ``columns`` samples.
 
     ``h`` = [B x C (3), C x A (3), A x B (3), det, x0, y0, extent_x, extent_y]; a target point p = (x, y, 1) then has
     du = h[0:3].p / h[6:9].p, dv = h[3:6].p / h[6:9].p and Z = det / h[6:9].p.
@@ -95,6 +105,19 @@ def patch_homography(
         return False
     c0 = m[0, 0] * u0 + m[0, 1] * v0 + m[0, 2] + a * m[0, 3]
     c1 = m[1, 0] * u0 + m[1, 1] * v0 + m[1, 2] + a * m[1, 3]
+    inverse = np.float32(1.0) / c2
+    x0 = c0 * inverse
+    y0 = c1 * inverse
+    # First-order extents, enlarged by the perspective foreshortening across the patch.
+    stretch = half / (np.float32(1.0) - half * (abs(a2) + abs(b2)) * inverse) * inverse
+    extent_x = stretch * (abs(a0 - x0 * a2) + abs(b0 - x0 * b2))
+    extent_y = stretch * (abs(a1 - y0 * a2) + abs(b1 - y0 * b2))
+    if x0 + extent_x < 0.0 or x0 - extent_x > columns or y0 + extent_y < 0.0 or y0 - extent_y > rows:
+        return False
+    h[10] = x0
+    h[11] = y0
+    h[12] = extent_x
+    h[13] = extent_y
     h[0] = b1 * c2 - b2 * c1
     h[1] = b2 * c0 - b0 * c2
     h[2] = b0 * c1 - b1 * c0
@@ -105,15 +128,6 @@ def patch_homography(
     h[7] = a2 * b0 - a0 * b2
     h[8] = a0 * b1 - a1 * b0
     h[9] = a0 * h[0] + a1 * h[1] + a2 * h[2]
-    inverse = np.float32(1.0) / c2
-    x0 = c0 * inverse
-    y0 = c1 * inverse
-    h[10] = x0
-    h[11] = y0
-    # First-order extents, enlarged by the perspective foreshortening across the patch.
-    stretch = half / (np.float32(1.0) - half * (abs(a2) + abs(b2)) * inverse) * inverse
-    h[12] = stretch * (abs(a0 - x0 * a2) + abs(b0 - x0 * b2))
-    h[13] = stretch * (abs(a1 - y0 * a2) + abs(b1 - y0 * b2))
     return True
 
 
@@ -123,8 +137,8 @@ def level_of(area: float) -> int:
     octave of magnification."""
     bits = np.float32(area * np.float32(1.4142135)).view(np.int32)
     octaves = (bits >> 23) - 127
-    level = octaves if octaves > 0 else (-octaves) // 2
-    return min(level, 31)
+    level: int = octaves if octaves > 0 else (-octaves) // 2
+    return level if level < 31 else 31
 
 
 @njit(cache=True, nogil=True)
@@ -144,8 +158,6 @@ def _splat(
     rows, columns = depth.shape
     extent_x = min(h[12], np.float32(MAX_EXTENT))
     extent_y = min(h[13], np.float32(MAX_EXTENT))
-    if h[10] + extent_x < 0.0 or h[10] - extent_x > columns or h[11] + extent_y < 0.0 or h[11] - extent_y > rows:
-        return
     first_x = int(np.ceil(h[10] - extent_x - np.float32(0.5)))
     last_x = int(np.floor(h[10] + extent_x - np.float32(0.5)))
     first_y = int(np.ceil(h[11] - extent_y - np.float32(0.5)))
@@ -239,7 +251,7 @@ def rasterise(
             v0 = np.float32((tile // tiles) * 8 + (within >> 3)) + np.float32(0.5)
             if kind < 2:
                 half = np.float32(0.5 + MARGIN)
-                if patch_homography(m, u0, v0, plane[0], plane[1], plane[2], half, h):
+                if patch_homography(m, u0, v0, plane[0], plane[1], plane[2], half, depth.shape[0], depth.shape[1], h):
                     _splat(select, h, plane[0], plane[1], plane[2], half, row, s, depth, keys)
                 continue
             half = np.float32(0.5) * step + np.float32(MARGIN)
@@ -249,7 +261,9 @@ def rasterise(
                     continue
                 u = u0 + (np.float32(j % s) - middle) * step
                 v = v0 + (np.float32(j // s) - middle) * step
-                if patch_homography(m, u, v, q, np.float32(0.0), np.float32(0.0), half, h):
+                if patch_homography(
+                    m, u, v, q, np.float32(0.0), np.float32(0.0), half, depth.shape[0], depth.shape[1], h
+                ):
                     _splat(select, h, q, np.float32(0.0), np.float32(0.0), half, row, s, depth, keys)
 
 
@@ -324,7 +338,7 @@ def resolve(
                     shift_u = (np.float32(j % s) - middle) * step
                     shift_v = (np.float32(j // s) - middle) * step
                     half = np.float32(0.5) * step + np.float32(MARGIN)
-                if not patch_homography(m, u0 + shift_u, v0 + shift_v, a, b, c, half, h):
+                if not patch_homography(m, u0 + shift_u, v0 + shift_v, a, b, c, half, keys.shape[0], columns, h):
                     continue
                 w = h[6] * px + h[7] * py + h[8]
                 if w == 0.0 or h[9] / w <= 0.0:

@@ -259,12 +259,13 @@ def _read_tree(index: dict[str, Any], tensors: dict[str, np.ndarray]) -> WorldTr
     lists: dict[str, list[np.ndarray]] = {}
     for name in ROW_LISTS:
         rows, lengths = tensors.get(f"node_{name}"), tensors.get(f"node_{name}_count")
-        fits = rows is not None and lengths is not None and rows.dtype == lengths.dtype == np.int64 and rows.ndim == 1
         if (
-            not fits
+            rows is None
+            or lengths is None
+            or not rows.dtype == lengths.dtype == np.int64
+            or rows.ndim != 1
             or lengths.shape != (len(entries),)
-            or (lengths < 0).any()
-            or (lengths > count).any()
+            or len(lengths[(lengths < 0) | (lengths > count)])
             or lengths.sum() != len(rows)
         ):
             raise _damaged("its history does not fit its tokens")
@@ -297,19 +298,23 @@ def _read_tree(index: dict[str, Any], tensors: dict[str, np.ndarray]) -> WorldTr
 def _read_node(number: int, entry: Any, keyframes: int) -> Node:
     if not isinstance(entry, dict):
         raise _damaged(f"node {number} of its history is not an object")
-    values = {name: entry.get(name) for name in ("parent", "keyframe", "written")}
-    whole = all(isinstance(value, int) and not isinstance(value, bool) for value in values.values())
+    numbers: dict[str, int] = {
+        name: value
+        for name in ("parent", "keyframe", "written")
+        if isinstance(value := entry.get(name), int) and not isinstance(value, bool)
+    }
+    whole = len(numbers) == 3
     label, kind, created = entry.get("label"), entry.get("kind"), entry.get("created_s")
     if not whole or not isinstance(label, str) or len(label) > MAX_LABEL or kind not in KINDS:
         raise _damaged(f"node {number} of its history is incomplete")
     if not isinstance(created, int | float) or not 0 <= created < 1e12:
         raise _damaged(f"node {number} of its history has no time")
     if (
-        not (-1 <= values["keyframe"] < keyframes)
-        or values["written"] < 0
-        or (values["keyframe"] >= 0 and kind != "write")
+        not (-1 <= numbers["keyframe"] < keyframes)
+        or numbers["written"] < 0
+        or (numbers["keyframe"] >= 0 and kind != "write")
     ):
         raise _damaged(f"node {number} of its history names a keyframe that does not exist")
-    if not (0 <= values["parent"] < number) if number else values["parent"] != -1 or kind != "root":
+    if not (0 <= numbers["parent"] < number) if number else numbers["parent"] != -1 or kind != "root":
         raise _damaged(f"node {number} of its history has an impossible parent")
-    return Node(number, values["parent"], kind, label, float(created), values["keyframe"], values["written"])
+    return Node(number, numbers["parent"], kind, label, float(created), numbers["keyframe"], numbers["written"])

@@ -23,7 +23,7 @@ def planar_tokens(inverse_depth: np.ndarray, s: int) -> np.ndarray:
     across = _steps_continue(q, s)
     down = _steps_continue(np.ascontiguousarray(q.T), s).T
     h, w = q.shape[0] // s, q.shape[1] // s
-    return (across.reshape(h, s, w).all(axis=1)) & (down.reshape(h, w, s).all(axis=2))
+    return np.logical_and(across.reshape(h, s, w).all(axis=1), down.reshape(h, w, s).all(axis=2))
 
 
 def _steps_continue(q: np.ndarray, s: int) -> np.ndarray:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 
 import numpy as np
 import torch
 
 from engine.camera import Camera
-from engine.memory import kernels, raster
+from engine.memory import cellwise, kernels, raster
 from engine.memory.kernels import NO_KEY
 from engine.memory.readout import SampleMap
 from engine.memory.store import TokenStore
@@ -53,9 +54,14 @@ class View:
         self.camera = camera
         self.P = np.ascontiguousarray(camera.K @ camera.c2w[:3, :3].T)
         self.center = np.array(camera.position)
-        visible = np.empty(store.blocks.count, np.int64)
-        seen = kernels.cull(store.spheres.rows, frustum(camera), self.center, store.alive_in_block.rows, visible)
-        self.visible = visible[:seen]
+
+    @cached_property
+    def visible(self) -> np.ndarray:
+        """(n,) int64 blocks that may be in view."""
+        store = self.store
+        found = np.empty(store.blocks.count, np.int64)
+        seen = kernels.cull(store.spheres.rows, frustum(self.camera), self.center, store.alive_in_block.rows, found)
+        return found[:seen]
 
     def _tables(self) -> tuple[np.ndarray, ...]:
         """What every loop over tokens needs, in the order they take it."""
@@ -124,6 +130,14 @@ class View:
 
         in_parts(len(self.visible), threads, work)
         return keys.min(axis=0) if threads > 1 else keys[0]
+
+    def locate(self, winner: np.ndarray, cell_center: float) -> tuple[np.ndarray, np.ndarray]:
+        """Offsets (2, h, w) and octaves of magnification (h, w), float32, of the cells' tokens ``winner (h, w)``."""
+        offsets, scale = np.empty((2, *winner.shape), np.float32), np.empty(winner.shape, np.float32)
+        focal = float(np.sqrt(self.camera.K[0, 0] * self.camera.K[1, 1]))
+        samples = self.store.samples
+        cellwise.locate(winner, *self._tables(), self.P, self.center, samples, cell_center, focal, offsets, scale)
+        return offsets, scale
 
 
 def frustum(camera: Camera) -> np.ndarray:
