@@ -19,8 +19,8 @@ CROPS_PER_SCENE = 4
 
 
 def recolour(rgb: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Shuffle and stretch the colours of a share of the images, so that the latent space covers more than the
-    worlds' palettes.
+    """Shuffle and stretch the colours of a share of the images, so that the latent space covers more than the worlds'
+    palettes.
 
     rgb (B, 3, H, W) in [0, 1] -> the same shape.
     """

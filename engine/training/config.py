@@ -35,6 +35,7 @@ class LoopConfig:
 
     Attributes:
         minutes: time to train, over all resumes; the learning rate follows it (warm-up, then cosine).
+        steps: stop after so many steps if that comes first; 0 is no such limit.
         checkpoint_minutes: time between checkpoints; a kill loses at most this much.
         amp: bfloat16 autocast.
         noise_floor: final learning rate as a share of ``learning_rate``.
@@ -42,6 +43,7 @@ class LoopConfig:
 
     run: str = "runs/stage"
     minutes: float = 30.0
+    steps: int = 0
     batch: int = 16
     learning_rate: float = 1.5e-3
     weight_decay: float = 1e-4

@@ -13,8 +13,8 @@ from engine.atomic import atomic_write
 
 
 def draw_curves(metrics: Path, target: Path) -> None:
-    """Plot every figure of a metrics file over training minutes. Needs matplotlib; without it the numbers stay in
-    the file."""
+    """Plot every figure of a metrics file over training minutes. Needs matplotlib; without it the numbers stay in the
+    file."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure

@@ -8,12 +8,14 @@ import json
 import math
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from engine.atomic import atomic_write
 from engine.errors import InputError
@@ -44,6 +46,17 @@ class Stage(Protocol):
         """Figures on evaluation scenes with the given (EMA) weights; writes a sample sheet."""
 
 
+def warming_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
+    """Exponential moving average that is short at first, so that early weights are soon forgotten."""
+
+    @torch.no_grad()
+    def update(averaged: list[Tensor], current: list[Tensor], updates: Tensor) -> None:
+        count = float(updates)
+        torch._foreach_lerp_(averaged, current, 1.0 - min(decay, (1.0 + count) / (10.0 + count)))
+
+    return update
+
+
 def learning_rate(config: LoopConfig, progress: float) -> float:
     """Linear warm-up, then cosine to the floor."""
     if progress < config.warmup:
@@ -69,9 +82,7 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.99)
         )
-        self.ema = torch.optim.swa_utils.AveragedModel(
-            stage.network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(config.ema)
-        )
+        self.ema = AveragedModel(stage.network, multi_avg_fn=warming_average(config.ema))
         self.generator = torch.Generator().manual_seed(config.seed)
         self.step, self.seconds, self.best = 0, 0.0, -math.inf
         settings = json.dumps(dataclasses.asdict(description), indent=2)
@@ -81,8 +92,9 @@ class Trainer:
 
     @property
     def progress(self) -> float:
-        """Share of the training time that has passed."""
-        return min(1.0, self.seconds / (60.0 * self.config.minutes))
+        """Share of the training that has passed, by time or by steps, whichever is further."""
+        by_steps = self.step / self.config.steps if self.config.steps else 0.0
+        return min(1.0, max(self.seconds / (60.0 * self.config.minutes), by_steps))
 
     def run(self) -> dict[str, float]:
         """Train to the end of the time; returns the last evaluation."""

@@ -1,7 +1,7 @@
 """The data engine: walks through procedural worlds, rendered once and read many times.
 
-A scene is one safetensors file: ``rgb`` (V, 3, H, W) uint8, ``inverse_depth`` (V, 2h, 2w) float16 in 1/m with 0 = sky,
-``c2w`` (V, 4, 4) and ``K`` (3, 3) float64; biome, seed and time in its metadata.
+A scene is one safetensors file: ``rgb`` (V, 3, H, W) uint8, ``inverse_depth`` (V, 2h, 2w) float16 in 1/m with 0 =
+sky, ``c2w`` (V, 4, 4) and ``K`` (3, 3) float64; biome, seed and time in its metadata.
 """
 
 from __future__ import annotations

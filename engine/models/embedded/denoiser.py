@@ -1,10 +1,8 @@
 """A rectified-flow UNet that imagines latents and depth together, conditioned on what the memory knows.
 
 Time runs from 0 (noise) to 1 (data): x_t = (1 - t) noise + t data. The network predicts the *data* as a residual on
-the readout, so
-remembered cells start as a copy and training is spent on cleaning them and on inventing the rest; the flow's
-velocity is
-(data - x_t) / (1 - t).
+the readout, so remembered cells start as a copy and training is spent on cleaning them and on inventing the rest; the
+flow's velocity is (data - x_t) / (1 - t).
 """
 
 from __future__ import annotations

@@ -100,6 +100,10 @@ class EmbeddedModel:
         try:
             torch.manual_seed(seed)
             model = cls(config, checksum=f"tiny-{seed}")
+            for module in model._networks().values():
+                for parameter in module.parameters():
+                    if not parameter.any():  # branches that training starts at zero: random too, or nothing moves
+                        torch.nn.init.normal_(parameter, std=0.05)
         finally:
             torch.random.set_rng_state(state)
         return model._ready()

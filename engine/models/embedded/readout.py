@@ -1,10 +1,8 @@
 """The learned readout: memory tokens resampled for a new view by a small network.
 
 Copying a token into a cell (the paper's readout, section 3.2) throws away where inside the cell it sits. Here every
-sample of the
-target grid knows which fraction of which source token it looks at, and how large that token appears; the network
-turns the
-token's neighbourhood into what the autoencoder would have encoded there.
+sample of the target grid knows which fraction of which source token it looks at, and how large that token appears;
+the network turns the token's neighbourhood into what the autoencoder would have encoded there.
 """
 
 from __future__ import annotations

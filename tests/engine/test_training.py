@@ -1,0 +1,221 @@
+"""Training: scenes on disk, settings, a loop that survives a kill, one real step of every stage."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from engine.errors import InputError
+from engine.models.embedded import EmbeddedModel
+from engine.training.autoencoder import AutoencoderStage, recolour
+from engine.training.config import (
+    TRAINING_SEEDS,
+    AutoencoderTraining,
+    DenoiserTraining,
+    LoopConfig,
+    ReadoutTraining,
+    SceneConfig,
+    configure,
+)
+from engine.training.denoiser import DenoiserStage, forget_rectangles
+from engine.training.loop import Trainer, learning_rate
+from engine.training.losses import covered_psnr_db, psnr_db
+from engine.training.readout import ReadoutStage
+from engine.training.run import export, train
+from engine.training.scenes import SceneStore, render_scenes, scene_spec
+
+SMALL = {"scenes.height": 64, "scenes.width": 112, "scenes.views": 4}
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One training and one evaluation scene at 64x112."""
+    folder = tmp_path_factory.mktemp("scenes")
+    config = SceneConfig(folder=str(folder), scenes=1, evaluation_scenes=1, views=4, height=64, width=112)
+    assert list(render_scenes(config)) == [(1, 2), (2, 2)]
+    return folder
+
+
+class LineStage:
+    """Learns y = 2 x: the smallest thing with a loss and an evaluation."""
+
+    score = "closeness"
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        self.network: nn.Module = nn.Linear(1, 1)
+
+    def loss(self, generator: torch.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
+        x = torch.randn(32, 1, generator=generator)
+        return (self.network(x) - 2 * x).square().mean(), {}
+
+    def evaluate(self, network: nn.Module, sheet: Path) -> dict[str, float]:
+        return {"closeness": -abs(float(network(torch.ones(1, 1))) - 2.0)}
+
+
+def test_a_scene_holds_what_the_stages_need(scenes: Path) -> None:
+    for evaluation in (False, True):
+        scene = SceneStore(scenes, evaluation).scene(0)
+        assert scene.rgb.shape == (4, 3, 64, 112)
+        assert scene.rgb.float().std() > 10
+        assert scene.inverse_depth.shape == (4, 16, 28)
+        assert torch.isfinite(scene.inverse_depth).all()
+        assert (scene.inverse_depth > 0).any()
+        assert len(scene.cameras) == 4
+
+
+def test_rendering_goes_on_where_it_stopped(scenes: Path) -> None:
+    path = SceneStore(scenes).paths[0]
+    before = path.stat().st_mtime_ns
+    config = SceneConfig(folder=str(scenes), scenes=1, evaluation_scenes=1, views=4, height=64, width=112)
+    list(render_scenes(config))
+    assert path.stat().st_mtime_ns == before
+
+
+def test_training_never_sees_an_evaluation_seed() -> None:
+    config = SceneConfig()
+    assert scene_spec(config, 0, evaluation=True)[0].seed >= TRAINING_SEEDS
+    assert scene_spec(config, config.scenes - 1, evaluation=False)[0].seed < TRAINING_SEEDS
+    with pytest.raises(InputError, match="kept for evaluation"):
+        scene_spec(config, TRAINING_SEEDS * config.walks_per_world, evaluation=False)
+
+
+def test_settings_come_from_defaults_a_file_and_overrides_in_that_order(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text("latent_noise = 0.1\n[loop]\nminutes = 3\nbatch = 2\n")
+    config = configure(AutoencoderTraining(), path, {"loop.batch": 5})
+    assert (config.latent_noise, config.loop.minutes, config.loop.batch) == (0.1, 3.0, 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("nose = 1", "no setting nose"),
+        ("[loop]\nbatch = 'many'", "loop.batch must be a int"),
+        ("loop = 3", "table of settings"),
+        ("= 3", "not readable TOML"),
+    ],
+)
+def test_wrong_settings_are_named(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=words):
+        configure(AutoencoderTraining(), path)
+
+
+def test_the_learning_rate_warms_up_and_falls() -> None:
+    config = LoopConfig(learning_rate=1.0, warmup=0.1)
+    rates = [learning_rate(config, p) for p in (0.0, 0.05, 0.1, 0.5, 1.0)]
+    assert rates[0] == 0.0
+    assert rates[1] == pytest.approx(0.5)
+    assert rates[2] == pytest.approx(1.0)
+    assert rates[2] > rates[3] > rates[4] == pytest.approx(config.noise_floor)
+
+
+def test_a_run_learns_keeps_the_best_and_goes_on_after_a_kill(tmp_path: Path) -> None:
+    config = LoopConfig(run=str(tmp_path), steps=80, learning_rate=0.1, ema=0.5, checkpoint_minutes=0.0001)
+    trainer = Trainer(LineStage(), config, config)
+    figures = trainer.run()
+    assert figures["closeness"] > -0.05
+    assert json.loads((tmp_path / "best.json").read_text())["closeness"] == pytest.approx(trainer.best)
+    assert (tmp_path / "best.safetensors").exists()
+    assert (tmp_path / "curves.png").exists()
+
+    longer = LoopConfig(**{**config.__dict__, "steps": 120})
+    resumed = Trainer(LineStage(), longer, longer)
+    assert (resumed.step, resumed.seconds, resumed.best) == (trainer.step, trainer.seconds, trainer.best)
+    resumed.run()
+    assert (trainer.step, resumed.step) == (80, 120)
+    assert not list(tmp_path.glob(".checkpoint*"))
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
+    config = LoopConfig(run=str(tmp_path), steps=1)
+    Trainer(LineStage(), config, config).run()
+    other = LineStage()
+    other.network = nn.Linear(2, 1)
+    with pytest.raises(InputError, match="another configuration"):
+        Trainer(other, config, config)
+
+
+def test_every_stage_trains_and_their_best_becomes_a_model(scenes: Path, tmp_path: Path) -> None:
+    """The whole recipe in miniature: real networks, real scenes, a fraction of a second each."""
+    runs = {f"{name}_run": str(tmp_path / name) for name in ("autoencoder", "readout")}
+    common = {**SMALL, "scenes.folder": str(scenes), "loop.steps": 2, "loop.batch": 1}
+    figures = train(
+        "autoencoder", None, {**common, "loop.run": runs["autoencoder_run"], "crop_height": 64, "crop_width": 64}
+    )
+    assert figures["psnr_db"] > 3
+    figures = train(
+        "readout", None, {**common, "loop.run": runs["readout_run"], "autoencoder_run": runs["autoencoder_run"]}
+    )
+    assert {"learned_3m_db", "nearest_3m_db", "ceiling_3m_db"} <= set(figures)
+    denoiser = {**common, **runs, "loop.run": str(tmp_path / "denoiser")}
+    figures = train("denoiser", None, denoiser)
+    assert {"generated_3m_db", "whole_7m_db"} <= set(figures)
+    assert (tmp_path / "denoiser" / "sheet.png").exists()
+    model = export(configure(DenoiserTraining(), None, denoiser), tmp_path / "model")
+    assert EmbeddedModel.load(tmp_path / "model").spec == model.spec
+    assert set(json.loads((tmp_path / "model" / "metrics.json").read_text())) == {"autoencoder", "readout", "denoiser"}
+
+
+def test_a_step_on_self_made_memory_has_a_finite_loss(scenes: Path, tmp_path: Path) -> None:
+    runs = {f"{name}_run": str(tmp_path / name) for name in ("autoencoder", "readout")}
+    common = {**SMALL, "scenes.folder": str(scenes), "loop.steps": 1, "loop.batch": 1}
+    train("autoencoder", None, {**common, "loop.run": runs["autoencoder_run"], "crop_height": 64, "crop_width": 64})
+    train("readout", None, {**common, "loop.run": runs["readout_run"], "autoencoder_run": runs["autoencoder_run"]})
+    stage = DenoiserStage(configure(DenoiserTraining(), None, {**common, **runs, "self_memory": 1.0, "empty": 0.0}))
+    generator = torch.Generator().manual_seed(0)
+    loss, logs = stage.loss(generator, progress=1.0)
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert set(logs) == {"latent", "depth"}
+
+
+@pytest.mark.parametrize(("stage", "words"), [("scenery", "no stage"), ("readout", "no trained autoencoder")])
+def test_what_is_missing_is_named(scenes: Path, tmp_path: Path, stage: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        train(
+            stage,
+            None,
+            {"scenes.folder": str(scenes), "autoencoder_run": str(tmp_path / "none")} if stage == "readout" else {},
+        )
+
+
+def test_training_without_scenes_says_how_to_get_them(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="mirage train scenes"):
+        AutoencoderStage(configure(AutoencoderTraining(), None, {"scenes.folder": str(tmp_path)}))
+    with pytest.raises(InputError, match="no trained autoencoder"):
+        ReadoutStage(configure(ReadoutTraining(), None, {"autoencoder_run": str(tmp_path)}))
+
+
+def test_forgetting_drops_whole_cells_and_adds_none() -> None:
+    generator = torch.Generator().manual_seed(0)
+    covered = torch.rand(16, 28, generator=generator) < 0.8
+    for _ in range(20):
+        kept = forget_rectangles(covered, generator)
+        assert not (kept & ~covered).any()
+        assert kept.sum() < covered.sum()
+
+
+def test_recolouring_touches_the_share_asked_for() -> None:
+    rgb = torch.rand(8, 3, 4, 4)
+    generator = torch.Generator().manual_seed(0)
+    assert torch.equal(recolour(rgb, 0.0, generator), rgb)
+    changed = recolour(rgb, 1.0, generator)
+    assert changed.shape == rgb.shape
+    assert 0 <= float(changed.min()) <= float(changed.max()) <= 1
+
+
+def test_psnr_by_hand() -> None:
+    truth = torch.zeros(1, 3, 16, 16)
+    wrong = truth.clone()
+    wrong[..., :8] = 0.1
+    assert psnr_db(wrong, truth).item() == pytest.approx(-10 * torch.log10(torch.tensor(0.005)).item(), abs=1e-3)
+    covered = torch.tensor([[[True, False], [True, False]]])
+    assert covered_psnr_db(wrong, truth, covered).item() == pytest.approx(20.0, abs=1e-3)
+    assert covered_psnr_db(wrong, truth, ~covered).item() > 90
