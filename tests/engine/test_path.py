@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -426,3 +428,12 @@ def test_rates_become_the_ratios_containers_store() -> None:
 def test_presets_describe_themselves() -> None:
     rows = describe_presets()
     assert [row[0] for row in rows] == list(PRESETS) and all(about for _, _, about in rows)
+
+
+def test_paths_films_and_pictures_need_no_torch_and_no_qt() -> None:
+    """The user interface imports them; it must stay light."""
+    modules = "engine.path, engine.formats, engine.fly, engine.video, engine.video_reader, engine.images"
+    code = f"import sys, {modules}; print([m for m in ('torch', 'PyQt6', 'open3d') if m in sys.modules])"
+    root = str(Path(__file__).parents[2])
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=True, timeout=60)
+    assert run.stdout.strip() == "[]"
