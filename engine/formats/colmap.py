@@ -10,7 +10,6 @@ import re
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from engine.atomic import atomic_write
 from engine.camera import Camera
@@ -105,6 +104,8 @@ def _read_image(
         raise fail(path, where, f"the translation is longer than {MAX_POSITION:g}", "rescale the model")
     if words[8] not in lenses:
         raise fail(path, where, f"there is no camera {words[8][:24]!r} in cameras.txt", "add it there")
+    from scipy.spatial.transform import Rotation  # takes most of a second: only when there are quaternions to read
+
     w2c = np.eye(4)
     w2c[:3, :3] = Rotation.from_quat(values[[1, 2, 3, 0]]).as_matrix()
     w2c[:3, 3] = values[4:]
@@ -143,6 +144,8 @@ def _read_cameras(path: Path) -> tuple[dict[str, tuple[np.ndarray, int, int]], b
 
 def write(path: CameraPath, target: Path) -> tuple[str, ...]:
     """Write the folder ``target`` (made if it is missing) with one camera line per lens."""
+    from scipy.spatial.transform import Rotation
+
     if target.exists() and not target.is_dir():
         raise InputError(f"A COLMAP model is a folder, and {target} is a file; choose another name.")
     if not target.is_dir():
