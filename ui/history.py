@@ -1,4 +1,6 @@
-"""What was flown in the open world: one summary a step, shared by the filmstrip, the memory panel and the provenance card."""
+"""What was flown in the open world: one summary a step, shared by the filmstrip, the memory panel and the provenance
+card.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ class StepHistory(QObject):
     """Summaries in order of arrival. Use :meth:`of`, so that every panel of a bridge shares one.
 
     Signals:
-        grew(int): that many steps were added at the end. reset(): another world was opened; everything is gone. thinned(): old steps were dropped.
+        grew(int): that many steps were added at the end. reset(): another world was opened; everything is gone.
+            thinned(): old steps were dropped.
     """
 
     grew = pyqtSignal(int)

@@ -1,4 +1,6 @@
-"""The camera path being edited: keyframes or a fixed flight, its playhead, and what a plan found out about it. Shared by all panels."""
+"""The camera path being edited: keyframes or a fixed flight, its playhead, and what a plan found out about it. Shared
+by all panels.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +27,13 @@ NOTE_DELAY_MS = 800
 class PathModel(QObject):
     """What will be flown. Use :meth:`of`, so that timeline, memory panel and export dialog speak of the same path.
 
-    A path is either *keyframes* (``spec``, editable) or *fixed* (``fixed``: a preset, an imported file or a recording, poses used exactly
+    A path is either *keyframes* (``spec``, editable) or *fixed* (``fixed``: a preset, an imported file or a recording,
+    poses used exactly
     as given). :meth:`cameras` evaluates both by the engine's own evaluator, so what is previewed is what is rendered.
 
     Signals:
-        changed(): keyframes, times or the fixed path. selected(int): a keyframe, or -1. moved(float): the playhead, seconds.
+        changed(): keyframes, times or the fixed path. selected(int): a keyframe, or -1. moved(float): the playhead,
+            seconds.
         planned(): the plan has arrived or lapsed. playing_changed(bool).
     """
 

@@ -131,7 +131,7 @@ def test_undo_uploads_only_liveness_and_hides_the_points(
 def test_colours_come_from_the_shader(panel: MemoryPanel) -> None:
     seen = []
     for mode in ("color", "latents", "age", "footprint", "reads"):
-        panel.color_box.setCurrentIndex(panel.color_box.findData(mode))
+        panel.tools.color_box.setCurrentIndex(panel.tools.color_box.findData(mode))
         QApplication.processEvents()
         assert panel.content.mode == mode
         assert panel.legend.isVisible() == (mode not in ("color", "latents"))
@@ -204,8 +204,8 @@ def test_clicking_a_point_selects_its_token(qtbot: QtBot, panel: MemoryPanel, br
 
 def _drag_over_everything(qtbot: QtBot, panel: MemoryPanel) -> None:
     low, high = QPoint(4, 4), QPoint(panel.view.width() - 5, panel.view.height() - 5)
-    panel.front_button.setChecked(False)
-    panel.select_button.setChecked(True)
+    panel.options.front.setChecked(False)
+    panel.tools.select.setChecked(True)
     qtbot.mousePress(panel.view, Qt.MouseButton.LeftButton, pos=low)
     qtbot.mouseMove(panel.view, QPoint(200, 200))
     qtbot.mouseMove(panel.view, high)
@@ -237,14 +237,14 @@ def test_the_clip_box_hides_and_protects(qtbot: QtBot, panel: MemoryPanel) -> No
     panel.content.fit()
     QApplication.processEvents()
     everything = pixels(panel)
-    panel.clip_button.setChecked(True)
+    panel.tools.clip.setChecked(True)
     panel.clip.sliders[2].setValue((0, 0))
     QApplication.processEvents()
     assert (pixels(panel) != everything).any()
     assert panel.region.clip_box is not None
     _drag_over_everything(qtbot, panel)
     assert len(panel.region.tokens) == 0  # nothing inside the box, nothing selected
-    panel.clip_button.setChecked(False)
+    panel.tools.clip.setChecked(False)
     assert panel.region.clip_box is None
 
 
@@ -258,11 +258,11 @@ def test_dragging_turns_the_wheel_zooms_and_follow_follows(
     qtbot.mouseMove(view, QPoint(300, 210))
     qtbot.mouseRelease(view, Qt.MouseButton.LeftButton, pos=QPoint(300, 210))
     assert camera.yaw_deg != before
-    panel.camera_buttons["follow"].click()
+    panel.tools.camera_buttons["follow"].click()
     bridge.look(turned(bridge.camera, 20.0, 5.0), moving=True)
     assert np.allclose(camera.pivot, bridge.camera.position)
     assert camera.yaw_deg == pytest.approx(bridge.camera.yaw_deg)
-    panel.camera_buttons["fly"].click()
+    panel.tools.camera_buttons["fly"].click()
     eye = camera.eye
     view.setFocus()
     qtbot.keyPress(view, Qt.Key.Key_W)

@@ -1,4 +1,4 @@
-"""The second view: what the memory knew beside what was generated, in place by a wipe, and where each pixel came from."""
+"""The second view: what the memory knew beside what was generated, and where each pixel came from."""
 
 from __future__ import annotations
 

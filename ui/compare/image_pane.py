@@ -31,7 +31,7 @@ def to_qimage(rgb: np.ndarray) -> QImage:
     """``rgb (H, W, 3)`` uint8 -> a QImage that owns its pixels."""
     data = np.ascontiguousarray(rgb)
     height, width = data.shape[:2]
-    return QImage(data.data, width, height, 3 * width, QImage.Format.Format_RGB888).copy()
+    return QImage(data.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888).copy()
 
 
 class ImagePane(QWidget):

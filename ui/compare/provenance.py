@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from PyQt6.QtCore import QPointF, QRectF, QSize, Qt, pyqtSignal
-from PyQt6.QtGui import QPainter, QPaintEvent, QPen
+from PyQt6.QtCore import QPointF, QRectF, Qt, pyqtSignal
+from PyQt6.QtGui import QImage, QPainter, QPaintEvent, QPen
 from PyQt6.QtWidgets import (
     QFrame,
     QGridLayout,
@@ -14,13 +14,13 @@ from PyQt6.QtWidgets import (
     QLabel,
     QPushButton,
     QSizePolicy,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
 from engine.messages import Provenance
-from ui import icons, theme
+from ui import theme
+from ui.buttons import tool_button
 from ui.compare.image_pane import to_qimage
 
 
@@ -29,7 +29,7 @@ class SourceThumbnail(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._image = None
+        self._image: QImage | None = None
         self._cell: tuple[int, int] | None = None
         self._grid = (1, 1)
         self._offset = (0.0, 0.0)
@@ -38,7 +38,9 @@ class SourceThumbnail(QWidget):
     def show_source(
         self, thumbnail: np.ndarray | None, cell: tuple[int, int], grid: tuple[int, int], offset: tuple[float, float]
     ) -> None:
-        """``thumbnail (h, w, 3)`` uint8 or ``None``; ``cell`` (row, col) of ``grid`` (rows, columns); ``offset`` in cells, (right, down)."""
+        """``thumbnail (h, w, 3)`` uint8 or ``None``; ``cell`` (row, col) of ``grid`` (rows, columns); ``offset`` in
+        cells, (right, down).
+        """
         self._image = None if thumbnail is None else to_qimage(thumbnail)
         self._cell, self._grid, self._offset = cell, grid, offset
         self.update()
@@ -109,12 +111,7 @@ class ProvenanceCard(QFrame):
         self._node = -1
         self._title = QLabel()
         theme.set_role(self._title, "section")
-        close = QToolButton()
-        close.setIcon(icons.icon("close"))
-        close.setIconSize(QSize(12, 12))
-        theme.set_role(close, "quiet")
-        close.setAccessibleName("Close provenance")
-        close.clicked.connect(self.closed)
+        close = tool_button("close", "Close provenance", self.closed.emit, size_px=12)
         top = QHBoxLayout()
         top.addWidget(self._title, 1)
         top.addWidget(close)
@@ -138,7 +135,9 @@ class ProvenanceCard(QFrame):
         layout.addWidget(self._go)
 
     def show_provenance(self, found: Provenance, thumbnail: np.ndarray | None, grid: tuple[int, int]) -> None:
-        """Fill the card; ``thumbnail`` of the step that wrote the token, if it is still kept; ``grid`` (rows, columns) of a keyframe."""
+        """Fill the card; ``thumbnail`` of the step that wrote the token, if it is still kept; ``grid`` (rows, columns)
+        of a keyframe.
+        """
         known = found.token >= 0
         self._node = found.node
         self._title.setText(f"Cell {found.cell[0]}, {found.cell[1]}")

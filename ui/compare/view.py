@@ -6,8 +6,8 @@ from collections import OrderedDict
 from typing import Literal, cast
 
 import numpy as np
-from PyQt6.QtCore import QSize, Qt
-from PyQt6.QtGui import QHideEvent, QResizeEvent, QShowEvent
+from PyQt6.QtCore import Qt
+from PyQt6.QtGui import QHideEvent, QResizeEvent, QShowEvent, QStandardItemModel
 from PyQt6.QtWidgets import (
     QBoxLayout,
     QButtonGroup,
@@ -34,8 +34,9 @@ from engine.messages import (
     Update,
     WorldInfo,
 )
-from ui import icons, theme
+from ui import theme
 from ui.bridge import EngineBridge
+from ui.buttons import tool_button
 from ui.compare.image_pane import ImagePane
 from ui.compare.provenance import ProvenanceCard
 from ui.compare.zoom import ZoomModel
@@ -119,13 +120,7 @@ class CompareView(QWidget):
             ("both", "compare", "Generated and source, with one zoom"),
             ("wipe", "wipe", "Generated over source, with a handle to wipe"),
         ):
-            button = QToolButton()
-            button.setIcon(icons.icon(icon))
-            button.setIconSize(QSize(18, 18))
-            button.setCheckable(True)
-            button.setToolTip(tip)
-            button.setAccessibleName(tip)
-            theme.set_role(button, "quiet")
+            button = tool_button(icon, tip, checkable=True)
             button.clicked.connect(lambda _=False, m=mode: self.set_mode(cast(CompareLayout, m)))
             self._modes.addButton(button)
             self.mode_buttons[cast(CompareLayout, mode)] = button
@@ -265,7 +260,7 @@ class CompareView(QWidget):
     def _allow_truth(self, world: WorldInfo) -> None:
         row = self.source_box.findData("truth")
         model = self.source_box.model()
-        item = model.item(row) if hasattr(model, "item") else None
+        item = model.item(row) if isinstance(model, QStandardItemModel) else None
         if item is not None:
             item.setEnabled(world.has_truth)
         if not world.has_truth and self._source == "truth":

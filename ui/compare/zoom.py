@@ -8,7 +8,9 @@ MAX_SCALE = 24.0
 
 
 class ZoomModel(QObject):
-    """Scale (1 fits the whole picture) and the point of the picture in the pane's middle, in fractions of its width and height."""
+    """Scale (1 fits the whole picture) and the point of the picture in the pane's middle, in fractions of its width
+    and height.
+    """
 
     changed = pyqtSignal()
 

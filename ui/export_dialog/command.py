@@ -32,7 +32,9 @@ def write_path_file(job: ExportJob, target: Path, spec: PathSpec | None) -> Path
 
 
 def fly_command(job: ExportJob, session: Path, path_file: Path) -> str:
-    """A shell line that renders the job's film, frame for frame: the saved world, the cameras in the file, every setting spelled out."""
+    """A shell line that renders the job's film, frame for frame: the saved world, the cameras in the file, every
+    setting spelled out.
+    """
     height, width = job.size if job.size is not None else job.cameras[0].size
     words = ["mirage", "fly", "--session", str(session), "--path", str(path_file)]
     words += ["--frames", str(len(job.cameras)), "--fps", f"{job.fps:g}", "--size", f"{height}x{width}"]

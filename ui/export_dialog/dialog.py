@@ -100,7 +100,8 @@ class ExportDialog(QDialog):
         self.copy = QPushButton("Copy as command")
         self.copy.setIcon(icons.icon("copy"))
         self.copy.setToolTip(
-            "Saves the world and the path beside the film, and copies a command that renders the same frames without a window"
+            "Saves the world and the path beside the film, and copies a command that renders the same frames "
+            "without a window"
         )
         self.copy.clicked.connect(self.copy_command)
         self.start = QPushButton("Make film")

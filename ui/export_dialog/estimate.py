@@ -16,7 +16,9 @@ LAYOUT_COST: dict[str, float] = {"generated": 1.0, "side-by-side": 1.3, "with-me
 
 
 def frame_seconds(history: Sequence[StepSummary], job: ExportJob) -> float:
-    """Seconds a frame of ``job``: the median of recent frames, scaled by steps, pixels and layout; ``nan`` without any to go by."""
+    """Seconds a frame of ``job``: the median of recent frames, scaled by steps, pixels and layout; ``nan`` without any
+    to go by.
+    """
     if job.source == "recorded":
         return RECORDED_FRAME_S
     recent = [step for step in history if step.timings_ms.get("imagine", 0.0) > 0][-RECENT:]

@@ -77,7 +77,7 @@ class FilmForm(QWidget):
             self.kind.addItem(name, suffix)
             self.kind.setItemData(self.kind.count() - 1, about, Qt.ItemDataRole.ToolTipRole)
         self.layout_buttons: dict[Layout, QToolButton] = {}
-        self.size = QComboBox()
+        self.size_box = QComboBox()
         self.fps = FpsSpinBox()
         self.fps.setRange(0.1, 1000.0)
         self.fps.setDecimals(3)
@@ -112,7 +112,7 @@ class FilmForm(QWidget):
         file_row.addWidget(browse)
         form.addRow("Film of", self.source)
         form.addRow("Layout", self._layouts())
-        form.addRow("Size", self.size)
+        form.addRow("Size", self.size_box)
         form.addRow("Frames a second", self.fps)
         form.addRow("Denoising steps", self.steps)
         form.addRow("Format", self.kind)
@@ -120,7 +120,7 @@ class FilmForm(QWidget):
         form.addRow("Keep as branch", self.branch)
         for widget, name in (
             (self.source, "What to film"),
-            (self.size, "Size of the generated frames"),
+            (self.size_box, "Size of the generated frames"),
             (self.fps, "Frames a second"),
             (self.steps, "Denoising steps a frame"),
             (self.kind, "Film format"),
@@ -131,7 +131,7 @@ class FilmForm(QWidget):
         self._fill_sizes(model.size)
         self.source.currentIndexChanged.connect(lambda _: self._source_changed())
         self.kind.currentIndexChanged.connect(lambda _: self._kind_changed())
-        self.size.currentIndexChanged.connect(lambda _: self.changed.emit())
+        self.size_box.currentIndexChanged.connect(lambda _: self.changed.emit())
         self.fps.valueChanged.connect(self._fps_changed)
         self.steps.valueChanged.connect(lambda _: self._steps_edited())
         self.path.textEdited.connect(lambda _: self._path_edited())
@@ -163,7 +163,7 @@ class FilmForm(QWidget):
     def job(self) -> ExportJob:
         """The film as set; its cameras are () without a path."""
         recorded = self.source.currentData() == "recorded"
-        size = cast("tuple[int, int]", self.size.currentData())
+        size = cast("tuple[int, int]", self.size_box.currentData())
         path = self.model.cameras()
         cameras = () if recorded or path is None else path.fitted(size[1], size[0]).cameras
         layout = next(name for name, button in self.layout_buttons.items() if button.isChecked())
@@ -214,20 +214,20 @@ class FilmForm(QWidget):
         self.changed.emit()
 
     def _fill_sizes(self, current: tuple[int, int]) -> None:
-        chosen = self.size.currentData()
+        chosen = self.size_box.currentData()
         chosen = chosen if chosen in SIZES else current
-        self.size.blockSignals(True)
-        self.size.clear()
+        self.size_box.blockSignals(True)
+        self.size_box.clear()
         for size in sorted({*SIZES, current}):
             text = f"{size[1]} x {size[0]}" + ("  (as now)" if size == current else "")
-            self.size.addItem(text, size)
-        offered = [self.size.itemData(row) for row in range(self.size.count())]
-        self.size.setCurrentIndex(offered.index(chosen))
-        self.size.blockSignals(False)
+            self.size_box.addItem(text, size)
+        offered = [self.size_box.itemData(row) for row in range(self.size_box.count())]
+        self.size_box.setCurrentIndex(offered.index(chosen))
+        self.size_box.blockSignals(False)
 
     def _source_changed(self) -> None:
         path = self.source.currentData() == "path"
-        for widget in (self.size, self.steps, self.branch):
+        for widget in (self.size_box, self.steps, self.branch):
             widget.setEnabled(path)
         self.changed.emit()
 

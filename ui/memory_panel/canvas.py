@@ -1,4 +1,6 @@
-"""The GL canvas of the memory panel: draws cloud, dome, path, frustum, keyframes, selection and clip box; redraws only when told."""
+"""The GL canvas of the memory panel: draws cloud, dome, path, frustum, keyframes, selection and clip box; redraws only
+when told.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +80,9 @@ class MemoryCanvas(app.Canvas):
         self.path.set_segments(segments, colors)
 
     def set_planned(self, positions: np.ndarray, colors: np.ndarray) -> None:
-        """A path about to be flown: ``positions (n, 3)`` and ``colors (n, 3)`` uint8 saying how much of it is remembered."""
+        """A path about to be flown: ``positions (n, 3)`` and ``colors (n, 3)`` uint8 saying how much of it is
+        remembered.
+        """
         if len(positions) < 2:
             self.planned.set_segments(np.zeros((0, 2, 3)), np.zeros((0, 4)))
             return

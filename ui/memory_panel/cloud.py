@@ -1,4 +1,6 @@
-"""From memory snapshots to the vertex buffer: remembers what was uploaded, sends what is new or changed, keeps to a cap. No GL here."""
+"""From memory snapshots to the vertex buffer: remembers what was uploaded, sends what is new or changed, keeps to a
+cap. No GL here.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ class PointSink(Protocol):
 
 
 def thinned(tokens: np.ndarray, level: int) -> np.ndarray:
-    """(n,) bool: a fixed, evenly scattered 1 / 2^level of token ids; each level keeps a part of the one below, so nothing flickers."""
+    """(n,) bool: a fixed, evenly scattered 1 / 2^level of token ids; each level keeps a part of the one below, so
+    nothing flickers.
+    """
     if level == 0:
         return np.ones(len(tokens), bool)
     scattered = (tokens.astype(np.uint64) * np.uint64(2654435761)) & np.uint64(0xFFFFFFFF)
@@ -56,7 +60,8 @@ class CloudStore:
 
     Attributes:
         snapshot: the newest one taken. rows: (n,) int64 token ids in buffer order, rising.
-        living: tokens alive in the snapshot. shown: living tokens that were uploaded. level: the cloud is thinned to 1 / 2^level.
+        living: tokens alive in the snapshot. shown: living tokens that were uploaded. level: the cloud is thinned
+            to 1 / 2^level.
         cap: most living points to show.
     """
 
@@ -125,7 +130,9 @@ class CloudStore:
         return snapshot.positions, snapshot.alive & (snapshot.sky == self.sky), np.arange(snapshot.count)
 
     def payload_range(self) -> tuple[float, float]:
-        """Smallest and largest ``birth``, ``reads`` or footprint level (by mode) among shown points; (0, 1) without any."""
+        """Smallest and largest ``birth``, ``reads`` or footprint level (by mode) among shown points; (0, 1) without
+        any.
+        """
         if self.snapshot is None or not self._alive.any():
             return 0.0, 1.0
         rows = self.rows[self._alive]
@@ -205,7 +212,9 @@ class CloudStore:
             self.sink.replace(first, self._pack(snapshot, rows[first:last], None))
 
     def _pack(self, snapshot: MemorySnapshot, rows: np.ndarray, first: int | None) -> np.ndarray:
-        """Packed points of token ids ``rows (n,)``; ``first``: where they will stand in the buffer if they are new there."""
+        """Packed points of token ids ``rows (n,)``; ``first``: where they will stand in the buffer if they are new
+        there.
+        """
         if self.mode == "color":
             colors, known = self._colors(snapshot, rows)
             payload = pack_rgb(colors)

@@ -1,4 +1,6 @@
-"""Colour maps of the panels: a few anchors each, interpolated to 256 entries; dark means old, small or rare, bright means the opposite."""
+"""Colour maps of the panels: a few anchors each, interpolated to 256 entries; dark means old, small or rare, bright
+means the opposite.
+"""
 
 from __future__ import annotations
 

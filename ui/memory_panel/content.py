@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from PyQt6.QtCore import QObject, pyqtSignal
 
@@ -122,25 +124,18 @@ class MemoryContent(QObject):
         if log:
             low, high = float(np.log2(1 + low)), float(np.log2(1 + high))
         largest = 15.0 if self.canvas.software or not self.canvas.renderer else 20.0
-        common = {
-            "size": 1.35 * self.point_size,
-            "smallest_px": 1.6 * min(self.point_size, 2.0),
-            "largest_px": largest * self.point_size,
-        }
-        self.canvas.cloud.set_style(PointStyle(rgb, self.mode == "footprint", log, low, high, **common))
+        base = PointStyle(
+            low=low,
+            high=high,
+            size=1.35 * self.point_size,
+            smallest_px=1.6 * min(self.point_size, 2.0),
+            largest_px=largest * self.point_size,
+        )
+        self.canvas.cloud.set_style(replace(base, rgb=rgb, footprint=self.mode == "footprint", log=log))
+        haze = (*self.canvas.colors["horizon"][:3], 0.25)
         sky_rgb = self.sky.mode in ("color", "latents")
         self.canvas.sky.set_style(
-            PointStyle(
-                sky_rgb,
-                False,
-                False,
-                low,
-                high,
-                1.0,
-                1.5,
-                5.0 * self.point_size,
-                tint=(*self.canvas.colors["horizon"][:3], 0.25),
-            )
+            replace(base, rgb=sky_rgb, size=1.0, smallest_px=1.5, largest_px=5.0 * self.point_size, tint=haze)
         )
         if not rgb:
             colors = colormap(self.mode)
@@ -163,7 +158,9 @@ class MemoryContent(QObject):
         self.canvas.sky.set_dome(center, DOME_SHARE * self.canvas.camera.distance_m)
 
     def fit(self) -> None:
-        """Look at the explored part of the cloud: the flight in the middle, half of the points around it; far hills may lie outside."""
+        """Look at the explored part of the cloud: the flight in the middle, half of the points around it; far hills
+        may lie outside.
+        """
         positions, shown, _ = self.cloud.points()
         positions = positions[shown]
         if len(positions) == 0:

@@ -20,7 +20,9 @@ class DecodedColors:
         self.history = history
 
     def __call__(self, snapshot: MemorySnapshot, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Colours (n, 3) uint8 of tokens ``rows (n,)``, and where they are known; elsewhere a dimmed latent colour stands in."""
+        """Colours (n, 3) uint8 of tokens ``rows (n,)``, and where they are known; elsewhere a dimmed latent colour
+        stands in.
+        """
         colors = (snapshot.rgb[rows] // 2 + 48).astype(np.uint8)
         known = np.zeros(len(rows), bool)
         birth = snapshot.birth[rows]

@@ -70,7 +70,9 @@ class Backdrop:
 
 
 def frustum_segments(camera: Camera, depth_m: float) -> np.ndarray:
-    """(8, 2, 3) edges of a camera's viewing pyramid out to ``depth_m``, plus a tick for the top of the picture: (10, 2, 3)."""
+    """(8, 2, 3) edges of a camera's viewing pyramid out to ``depth_m``, plus a tick for the top of the picture: (10,
+    2, 3).
+    """
     corners = np.array([[0, 0], [camera.width, 0], [camera.width, camera.height], [0, camera.height]], float)
     pixels = np.concatenate([corners, np.ones((4, 1))], axis=1)
     rays = pixels @ np.linalg.inv(camera.K).T @ camera.c2w[:3, :3].T

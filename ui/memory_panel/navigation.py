@@ -24,7 +24,8 @@ FLY_KEYS: dict[int, tuple[int, int, int]] = {
 class Navigator(QObject):
     """Watches a widget and steers a :class:`ViewCamera`.
 
-    Left drag turns, middle or right drag (or Shift + left) slides, the wheel goes closer; Ctrl + left drag (or any left drag while
+    Left drag turns, middle or right drag (or Shift + left) slides, the wheel goes closer; Ctrl + left drag (or any left
+    drag while
     :attr:`selecting`) draws a rectangle. In fly mode W A S D E Q move while the widget has the focus.
 
     Signals:

@@ -1,9 +1,11 @@
-"""What lies over the memory panel's canvas: the colour legend, the selection rectangle and the card of the selected region."""
+"""What lies over the memory panel's canvas: the colour legend, the selection rectangle and the card of the selected
+region.
+"""
 
 from __future__ import annotations
 
 import numpy as np
-from PyQt6.QtCore import QRectF, QSize, Qt, pyqtSignal
+from PyQt6.QtCore import QRectF, Qt, pyqtSignal
 from PyQt6.QtGui import QFont, QPainter, QPaintEvent, QPen
 from PyQt6.QtWidgets import (
     QFrame,
@@ -12,13 +14,13 @@ from PyQt6.QtWidgets import (
     QLabel,
     QPushButton,
     QSizePolicy,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
 from engine.messages import RegionStats
 from ui import icons, theme
+from ui.buttons import tool_button
 from ui.compare.image_pane import to_qimage
 
 
@@ -93,13 +95,7 @@ class RegionCard(QFrame):
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self.title = QLabel()
         theme.set_role(self.title, "section")
-        close = QToolButton()
-        close.setIcon(icons.icon("close"))
-        close.setIconSize(QSize(12, 12))
-        close.setAccessibleName("Clear the selection")
-        close.setToolTip("Clear the selection (Esc)")
-        theme.set_role(close, "quiet")
-        close.clicked.connect(self.closed)
+        close = tool_button("close", "Clear the selection (Esc)", self.closed.emit, size_px=12)
         top = QHBoxLayout()
         top.addWidget(self.title, 1)
         top.addWidget(close)

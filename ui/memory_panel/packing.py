@@ -1,7 +1,10 @@
-"""Sixteen bytes a point: three float32 of position and one float32 that carries both a colour source and the point's size.
+"""Sixteen bytes a point: three float32 of position and one float32 that carries both a colour source and the point's
+size.
 
-The fourth number is an integer below 2^24, so float32 holds it exactly: six bits of log2 footprint above eighteen bits of payload (RGB 6-6-6,
-or a count). gloo binds attributes as GL_FLOAT, so packed bytes would draw nothing; this layout survives that, and the shader takes it apart
+The fourth number is an integer below 2^24, so float32 holds it exactly: six bits of log2 footprint above eighteen bits
+of payload (RGB 6-6-6,
+or a count). gloo binds attributes as GL_FLOAT, so packed bytes would draw nothing; this layout survives that, and the
+shader takes it apart
 again. Dead points carry :data:`DEAD` and are dropped by the vertex shader.
 """
 
@@ -60,7 +63,9 @@ def pack_points(positions: np.ndarray, payload: np.ndarray, footprint_m: np.ndar
 
 
 def unpack_value(value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The shader's arithmetic in numpy: packed ``(n,)`` -> payload ``(n,)`` and footprint in metres ``(n,)``; dead points give payload -1."""
+    """The shader's arithmetic in numpy: packed ``(n,)`` -> payload ``(n,)`` and footprint in metres ``(n,)``; dead
+    points give payload -1.
+    """
     level = np.floor(value / 2**PAYLOAD_BITS)
     payload = np.where(value < 0, -1, value - level * 2**PAYLOAD_BITS)
     return payload.astype(np.int64), np.exp2(level / 4.0 + FOOTPRINT_LOG2_MIN)

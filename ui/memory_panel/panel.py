@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import cast
 
 import numpy as np
-from PyQt6.QtCore import QPoint, QRect, QSize, Qt
+from PyQt6.QtCore import QPoint, QRect, Qt
 from PyQt6.QtGui import QHideEvent, QKeyEvent, QResizeEvent, QShowEvent
 from PyQt6.QtWidgets import (
-    QButtonGroup,
-    QComboBox,
-    QFrame,
-    QGridLayout,
-    QHBoxLayout,
     QLabel,
-    QSlider,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
 from engine.messages import RegionStats
-from ui import icons, theme
+from ui import theme
 from ui.bridge import EngineBridge
 from ui.memory_panel.canvas import MemoryCanvas
 from ui.memory_panel.clip_box import ClipBoxControls
 from ui.memory_panel.cloud import COLOR_MODES, ColorMode
 from ui.memory_panel.colormaps import colormap
 from ui.memory_panel.content import HARDWARE_CAP, SOFTWARE_CAP, MemoryContent
+from ui.memory_panel.controls import MemoryTools, PointOptions, short_count
 from ui.memory_panel.navigation import Navigator
 from ui.memory_panel.occupancy import OccupancyStrip
 from ui.memory_panel.overlays import Legend, RegionCard, SelectionBand
@@ -36,7 +29,6 @@ from ui.memory_panel.packing import FOOTPRINT_LOG2_MIN
 from ui.memory_panel.region import RegionSelection
 from ui.memory_panel.view_camera import CameraMode
 
-CAPS = (50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000, 4_000_000)
 MARGIN_PX = 10
 
 
@@ -58,7 +50,8 @@ def gl_colors() -> dict[str, tuple[float, float, float, float]]:
 class MemoryPanel(QWidget):
     """The latent spatial memory as a point cloud that follows the engine by snapshots.
 
-    While hidden it uploads and draws nothing. Close it by :meth:`shut` before the application ends, so that GL goes with its context.
+    While hidden it uploads and draws nothing. Close it by :meth:`shut` before the application ends, so that GL goes
+    with its context.
     """
 
     def __init__(self, bridge: EngineBridge, parent: QWidget | None = None) -> None:
@@ -80,11 +73,12 @@ class MemoryPanel(QWidget):
         self.navigator = Navigator(self.view, self.canvas.camera)
         self.region = RegionSelection(self.canvas, self.content, self)
         self.occupancy = OccupancyStrip(bridge)
+        self.tools = MemoryTools()
         self._build_overlays()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
-        layout.addLayout(self._toolbar())
+        layout.addWidget(self.tools)
         layout.addWidget(self.view, 1)
         layout.addWidget(self.occupancy)
         self._connect()
@@ -93,62 +87,11 @@ class MemoryPanel(QWidget):
 
     # ------------------------------------------------------------------------------------------------- building
 
-    def _toolbar(self) -> QHBoxLayout:
-        row = QHBoxLayout()
-        row.setContentsMargins(8, 6, 8, 6)
-        row.setSpacing(2)
-        self.color_box = QComboBox()
-        self.color_box.setAccessibleName("Colour of the points")
-        for mode, name in COLOR_MODES.items():
-            self.color_box.addItem(name, mode)
-        self.color_box.currentIndexChanged.connect(
-            lambda _: self.set_color_mode(cast(ColorMode, self.color_box.currentData()))
-        )
-        row.addWidget(self.color_box)
-        row.addStretch(1)
-        cameras = QButtonGroup(self)
-        self.camera_buttons: dict[CameraMode, QToolButton] = {}
-        for mode, icon, tip in (
-            ("orbit", "orbit", "Orbit around the cloud"),
-            ("fly", "fly", "Fly through the cloud (W A S D E Q while this panel has the focus)"),
-            ("follow", "follow", "Follow the explorer"),
-        ):
-            button = self._button(icon, tip, lambda m=mode: self.set_camera_mode(cast(CameraMode, m)))
-            button.setCheckable(True)
-            cameras.addButton(button)
-            self.camera_buttons[cast(CameraMode, mode)] = button
-            row.addWidget(button)
-        self.camera_buttons["orbit"].setChecked(True)
-        row.addWidget(self._button("home", "Show the whole memory (Home)", self.content.fit))
-        row.addSpacing(6)
-        self.select_button = self._button("pick", "Select a region by dragging (B, or Ctrl and drag)", lambda: None)
-        self.select_button.setCheckable(True)
-        self.select_button.toggled.connect(self._set_selecting)
-        row.addWidget(self.select_button)
-        self.clip_button = self._button("box", "Clip box", lambda: None)
-        self.clip_button.setCheckable(True)
-        self.clip_button.toggled.connect(self._toggle_clip)
-        row.addWidget(self.clip_button)
-        self.options_button = self._button("settings", "Points: size, number, sky, grid", lambda: None)
-        self.options_button.setCheckable(True)
-        self.options_button.toggled.connect(self._toggle_options)
-        row.addWidget(self.options_button)
-        return row
-
-    def _button(self, icon: str, tip: str, action: Callable[[], object]) -> QToolButton:
-        button = QToolButton()
-        button.setIcon(icons.icon(icon))
-        button.setIconSize(QSize(18, 18))
-        button.setToolTip(tip)
-        button.setAccessibleName(tip)
-        theme.set_role(button, "quiet")
-        button.clicked.connect(lambda: action())
-        return button
-
     def _build_overlays(self) -> None:
         self.note = QLabel(self.view)
         self.note.setStyleSheet(
-            f"background: rgba(13, 16, 20, 184); color: {theme.TEXT_SOFT}; border-radius: {theme.RADIUS}px; padding: 3px 9px;"
+            f"background: rgba(13, 16, 20, 184); color: {theme.TEXT_SOFT};"
+            f"border-radius: {theme.RADIUS}px; padding: 3px 9px;"
         )
         self.note.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self.legend = Legend(self.view)
@@ -156,47 +99,7 @@ class MemoryPanel(QWidget):
         self.band = SelectionBand(self.view)
         self.card = RegionCard(self.view)
         self.clip = ClipBoxControls(self.view)
-        self.options = self._options()
-
-    def _options(self) -> QFrame:
-        frame = QFrame(self.view)
-        frame.setProperty("role", "card")
-        frame.setAccessibleName("Point options")
-        grid = QGridLayout(frame)
-        grid.setContentsMargins(14, 12, 14, 12)
-        grid.setHorizontalSpacing(12)
-        self.size_slider = QSlider(Qt.Orientation.Horizontal)
-        self.size_slider.setRange(25, 300)
-        self.size_slider.setValue(100)
-        self.size_slider.setAccessibleName("Point size")
-        self.size_slider.valueChanged.connect(lambda value: self.content.set_point_size(value / 100.0))
-        self.cap_box = QComboBox()
-        self.cap_box.setAccessibleName("Most points to draw")
-        for cap in CAPS:
-            self.cap_box.addItem(_short(cap), cap)
-        self.cap_box.activated.connect(lambda _: self.content.set_cap(int(self.cap_box.currentData())))
-        self.sky_button = self._switch("Sky", True, self._set_sky)
-        self.grid_button = self._switch("Ground grid", True, self._set_grid)
-        self.front_button = self._switch("Select only what is in front", True, self._set_front)
-        for row, (name, widget) in enumerate((("Point size", self.size_slider), ("At most", self.cap_box))):
-            label = QLabel(name)
-            theme.set_role(label, "soft")
-            grid.addWidget(label, row, 0)
-            grid.addWidget(widget, row, 1)
-        for row, widget in enumerate((self.sky_button, self.grid_button, self.front_button), start=2):
-            grid.addWidget(widget, row, 0, 1, 2)
-        frame.setMinimumWidth(240)
-        frame.hide()
-        return frame
-
-    @staticmethod
-    def _switch(text: str, on: bool, action: Callable[[bool], None]) -> QWidget:
-        from PyQt6.QtWidgets import QCheckBox
-
-        box = QCheckBox(text)
-        box.setChecked(on)
-        box.toggled.connect(action)
-        return box
+        self.options = PointOptions(self.view)
 
     def _connect(self) -> None:
         self.canvas.on_first_draw = self._cap_for_renderer
@@ -214,19 +117,28 @@ class MemoryPanel(QWidget):
         self.card.closed.connect(self.region.clear)
         self.clip.changed.connect(self._set_clip)
         self.content.cloud_changed.connect(self._describe_cloud)
+        self.tools.colored.connect(self.set_color_mode)
+        self.tools.camera_chosen.connect(self.set_camera_mode)
+        self.tools.fit_wanted.connect(self.content.fit)
+        self.tools.selecting.connect(self._set_selecting)
+        self.tools.clipping.connect(self._toggle_clip)
+        self.tools.options_shown.connect(self._toggle_options)
+        self.options.sized.connect(self.content.set_point_size)
+        self.options.capped.connect(self.content.set_cap)
+        self.options.sky_shown.connect(self._set_sky)
+        self.options.grid_shown.connect(self._set_grid)
+        self.options.front_only.connect(self._set_front)
 
     # --------------------------------------------------------------------------------------------------- choices
 
     def set_color_mode(self, mode: ColorMode) -> None:
         """Colour the points by a property of their tokens."""
-        self.color_box.blockSignals(True)
-        self.color_box.setCurrentIndex(self.color_box.findData(mode))
-        self.color_box.blockSignals(False)
+        self.tools.set_color(mode)
         self.content.set_mode(mode)
 
     def set_camera_mode(self, mode: CameraMode) -> None:
         """Orbit, fly or follow."""
-        self.camera_buttons[mode].setChecked(True)
+        self.tools.camera_buttons[mode].setChecked(True)
         self.navigator.release_all()
         self.canvas.camera.mode = mode
         self.content.following = mode == "follow"
@@ -241,7 +153,6 @@ class MemoryPanel(QWidget):
 
     def _toggle_clip(self, on: bool) -> None:
         if on:
-            self.options_button.setChecked(False)
             bounds = self.content.cloud.bounds()
             if bounds is not None:
                 pad = 0.05 * (bounds[1] - bounds[0]) + 0.5
@@ -250,8 +161,6 @@ class MemoryPanel(QWidget):
         self._place()
 
     def _toggle_options(self, on: bool) -> None:
-        if on:
-            self.clip_button.setChecked(False)
         self.options.setVisible(on)
         self._place()
 
@@ -274,7 +183,7 @@ class MemoryPanel(QWidget):
     def _cap_for_renderer(self, renderer: str) -> None:
         """Software GL draws fewer points: choose the cap and say so."""
         cap = SOFTWARE_CAP if self.canvas.software or not renderer else HARDWARE_CAP
-        self.cap_box.setCurrentIndex(CAPS.index(cap))
+        self.options.show_cap(cap)
         if cap != self.content.cloud.cap:
             self.content.set_cap(cap)
         self._describe_cloud()
@@ -303,8 +212,8 @@ class MemoryPanel(QWidget):
         self.region.select_rectangle(area)
 
     def _escape(self) -> None:
-        if self.select_button.isChecked():
-            self.select_button.setChecked(False)
+        if self.tools.select.isChecked():
+            self.tools.select.setChecked(False)
         else:
             self.region.clear()
 
@@ -323,13 +232,13 @@ class MemoryPanel(QWidget):
         cloud, sky = self.content.cloud, self.content.sky
         parts = []
         if cloud.level or sky.level:
-            parts.append(f"{_short(cloud.shown)} of {_short(cloud.living)} points, 1 in {2**cloud.level}")
+            parts.append(f"{short_count(cloud.shown)} of {short_count(cloud.living)} points, 1 in {2**cloud.level}")
         elif cloud.living:
-            parts.append(f"{_short(cloud.shown)} points")
+            parts.append(f"{short_count(cloud.shown)} points")
         if sky.living and self.canvas.show_sky:
-            parts.append(f"{_short(sky.shown)} sky")
+            parts.append(f"{short_count(sky.shown)} sky")
         if self.canvas.software:
-            parts.append(f"software OpenGL, at most {_short(cloud.cap)}")
+            parts.append(f"software OpenGL, at most {short_count(cloud.cap)}")
         self.note.setText("   ".join(parts) if cloud.living else "The memory is empty")
         self.note.setAccessibleName(self.note.text())
         self._describe_scale()
@@ -388,7 +297,7 @@ class MemoryPanel(QWidget):
         if event.key() == Qt.Key.Key_Home:
             self.content.fit()
         elif event.key() == Qt.Key.Key_B:
-            self.select_button.toggle()
+            self.tools.select.toggle()
         elif event.key() == Qt.Key.Key_Delete and len(self.region.tokens):
             self.region.erase()
         else:
@@ -400,12 +309,3 @@ class MemoryPanel(QWidget):
         self.content.activate(False)
         self.canvas.on_first_draw = None
         self.canvas.close()
-
-
-def _short(count: int) -> str:
-    """12,345 -> 12.3 k."""
-    if count >= 1_000_000:
-        return f"{count / 1e6:.2f} M" if count % 1_000_000 else f"{count // 1_000_000} M"
-    if count >= 10_000:
-        return f"{count / 1e3:.0f} k"
-    return f"{count:,}"

@@ -1,4 +1,6 @@
-"""Which points are under the pointer or inside a rectangle: the shader's projection repeated in numpy on the uploaded points."""
+"""Which points are under the pointer or inside a rectangle: the shader's projection repeated in numpy on the uploaded
+points.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,9 @@ import numpy as np
 def project(
     positions: np.ndarray, clip_from_world: np.ndarray, width: int, height: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """``positions (n, 3)`` -> pixels ``(n, 2)`` float32 from the top left and depth ``(n,)`` along the view, <= 0 behind the eye."""
+    """``positions (n, 3)`` -> pixels ``(n, 2)`` float32 from the top left and depth ``(n,)`` along the view, <= 0
+    behind the eye.
+    """
     rows = clip_from_world[[0, 1, 3]].astype(np.float32)
     clip = positions.astype(np.float32, copy=False) @ rows[:, :3].T + rows[:, 3]
     depth = clip[:, 2]
@@ -55,7 +59,8 @@ def points_in_rectangle(
 ) -> np.ndarray:
     """(n,) bool: visible points inside the rectangle (left, top, right, bottom).
 
-    With ``front_only`` points hidden behind others are left out: a coarse z-buffer of ``cell_px`` cells decides, so a rectangle over a tree does
+    With ``front_only`` points hidden behind others are left out: a coarse z-buffer of ``cell_px`` cells decides, so a
+    rectangle over a tree does
     not also take the hill behind it.
     """
     pixels, depth = project(positions, clip_from_world, *size_px)

@@ -73,7 +73,9 @@ class PointVisual:
         self.count = 0
 
     def append(self, packed: np.ndarray) -> int:
-        """Add ``packed (n, 4)`` float32; returns the index of the first. Only these points travel, unless the buffer must grow."""
+        """Add ``packed (n, 4)`` float32; returns the index of the first. Only these points travel, unless the buffer
+        must grow.
+        """
         first = self.count
         self._reserve(first + len(packed))
         self.count = first + len(packed)

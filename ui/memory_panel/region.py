@@ -57,7 +57,9 @@ class RegionSelection(QObject):
         self._select(tokens[index : index + 1] if index >= 0 else np.zeros(0, np.int64))
 
     def select_rectangle(self, area: QRect) -> None:
-        """Select what is visible inside a rectangle (widget pixels). Thinned-out neighbours are taken along: the engine works on all tokens."""
+        """Select what is visible inside a rectangle (widget pixels). Thinned-out neighbours are taken along: the
+        engine works on all tokens.
+        """
         positions, shown, tokens = self._candidates()
         ratio = float(self.canvas.pixel_scale)
         sides = (area.left() * ratio, area.top() * ratio, (area.right() + 1) * ratio, (area.bottom() + 1) * ratio)

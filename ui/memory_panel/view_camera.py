@@ -24,7 +24,8 @@ def _forward(yaw_deg: float, pitch_deg: float) -> np.ndarray:
 class ViewCamera:
     """Where the panel looks from: a pivot, a distance and two angles (yaw 0 along +X, counter-clockwise; pitch up).
 
-    In *orbit* the pivot stays and the eye turns around it; in *fly* the eye stays and the pivot moves with the view; in *follow* the pivot
+    In *orbit* the pivot stays and the eye turns around it; in *fly* the eye stays and the pivot moves with the view; in
+    *follow* the pivot
     rides on the explorer's camera and the yaw turns with it.
     """
 

@@ -301,7 +301,8 @@ class Filmstrip(QAbstractScrollArea):
                 total = sum(step.timings_ms.get(stage, 0.0) for stage in ("readout", "imagine", "decode", "write"))
                 QToolTip.showText(
                     event.globalPos(),
-                    f"<b>Step {step.index}</b><br>{step.coverage_mean:.0%} remembered, {step.tokens_written:,} tokens written<br>"
+                    f"<b>Step {step.index}</b><br>"
+                    f"{step.coverage_mean:.0%} remembered, {step.tokens_written:,} tokens written<br>"
                     f"{step.steps} denoising steps, {total:.0f} ms",
                     self,
                 )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import cast
 
-from PyQt6.QtCore import QSize
-from PyQt6.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QLabel, QToolButton, QWidget
+from PyQt6.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QLabel, QWidget
 
 from engine.keyframes import EASINGS, Easing
-from ui import icons, theme
+from ui import theme
+from ui.buttons import tool_button
 from ui.path_model import PathModel
 
 EASING_NAMES: dict[Easing, str] = {
@@ -37,8 +37,8 @@ class KeyframeEditor(QWidget):
         self.easing.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         for kind in EASINGS:
             self.easing.addItem(EASING_NAMES[kind], kind)
-        self.to_view = self._button("camera", "Move this keyframe to the current view", self._to_view)
-        self.delete = self._button("trash", "Delete this keyframe (Delete)", lambda: model.remove(model.selection))
+        self.to_view = tool_button("camera", "Move this keyframe to the current view", self._to_view)
+        self.delete = tool_button("trash", "Delete this keyframe (Delete)", lambda: model.remove(model.selection))
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(6)
@@ -64,16 +64,6 @@ class KeyframeEditor(QWidget):
         spin.setAccessibleName(name)
         spin.setToolTip(name)
         return spin
-
-    def _button(self, icon: str, tip: str, action) -> QToolButton:  # type: ignore[no-untyped-def]
-        button = QToolButton()
-        button.setIcon(icons.icon(icon))
-        button.setIconSize(QSize(16, 16))
-        button.setToolTip(tip)
-        button.setAccessibleName(tip)
-        theme.set_role(button, "quiet")
-        button.clicked.connect(lambda: action())
-        return button
 
     def _to_view(self) -> None:
         camera = self.model.bridge.camera

@@ -27,7 +27,8 @@ class Timeline(QWidget):
     """What was flown, what will be flown, and every branch of both.
 
     Signals:
-        compare_requested(int): show that tree node's branch in the second view. film_requested(): open the export dialog.
+        compare_requested(int): show that tree node's branch in the second view. film_requested(): open the export
+            dialog.
         noticed(Notice): something to tell the user.
 
     Slots for key bindings: :meth:`toggle_play`, :meth:`step`, :meth:`jump`, :meth:`add_keyframe`.

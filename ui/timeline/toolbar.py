@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
-from PyQt6.QtCore import QSize, pyqtSignal
+from PyQt6.QtCore import pyqtSignal
 from PyQt6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QPushButton, QSizePolicy, QToolButton, QWidget
 
 from engine.messages import Record, Update, WorldInfo
 from ui import icons, theme
+from ui.buttons import tool_button
 from ui.path_model import PathModel
 from ui.timeline.key_editor import KeyframeEditor
 
@@ -33,25 +32,25 @@ class TimelineToolbar(QWidget):
         layout = QHBoxLayout(self)
         layout.setContentsMargins(8, 4, 8, 4)
         layout.setSpacing(2)
-        self.previous = self._button("previous-key", "Previous keyframe (<)", lambda: model.jump(-1))
-        self.back = self._button("step-back", "One frame back (,)", lambda: model.step(-1))
-        self.play = self._button("play", "Play the path (Space)", self.toggle)
-        self.forward = self._button("step-forward", "One frame on (.)", lambda: model.step(1))
-        self.next = self._button("next-key", "Next keyframe (>)", lambda: model.jump(1))
-        self.record = self._button("record", "Record generated frames as a flight", self._record)
+        self.previous = tool_button("previous-key", "Previous keyframe (<)", lambda: model.jump(-1))
+        self.back = tool_button("step-back", "One frame back (,)", lambda: model.step(-1))
+        self.play = tool_button("play", "Play the path (Space)", self.toggle)
+        self.forward = tool_button("step-forward", "One frame on (.)", lambda: model.step(1))
+        self.next = tool_button("next-key", "Next keyframe (>)", lambda: model.jump(1))
+        self.record = tool_button("record", "Record generated frames as a flight", self._record)
         self.record.setIcon(icons.icon("record", checked=theme.ERROR))
         self.record.setCheckable(True)
         self.recorded = QLabel()
         theme.set_role(self.recorded, "mono")
-        self.add = self._button("key-add", "Set a keyframe at the current view (Enter)", self.add_keyframe)
-        self.presets = self._button("orbit", "A ready-made path from the current view", lambda: None)
+        self.add = tool_button("key-add", "Set a keyframe at the current view (Enter)", self.add_keyframe)
+        self.presets = tool_button("orbit", "A ready-made path from the current view", lambda: None)
         self.presets.setMenu(self._preset_menu(presets))
         self.presets.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.importer = self._button("import", "Import a camera path…", self.import_wanted.emit)
-        self.exporter = self._button(
+        self.importer = tool_button("import", "Import a camera path…", self.import_wanted.emit)
+        self.exporter = tool_button(
             "save", "Save the camera path in another program's format…", self.export_wanted.emit
         )
-        self.clear = self._button("trash", "Remove the path", model.clear)
+        self.clear = tool_button("trash", "Remove the path", model.clear)
         self.to_keys = QPushButton("Make keyframes")
         self.to_keys.setToolTip("Turn this fixed path into keyframes that can be edited")
         theme.set_role(self.to_keys, "quiet")
@@ -87,16 +86,6 @@ class TimelineToolbar(QWidget):
             signal.connect(self.refresh)
         model.bridge.updated.connect(self._take)
         self.refresh()
-
-    def _button(self, icon: str, tip: str, action: Callable[[], object]) -> QToolButton:
-        button = QToolButton()
-        button.setIcon(icons.icon(icon))
-        button.setIconSize(QSize(18, 18))
-        button.setToolTip(tip)
-        button.setAccessibleName(tip)
-        theme.set_role(button, "quiet")
-        button.clicked.connect(lambda: action())
-        return button
 
     @staticmethod
     def _line() -> QFrame:

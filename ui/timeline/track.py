@@ -51,7 +51,9 @@ class KeyframeTrack(QWidget):
 
     @property
     def span_s(self) -> float:
-        """Seconds from the left to the right end. Fixed while a keyframe is dragged, so that it stays under the pointer."""
+        """Seconds from the left to the right end. Fixed while a keyframe is dragged, so that it stays under the
+        pointer.
+        """
         if self._drag == "key":
             return self._span_s
         return max(self.model.seconds * 1.08, 4.0)

@@ -1,4 +1,4 @@
-"""The world tree as a drawing: runs of single steps are folded, branch points, tips, names and edits stay. No Qt here."""
+"""The world tree as a drawing: runs of single steps are folded; branch points, tips, names and edits stay."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ class TreeItem:
     """One drawn node.
 
     Attributes:
-        node: the tree node. x, y: place in units of a column and a lane. parent: index of the drawn parent in the list, -1 at the root.
-        folded: steps hidden between the parent and this one. tip: it has no children. on_path: it leads to the current node.
+        node: the tree node. x, y: place in units of a column and a lane. parent: index of the drawn parent in the
+            list, -1 at the root.
+        folded: steps hidden between the parent and this one. tip: it has no children. on_path: it leads to the
+            current node.
         name: what to write beside it, "" for nothing.
     """
 

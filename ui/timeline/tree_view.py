@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PyQt6.QtCore import QEvent, QPoint, QPointF, QRectF, QSize, Qt, pyqtSignal
+from PyQt6.QtCore import QEvent, QPoint, QPointF, QRectF, Qt, pyqtSignal
 from PyQt6.QtGui import (
     QContextMenuEvent,
     QFont,
@@ -23,7 +23,6 @@ from PyQt6.QtWidgets import (
     QMenu,
     QScrollArea,
     QSizePolicy,
-    QToolButton,
     QToolTip,
     QVBoxLayout,
     QWidget,
@@ -32,6 +31,7 @@ from PyQt6.QtWidgets import (
 from engine.messages import Branch, Checkout, Redo, RenameNode, TreeUpdate, Undo, Update
 from ui import icons, theme
 from ui.bridge import EngineBridge
+from ui.buttons import tool_button
 from ui.timeline.tree_layout import TreeItem, ancestors, layout_tree
 
 COLUMN_PX = 34
@@ -56,7 +56,8 @@ class TreeGraph(QWidget):
     """Paints the tree; a click goes to a node.
 
     Signals:
-        chosen(int): a node was clicked. menu_wanted(int, QPoint): right click, global position. renamed(int): double click.
+        chosen(int): a node was clicked. menu_wanted(int, QPoint): right click, global position. renamed(int):
+            double click.
     """
 
     chosen = pyqtSignal(int)
@@ -244,20 +245,20 @@ class WorldTreePanel(QWidget):
         self.graph.chosen.connect(self.go_to)
         self.graph.renamed.connect(self.rename)
         self.graph.menu_wanted.connect(self._menu)
-        self.scroll = QScrollArea()
-        self.scroll.setWidgetResizable(True)
-        self.scroll.setWidget(self.graph)
-        self.scroll.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Expanding)
+        self.scroller = QScrollArea()
+        self.scroller.setWidgetResizable(True)
+        self.scroller.setWidget(self.graph)
+        self.scroller.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Expanding)
         title = QLabel("World tree")
         theme.set_role(title, "section")
         header = QHBoxLayout()
         header.setContentsMargins(10, 4, 6, 4)
         header.setSpacing(2)
         header.addWidget(title, 1)
-        self.undo = self._button("undo", "Undo the last write (Ctrl+Z)", lambda: bridge.do(Undo()))
-        self.redo = self._button("redo", "Redo (Ctrl+Shift+Z)", lambda: bridge.do(Redo()))
-        self.branch = self._button("branch", "Branch: name this place and go on from here", self.start_branch)
-        self.compare = self._button("compare", "Compare the newest other branch with this one", self._compare_newest)
+        self.undo = tool_button("undo", "Undo the last write (Ctrl+Z)", lambda: bridge.do(Undo()))
+        self.redo = tool_button("redo", "Redo (Ctrl+Shift+Z)", lambda: bridge.do(Redo()))
+        self.branch = tool_button("branch", "Branch: name this place and go on from here", self.start_branch)
+        self.compare = tool_button("compare", "Compare the newest other branch with this one", self._compare_newest)
         for button in (self.undo, self.redo, self.branch, self.compare):
             button.setEnabled(False)
             header.addWidget(button)
@@ -265,20 +266,10 @@ class WorldTreePanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
         layout.addLayout(header)
-        layout.addWidget(self.scroll, 1)
+        layout.addWidget(self.scroller, 1)
         bridge.updated.connect(self._take)
         if bridge.tree is not None:
             self._show(bridge.tree)
-
-    def _button(self, icon: str, tip: str, action) -> QToolButton:  # type: ignore[no-untyped-def]
-        button = QToolButton()
-        button.setIcon(icons.icon(icon))
-        button.setIconSize(QSize(16, 16))
-        button.setToolTip(tip)
-        button.setAccessibleName(tip)
-        theme.set_role(button, "quiet")
-        button.clicked.connect(lambda: action())
-        return button
 
     def _take(self, update: Update) -> None:
         if update.tree is not None:
@@ -293,7 +284,7 @@ class WorldTreePanel(QWidget):
         item = self.graph.current_item()
         if item is not None:
             place = self.graph.place(item).toPoint()
-            self.scroll.ensureVisible(place.x(), place.y(), 90, 24)
+            self.scroller.ensureVisible(place.x(), place.y(), 90, 24)
 
     def _newest_other(self) -> int | None:
         tree = self.graph.tree
@@ -318,6 +309,10 @@ class WorldTreePanel(QWidget):
         """Ask for a name; what follows grows from here."""
         ask_name(self, "Branch from here", "", lambda name: self.bridge.do(Branch(name)))
 
+    def _branch_from(self, node: int) -> None:
+        self.go_to(node)
+        self.start_branch()
+
     def rename(self, node: int) -> None:
         """Ask for another label."""
         tree = self.graph.tree
@@ -330,7 +325,7 @@ class WorldTreePanel(QWidget):
         for icon, text, action in (
             ("step-back", "Go here", lambda: self.go_to(node)),
             ("key", "Rename…", lambda: self.rename(node)),
-            ("branch", "Branch from here…", lambda: (self.go_to(node), self.start_branch())),
+            ("branch", "Branch from here…", lambda: self._branch_from(node)),
             ("compare", "Compare with the present", lambda: self.compare_wanted.emit(node)),
         ):
             entry = menu.addAction(icons.icon(icon), text)
