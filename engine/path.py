@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 FAR_FROM_START_M = 50.0
+TILTED_DEG = 60.0
 
 
 def resolve_path(
@@ -82,11 +83,8 @@ def resolve_path(
     path = read_path(file, format=format, size=(height, width), fov_deg=start.fov_deg).fitted(width, height)
     if options.get("anchor", "world") == "start":
         path = path.anchored(start.c2w)
-    elif np.linalg.norm(path[0].position - start.position) > FAR_FROM_START_M:
-        path = path.noting(
-            f"{name} begins {np.linalg.norm(path[0].position - start.position):.0f} m from the start; "
-            f"--path {name}:anchor=start flies it from there."
-        )
+    else:
+        path = _noting_frame(path, name, start)
     if options.get("resample", "no") == "yes":
         path = PathSpec.through(path).evaluate((height, width), frames or len(path), fps or path.fps)
     elif frames is not None and frames < len(path):
@@ -95,6 +93,19 @@ def resolve_path(
         path = path.noting(f"{name} has {len(path)} poses, fewer than the {frames} frames asked for; all are flown.")
     path = _noting_ground(path, name, ground_height_m)
     return path if fps is None else path.at_fps(fps)
+
+
+def _noting_frame(path: CameraPath, name: str, start: Camera) -> CameraPath:
+    """Files of other projects often begin at their own origin, in the first camera's own axes: then say so."""
+    away_m = float(np.linalg.norm(path[0].position - start.position))
+    tilt_deg = math.degrees(math.acos(min(1.0, max(-1.0, -float(path[0].c2w[2, 1])))))
+    if away_m > FAR_FROM_START_M:
+        problem = f"begins {away_m:.0f} m from the start"
+    elif tilt_deg > TILTED_DEG:
+        problem = f"begins with a camera tilted by {tilt_deg:.0f} degrees"
+    else:
+        return path
+    return path.noting(f"{name} {problem}; --path {name}:anchor=start flies it from the start instead.")
 
 
 def _noting_ground(path: CameraPath, name: str, ground_height_m: GroundHeight | None) -> CameraPath:

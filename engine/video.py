@@ -33,6 +33,8 @@ MAX_SIDE_PX = 8192
 MAX_GIF_BYTES = 1 << 30
 PALETTE_PIXELS = 8192
 MAX_PNG_FRAMES = 1_000_000
+MAX_NAME_BYTES = 200
+"""Shorter than what file systems allow, for the temporary file's name is a little longer."""
 KINDS = {
     ".mp4": "mp4 (H.264)",
     ".webm": "webm (VP9)",
@@ -45,6 +47,8 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def kind_of(path: str | os.PathLike[str]) -> str:
     """``.mp4``, ``.webm``, ``.gif`` or ``""`` (folder of PNGs); :class:`InputError` for any other ending."""
     text = os.fspath(path)
+    if "\0" in text or len(os.path.basename(text).encode("utf-8", "replace")) > MAX_NAME_BYTES:
+        raise InputError(f"The film's name {text[:40]!r}... cannot be a file name; choose a shorter, plainer one.")
     if text.endswith(("/", os.sep)) or Path(text).is_dir():
         return ""
     suffix = Path(text).suffix.lower()

@@ -372,7 +372,11 @@ def test_files_are_flown_exactly_as_they_are(tmp_path: Path) -> None:
     assert len(long) == 6 and "fewer than the 10" in long.notes[0]
     ground = resolve_path(file, START, ground_height_m=lambda xy: np.full(len(xy), 100.0))
     assert np.array_equal(ground.c2ws, path.c2ws), "poses from a file are never changed by the ground"
-    assert "6 of the 6 cameras" in ground.notes[0] and "below the ground" in ground.notes[0]
+    assert (
+        "6 of the 6 cameras" in ground.notes[0]
+        and resolve_path(file, START).notes == ()
+        and "below the ground" in ground.notes[0]
+    )
 
 
 def test_another_size_changes_intrinsics_alone(tmp_path: Path) -> None:
@@ -392,6 +396,9 @@ def test_anchoring_moves_the_path_as_one_piece(tmp_path: Path) -> None:
     assert np.array_equal(moved[0].c2w, START.c2w)
     for i in range(1, 5):
         np.testing.assert_allclose(moved[0].w2c @ moved[i].c2w, path[0].w2c @ path[i].c2w, atol=1e-9)
+    (tmp_path / "axes.txt").write_text("0 0.5 0.9 0.5 0.5 0 0 1 0 0 0 0 1 0 0 0 0 1 0\n")
+    notes = resolve_path(str(tmp_path / "axes.txt"), START).notes
+    assert "tilted by 90 degrees" in notes[0] and "anchor=start" in notes[0]
     far = Camera(c2w_from_angles(np.array([500.0, 0, 2]), 0, 0), START.K, 448, 256)
     assert "anchor=start" in resolve_path(str(tmp_path / "flight.txt"), far).notes[0]
 

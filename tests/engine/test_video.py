@@ -165,6 +165,8 @@ def test_everything_that_can_be_known_beforehand(tmp_path: Path) -> None:
     refused("50 frames per second", path=tmp_path / "a.gif", fps=60.0)
     with pytest.raises(InputError, match="crf"):
         FrameWriter(tmp_path / "a.mp4", crf=99)
+    refused("file name", path=tmp_path / ("x" * 300 + ".mp4"))
+    refused("file name", path="a\0b.mp4")
     check_output(tmp_path / "a.gif", (63, 111))
 
 
