@@ -4,12 +4,12 @@ folder."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from engine.atomic import atomic_write
 from engine.errors import InputError
 from engine.models.embedded.config import DenoiserConfig, EmbeddedConfig
 from engine.models.embedded.model import EmbeddedModel
@@ -66,14 +66,18 @@ def _render(config: SceneConfig) -> dict[str, float]:
     return {"scenes": float(total)}
 
 
-def export(
-    config: DenoiserTraining, folder: Path, pick: Callable[[str], str] = lambda run: f"{run}/best.safetensors"
-) -> EmbeddedModel:
-    """Assemble the best weights of the three runs into a model folder with its metrics beside it."""
-    device = torch.device("cpu")
-    autoencoder, weights = trained_autoencoder(config.autoencoder_run, device)
-    scenes = LatentScenes(SceneStore(config.scenes.folder), autoencoder, weights, device)
-    mean, std = scenes.statistics()
+def export(config: DenoiserTraining, folder: Path) -> EmbeddedModel:
+    """Assemble the best weights of the three runs into a model folder, their figures and settings beside them.
+
+    Raises:
+        InputError: a run has no trained weights yet.
+    """
+    runs = {"autoencoder": config.autoencoder_run, "readout": config.readout_run, "denoiser": config.loop.run}
+    for name, run in runs.items():
+        if not (Path(run) / "best.safetensors").exists():
+            raise InputError(f"{run} holds no trained {name}; run `mirage train {name}` first.")
+    autoencoder, weights = trained_autoencoder(config.autoencoder_run, torch.device("cpu"))
+    mean, std = LatentScenes(SceneStore(config.scenes.folder), autoencoder, weights, torch.device("cpu")).statistics()
     embedded = EmbeddedConfig(
         denoiser=DenoiserConfig(biomes=BIOMES),
         latents_mean=tuple(round(v, 5) for v in mean.tolist()),
@@ -81,10 +85,11 @@ def export(
         image_size=(config.scenes.height, config.scenes.width),
     )
     model = EmbeddedModel(embedded, checksum="")
-    runs = {"autoencoder": config.autoencoder_run, "readout": config.readout_run, "denoiser": config.loop.run}
-    for name, module in model._networks().items():
-        load_network(module, Path(pick(runs[name])))
+    for name, module in model.networks().items():
+        load_network(module, Path(runs[name]) / "best.safetensors")
     model.save(folder)
-    metrics = {name: json.loads((Path(run) / "best.json").read_text(encoding="utf-8")) for name, run in runs.items()}
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    for source, target in (("best.json", "metrics.json"), ("training.json", "training.json")):
+        collected = {name: json.loads((Path(run) / source).read_text(encoding="utf-8")) for name, run in runs.items()}
+        with atomic_write(folder / target) as temporary:
+            temporary.write_text(json.dumps(collected, indent=2) + "\n", encoding="utf-8")
     return EmbeddedModel.load(folder)

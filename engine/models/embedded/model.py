@@ -70,7 +70,7 @@ class EmbeddedModel:
         path = Path(folder) if folder is not None else shipped_model_dir()
         config = EmbeddedConfig.read(path / weights.CONFIG_NAME)
         model = cls(config, checksum="", device=device)
-        for name, module in model._networks().items():
+        for name, module in model.networks().items():
             weights.load_network(module, weights.weight_path(path, name))
         model.spec = replace(model.spec, checksum=weights.folder_checksum(path))
         return model._ready()
@@ -100,7 +100,7 @@ class EmbeddedModel:
         try:
             torch.manual_seed(seed)
             model = cls(config, checksum=f"tiny-{seed}")
-            for module in model._networks().values():
+            for module in model.networks().values():
                 for parameter in module.parameters():
                     if not parameter.any():  # branches that training starts at zero: random too, or nothing moves
                         torch.nn.init.normal_(parameter, std=0.05)
@@ -113,7 +113,7 @@ class EmbeddedModel:
         path = Path(folder)
         path.mkdir(parents=True, exist_ok=True)
         weights.save_config(self.config, path)
-        for name, module in self._networks().items():
+        for name, module in self.networks().items():
             weights.save_network(module, weights.weight_path(path, name))
 
     def encode(self, rgb: Tensor) -> Tensor:
@@ -170,11 +170,12 @@ class EmbeddedModel:
             )
         return 1 + self.spec.biomes.index(biome)
 
-    def _networks(self) -> dict[str, torch.nn.Module]:
+    def networks(self) -> dict[str, torch.nn.Module]:
+        """The three networks by the names of their weight files."""
         return {"autoencoder": self.autoencoder, "readout": self.readout_network, "denoiser": self.denoiser}
 
     def _ready(self) -> EmbeddedModel:
-        for module in self._networks().values():
+        for module in self.networks().values():
             channels_last(module, self.device, self.dtype).eval().requires_grad_(False)
         return self
 
