@@ -24,6 +24,7 @@ from engine.training.config import LoopConfig
 from engine.training.curves import draw_curves
 
 METRICS_NAME = "metrics.jsonl"
+Parameters = tuple[Tensor, ...] | list[Tensor]
 
 
 class Stage(Protocol):
@@ -46,11 +47,11 @@ class Stage(Protocol):
         """Figures on evaluation scenes with the given (EMA) weights; writes a sample sheet."""
 
 
-def warming_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
+def warming_average(decay: float) -> Callable[[Parameters, Parameters, Tensor | int], None]:
     """Exponential moving average that is short at first, so that early weights are soon forgotten."""
 
     @torch.no_grad()
-    def update(averaged: list[Tensor], current: list[Tensor], updates: Tensor) -> None:
+    def update(averaged: Parameters, current: Parameters, updates: Tensor | int) -> None:
         count = float(updates)
         torch._foreach_lerp_(averaged, current, 1.0 - min(decay, (1.0 + count) / (10.0 + count)))
 
