@@ -372,8 +372,10 @@ class EngineLoop:
         """Make ``world`` the open one and show it."""
         self.cancel_works()
         self.leave_place()
+        self._left_camera = None
         self.world = world
         self.second.changed()
+        self.outbox.forget_world()
         self.outbox.publish(
             world=world.info(),
             steps=tuple(record.summary for record in world.frames),

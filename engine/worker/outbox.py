@@ -69,6 +69,13 @@ class Outbox:
             except Exception:  # a listener's fault must not take the engine down
                 log.exception("on_change failed")
 
+    def forget_world(self) -> None:
+        """Another world takes this one's place: what was said of the old one and not yet taken would mislead."""
+        with self._lock:
+            self._update = replace(
+                self._update, frame=None, steps=(), compare=None, snapshot=None, stats=None, tree=None, world=None
+            )
+
     def take(self) -> tuple[Update, bool]:
         """Everything since the last call, and whether it holds news about where we are.
 

@@ -146,15 +146,17 @@ class PathFilm(Film):
         self.tell(loop, result.rgb)
         if self._flight.finished:
             self._report()
-            self.finish(loop)
             if self._shared is not None:
                 loop.memory_changed()
+            self.finish(loop)
         return self._flight.finished
 
     def cancel(self, loop: EngineLoop) -> None:
         self._flight.cancelled = True
         if self.done:
             self._report()
+            if self._shared is not None:
+                loop.memory_changed()
         super().cancel(loop)
 
     def _report(self) -> None:
