@@ -119,9 +119,10 @@ class Straight(Preset):
 
 @dataclass(frozen=True)
 class Dolly(Preset):
-    """A camera on rails: eased start and stop along the optical axis (``side_m``: to the right as well).
+    """A camera on level rails: along the heading with an eased start and stop (``side_m``: to the right as well).
 
-    ``zoom`` keeps what lies ``subject_m`` ahead the same size by changing the field of view (the vertigo effect).
+    ``zoom`` moves along the optical axis instead and keeps what lies ``subject_m`` ahead the same size by changing the
+    field of view (the vertigo effect).
     """
 
     distance_m: float | None = None
@@ -129,7 +130,7 @@ class Dolly(Preset):
     zoom: bool = False
     subject_m: float = 60.0
     name: ClassVar[str] = "dolly"
-    about: ClassVar[str] = "eased push along the optical axis; zoom=yes for the vertigo effect"
+    about: ClassVar[str] = "an eased push ahead on level rails; zoom=yes for the vertigo effect"
     limits: ClassVar[dict[str, tuple[float, float]]] = {"subject_m": (0.1, 10_000.0)}
 
     def _distance_m(self, frames: int) -> float:
@@ -138,7 +139,8 @@ class Dolly(Preset):
     def poses(self, start: Camera, frames: int) -> np.ndarray:
         travel = glide(fractions(frames))[:, None]
         c2ws = still(start, frames)
-        c2ws[:, :3, 3] += travel * (self._distance_m(frames) * start.forward + self.side_m * start.c2w[:3, 0])
+        ahead = start.forward if self.zoom else heading(start)
+        c2ws[:, :3, 3] += travel * (self._distance_m(frames) * ahead + self.side_m * start.c2w[:3, 0])
         return c2ws
 
     def fovs_deg(self, start: Camera, frames: int) -> np.ndarray | None:
@@ -231,8 +233,8 @@ class Spiral(Preset):
         turns = self._turn_deg(frames, 540.0) / 360.0 if self.turns is None else self.turns
         radius_m = self.radius_m
         if radius_m is None:
-            radius_m = float(np.clip(0.95 * self._length_m(frames) / max(2.0 * math.pi * abs(turns), 1e-3), 2.0, 40.0))
-        rise_m = 0.3 * self._length_m(frames) if self.rise_m is None else self.rise_m
+            radius_m = float(np.clip(0.99 * self._length_m(frames) / max(2.0 * math.pi * abs(turns), 1e-3), 2.0, 40.0))
+        rise_m = 0.6 * radius_m if self.rise_m is None else self.rise_m
         pivot = start.position + radius_m * heading(start)
         right = np.cross(heading(start), WORLD_UP)
         c2ws = still(start, frames)

@@ -32,7 +32,7 @@ class OpenWorld:
 class OpenImage:
     """Enter a picture with depth.
 
-    ``depth=None`` looks for depth beside or inside the image (see ``engine.images.load_rgbd``).
+    ``depth=None`` looks for depth beside the image (see ``engine.images.load_rgbd``).
     """
 
     image: Path
