@@ -63,7 +63,7 @@ class ProgressCard(QFrame):
         if known:
             self._bar.setValue(round(1000 * min(progress.fraction, 1.0)))
         self._share.setText(f"{100 * min(progress.fraction, 1.0):.0f} %" if known else "")
-        self.setAccessibleName(f"{progress.text} {self._share.text()}")
+        self.setAccessibleName(f"{self._text.text()} {self._share.text()}")
         self.adjustSize()
         self.show()
         self.raise_()

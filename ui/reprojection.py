@@ -210,7 +210,8 @@ def build_mesh(camera: Camera, rgb: np.ndarray, inverse_depth: np.ndarray) -> Fr
     vertices, solid, edges = _surface(q)
     small = _down(rgb, *q.shape)
     q_far, far_rgb = _far_layer(small, q)
-    coarse = np.pad(q_far[2::4, 2::4], 1, mode="edge")
+    stride = 4 if min(q.shape) >= 8 else 1
+    coarse = np.pad(q_far[stride // 2 :: stride, stride // 2 :: stride], 1, mode="edge")
     v, u = _grid_uv(coarse.shape[0] - 2, coarse.shape[1] - 2)
     far_vertices = np.zeros(coarse.shape, VERTEX)
     far_vertices["a_uv"][..., 0] = u[None, :]

@@ -55,6 +55,7 @@ class WorldCard(QAbstractButton):
     def mouseDoubleClickEvent(self, event: QMouseEvent | None) -> None:
         super().mouseDoubleClickEvent(event)
         if event is not None and event.button() == Qt.MouseButton.LeftButton:
+            self.setChecked(True)
             self.entered.emit()
 
     def enterEvent(self, event: QEnterEvent | None) -> None:
