@@ -127,9 +127,13 @@ def run(options: AppOptions) -> int:
     app.setWindowIcon(icons.app_icon())
     bridge = make_bridge(options, store)
     bridge.start()  # first: the model loads while the window is built
-    window = make_window(options, bridge, store)
-    install_excepthook(window.say)
-    _let_ctrl_c_through(window)
+    try:
+        window = make_window(options, bridge, store)
+        install_excepthook(window.say)
+        _let_ctrl_c_through(window)
+    except BaseException:  # Ctrl-C too: the engine's thread would keep the process alive for ever
+        bridge.stop(STOP_S)
+        raise
     window.show()
     code = app.exec()
     sys.excepthook = sys.__excepthook__
