@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from engine.memory.kernels import block_of, center_inverse_depth, relative
+from engine.memory.kernels import PLANAR, block_of, center_inverse_depth, relative
 
 OFFSET_LIMIT = 8.0
 SCALE_LIMIT = 6.0
@@ -80,7 +80,7 @@ def locate(
                 relative(keyframes, keyframe, P, center, m)
                 tiles = (grids[keyframe, 1] + 7) >> 3
                 previous = keyframe
-            q = center_inverse_depth(geometry, row, s)
+            q = center_inverse_depth(geometry, state[row] & PLANAR > 0, row, s)
             tile = np.int64(cells[row]) >> 6
             within = np.int64(cells[row]) & 63
             u = np.float32((tile % tiles) * 8 + (within & 7)) + shift

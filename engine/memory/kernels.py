@@ -15,9 +15,6 @@ from numba import njit
 from numba.extending import overload
 
 NO_KEY = np.int64(2**63 - 1)
-EDGE_RATIO = 1.2
-"""Where a token must be one point, it is its nearest surface if inverse depths inside it differ by more than this, else
-their mean."""
 NEAR_M = 0.02
 ALIVE = np.uint8(1)
 FROZEN = np.uint8(2)
@@ -145,7 +142,7 @@ def nearest_keys(
         for row in range(blocks[block, 0], blocks[block, 0] + blocks[block, 1]):
             if state[row] & ALIVE == 0:
                 continue
-            q = center_inverse_depth(geometry, row, s)
+            q = center_inverse_depth(geometry, state[row] & PLANAR > 0, row, s)
             tile = np.int64(cells[row]) >> 6
             within = np.int64(cells[row]) & 63
             u = np.float32((tile % tiles) * 8 + (within & 7)) + shift
@@ -173,23 +170,21 @@ def nearest_keys(
 
 
 @njit(cache=True, nogil=True, inline="always")
-def center_inverse_depth(geometry: np.ndarray, row: int, s: int) -> Any:
+def center_inverse_depth(geometry: np.ndarray, planar: bool, row: int, s: int) -> Any:
     """Inverse depth of a token as one point: the mean of its samples, or its nearest surface where it straddles an
     edge."""
     if s == 1:
         return inverse_depth_at(geometry, row, 0)
-    low = np.float32(np.inf)
     high = np.float32(0.0)
     total = np.float32(0.0)
     valid = 0
     for j in range(s * s):
         q = inverse_depth_at(geometry, row, j)
         if q >= 0.0:
-            low = min(low, q)
             high = max(high, q)
             total += q
             valid += 1
-    return total / np.float32(max(valid, 1)) if high <= np.float32(EDGE_RATIO) * low else high
+    return total / np.float32(max(valid, 1)) if planar else high
 
 
 @njit(cache=True, nogil=True, inline="always")

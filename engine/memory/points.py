@@ -8,7 +8,7 @@ import numpy as np
 
 from engine.camera import Camera
 from engine.errors import InputError
-from engine.memory.kernels import EDGE_RATIO
+from engine.memory.kernels import PLANAR
 from engine.memory.store import TokenStore
 
 SKY_DRAWN_M = 1000.0
@@ -21,12 +21,10 @@ def center_inverse_depth(store: TokenStore, rows: np.ndarray) -> np.ndarray:
     if values.shape[1] == 1:
         return values[:, 0]
     valid = values >= 0.0
-    low = np.where(valid, values, np.inf).min(axis=1)
-    high = np.where(valid, values, 0.0).max(axis=1)
-    mean = np.where(valid, values, 0.0).sum(axis=1, dtype=np.float32) / np.maximum(valid.sum(axis=1), 1).astype(
-        np.float32
-    )
-    return np.where(high <= np.float32(EDGE_RATIO) * low, mean, high).astype(np.float32)
+    high = np.where(valid, values, np.float32(0.0)).max(axis=1)
+    total = np.where(valid, values, np.float32(0.0)).sum(axis=1, dtype=np.float32)
+    planar = (store.state.rows[rows] & PLANAR) > 0
+    return np.where(planar, total / np.maximum(valid.sum(axis=1), 1).astype(np.float32), high)
 
 
 def rays(store: TokenStore, rows: np.ndarray, cell_center: float) -> tuple[np.ndarray, np.ndarray]:

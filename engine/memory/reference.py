@@ -1,0 +1,160 @@
+"""Both readouts once more, plainly: no culling, no tricks, one token after the other. Slow; tests hold the fast ones to
+it.
+
+Geometry here is intersected in 3D. A patch whose inverse depth is planar in its keyframe, ``1/Z = a + b (u - u0) + c (v
+- v0)``, lies in the plane ``n . p = 1`` of keyframe space with ``n = (b fx, c fy, a + b (cx - u0) + c (cy - v0))``; a
+target ray ``o + t r`` meets it at ``t = (1 - n . o) / (n . r)``, and ``1 - n . o > 0`` says that the target is on the
+side that the keyframe saw. Sky has ``n = 0``: only directions count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.camera import Camera
+from engine.geometry import cells_of
+from engine.memory import points
+from engine.memory.kernels import PLANAR
+from engine.memory.raster import DEPTH_TOLERANCE, MARGIN
+from engine.memory.store import TokenStore
+
+
+@dataclass(frozen=True)
+class Hits:
+    """Where a patch meets the target's samples (hs, ws): inside or in its margin, its inverse depth there, source
+    position, octaves."""
+
+    inside: np.ndarray
+    reached: np.ndarray
+    inverse_depth: np.ndarray
+    uv: np.ndarray
+    log2_scale: np.ndarray
+    front: bool
+
+
+def nearest(store: TokenStore, grid: Camera, cell_center: float = 0.5) -> np.ndarray:
+    """(h, w) int64: the paper's readout, the living token with the largest inverse depth in each cell, lower ids first;
+    -1 none."""
+    winner = np.full(grid.size, -1, np.int64)
+    best = np.full(grid.size, -1.0)
+    rows = np.flatnonzero(store.alive)
+    x, y, inverse_depth = points.project(store, rows, grid, cell_center)
+    cells = cells_of(x, y, grid, cell_center)
+    for row, cell, q in zip(rows, cells, inverse_depth):
+        if cell >= 0 and q > best.flat[cell]:
+            best.flat[cell] = q
+            winner.flat[cell] = row
+    return winner
+
+
+def sample_map(store: TokenStore, camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Token (hs, ws), uv (2, hs, ws), octaves (hs, ws) and inverse depth (hs, ws) of the learned readout; ``camera`` is
+    on the sample grid."""
+    rows = np.flatnonzero(store.alive)
+    hits = [(int(row), hit) for row in rows for hit in _token_hits(store, int(row), camera)]
+    nearest_depth = np.zeros(camera.size)
+    for _, hit in hits:
+        nearest_depth = np.where(hit.reached, np.maximum(nearest_depth, hit.inverse_depth), nearest_depth)
+    token = np.full(camera.size, -1, np.int64)
+    uv, log2_scale, depth = np.zeros((2, *camera.size)), np.zeros(camera.size), np.zeros(camera.size)
+    best_rank = np.full(camera.size, np.inf)
+    for row, hit in hits:
+        if not hit.front:
+            continue
+        fits = hit.reached & (hit.inverse_depth >= nearest_depth * (1.0 - DEPTH_TOLERANCE))
+        # Inside before margin, then how badly the scale suits in half octaves, then age (rows come in order).
+        octaves = np.floor(2.0 * hit.log2_scale + 0.5)
+        level = np.where(octaves > 0, octaves, np.floor(-octaves / 2))
+        rank = level + np.where(hit.inside, 0.0, 1000.0)
+        wins = fits & (rank < best_rank)
+        best_rank = np.where(wins, rank, best_rank)
+        token = np.where(wins, row, token)
+        uv = np.where(wins, hit.uv, uv)
+        log2_scale = np.where(wins, hit.log2_scale, log2_scale)
+        depth = np.where(wins, hit.inverse_depth, depth)
+    return token, uv, log2_scale, depth
+
+
+def _token_hits(store: TokenStore, row: int, camera: Camera) -> list[Hits]:
+    """The patches of a token: itself if one plane describes it, else its valid samples, each facing its keyframe."""
+    s = store.samples
+    values = store.inverse_depth(np.array([row]))[0].reshape(s, s).astype(np.float64)
+    offsets = (np.arange(s) - 0.5 * (s - 1)) / s
+    planar = bool(store.state.rows[row] & PLANAR) and bool((values >= 0.0).all())
+    flat = planar and bool((values == 0.0).all())
+    if planar and s > 2:
+        a, b, c = _plane(values, offsets)
+        residual = np.abs(values - (a + b * offsets[None, :] + c * offsets[:, None])).max()
+        planar = flat or bool(residual <= 0.5 * DEPTH_TOLERANCE * a)
+    if planar:
+        a, b, c = _plane(values, offsets)
+        return [_intersect(store, row, camera, (0.0, 0.0), (a, b, c), 0.5)]
+    return [
+        _intersect(store, row, camera, (float(offsets[i]), float(offsets[j])), (float(values[j, i]), 0.0, 0.0), 0.5 / s)
+        for j in range(s)
+        for i in range(s)
+        if values[j, i] >= 0.0
+    ]
+
+
+def _plane(values: np.ndarray, offsets: np.ndarray) -> tuple[float, float, float]:
+    """Least-squares a, b, c of ``a + b du + c dv`` through the samples (s, s)."""
+    power = float((offsets**2).sum()) * len(offsets)
+    if power == 0.0:
+        return float(values.mean()), 0.0, 0.0
+    return (
+        float(values.mean()),
+        float((values * offsets[None, :]).sum() / power),
+        float((values * offsets[:, None]).sum() / power),
+    )
+
+
+def _intersect(
+    store: TokenStore,
+    row: int,
+    camera: Camera,
+    shift: tuple[float, float],
+    surface: tuple[float, float, float],
+    half: float,
+) -> Hits:
+    """Meet every sample ray of ``camera`` with a patch centred ``shift`` tokens from the token's centre."""
+    keyframe = store.keyframe(int(store.keyframes_of(np.array([row]))[0])).camera
+    column, line = (int(value[0]) for value in store.cell(np.array([row])))
+    u0, v0 = column + 0.5 + shift[0], line + 0.5 + shift[1]
+    a, b, c = surface
+    fx, fy, cx, cy = keyframe.K[0, 0], keyframe.K[1, 1], keyframe.K[0, 2], keyframe.K[1, 2]
+    normal = np.array([b * fx, c * fy, a + b * (cx - u0) + c * (cy - v0)])
+    origin = (camera.position - keyframe.position) @ keyframe.c2w[:3, :3]
+    side = 1.0 - normal @ origin
+
+    def meet(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Source du, dv, whether in front of both, and the target's inverse depth, for target sample coordinates."""
+        rays = np.stack([x, y, np.ones_like(x)], axis=-1) @ np.linalg.inv(camera.K).T
+        rays = rays @ camera.c2w[:3, :3].T @ keyframe.c2w[:3, :3]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            inverse = rays @ normal / side if a > 0.0 else np.zeros(x.shape)
+            local = rays + inverse[..., None] * origin if a > 0.0 else rays
+            du = fx * local[..., 0] / local[..., 2] + cx - u0
+            dv = fy * local[..., 1] / local[..., 2] + cy - v0
+        return du, dv, (local[..., 2] > 0.0) & (inverse >= 0.0), inverse
+
+    y, x = np.mgrid[: camera.height, : camera.width] + 0.5
+    du, dv, ahead, inverse = meet(x, y)
+    step = 1e-4
+    du_x, dv_x, _, _ = meet(x + step, y)
+    du_y, dv_y, _, _ = meet(x, y + step)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        source_area = np.abs((du_x - du) * (dv_y - dv) - (du_y - du) * (dv_x - dv)) / step**2
+        log2_scale = -0.5 * np.log2(source_area * store.samples**2)
+        reach = np.maximum(np.abs(du), np.abs(dv))
+        reached = ahead & (reach <= half + MARGIN)
+    return Hits(
+        inside=reached & (reach <= half),
+        reached=reached,
+        inverse_depth=np.where(reached, inverse, 0.0),
+        uv=np.stack([du + shift[0], dv + shift[1]]),
+        log2_scale=log2_scale,
+        front=side > 0.0,
+    )
