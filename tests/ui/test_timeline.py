@@ -60,7 +60,7 @@ def test_keyframes_are_set_moved_edited_and_deleted(qtbot: QtBot, bridge: Engine
         qtbot.mouseClick(timeline.toolbar.add, Qt.MouseButton.LeftButton)
     assert len(model.keyframes) == 3
     assert model.selection == 2
-    assert timeline.toolbar.editor.isVisible()
+    assert timeline.editor.isVisible()
     middle = QPoint(round(track.x_of(float(model.times_s[1]))), 50)
     qtbot.mousePress(track, Qt.MouseButton.LeftButton, pos=middle)
     assert model.selection == 1
@@ -69,7 +69,7 @@ def test_keyframes_are_set_moved_edited_and_deleted(qtbot: QtBot, bridge: Engine
     qtbot.mouseRelease(track, Qt.MouseButton.LeftButton, pos=middle + QPoint(60, 0))
     assert model.times_s[1] > 2.1
     assert model.times_s[2] == pytest.approx(4.0)  # the neighbours stay where they are
-    editor = timeline.toolbar.editor
+    editor = timeline.editor
     editor.fov.setFocus()
     editor.fov.selectAll()
     qtbot.keyClicks(editor.fov, "35")
@@ -134,7 +134,6 @@ def test_a_plan_tells_remembered_from_imagined(qtbot: QtBot, bridge: EngineBridg
     assert coverage is not None
     assert coverage[0] > 0.9  # just seen
     assert coverage[1] < coverage[0]  # behind us
-    assert "remembered" in timeline.toolbar.summary.text()
     model.add(turned(here, 90.0))
     assert model.plan is None  # the path has changed: the plan has lapsed
 

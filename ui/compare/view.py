@@ -13,12 +13,12 @@ from PyQt6.QtWidgets import (
     QButtonGroup,
     QComboBox,
     QHBoxLayout,
-    QLabel,
     QSizePolicy,
     QToolButton,
     QVBoxLayout,
     QWidget,
 )
+from superqt import QElidingLabel
 
 from engine.messages import (
     COMPARE_SOURCES,
@@ -138,16 +138,18 @@ class CompareView(QWidget):
         self._panes.setSpacing(2)
         self._panes.addWidget(self.generated, 1)
         self._panes.addWidget(self.pane, 1)
-        self.caption = QLabel()
+        self.caption = QElidingLabel()
         theme.set_role(self.caption, "faint")
-        self.caption.setContentsMargins(12, 4, 12, 6)
         self.caption.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
         layout.addLayout(header)
         layout.addLayout(self._panes, 1)
-        layout.addWidget(self.caption)
+        footer = QHBoxLayout()
+        footer.setContentsMargins(12, 4, 12, 6)
+        footer.addWidget(self.caption)
+        layout.addLayout(footer)
         self.card = ProvenanceCard(self)
         self.card.hide()
         self.card.closed.connect(self.close_card)
@@ -251,7 +253,7 @@ class CompareView(QWidget):
             self.pane.set_first(matching)
 
     def _relabel(self) -> None:
-        self.pane.labels = ("Generated", SHORT_NAMES[self._source])
+        self.pane.labels = ("Generated", SHORT_NAMES[self._source] if self.mode != "single" else "")
         self.pane.placeholder = (
             "" if self.image is not None else "The second view fills with the first generated frame."
         )

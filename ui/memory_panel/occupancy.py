@@ -108,6 +108,7 @@ class OccupancyStrip(QWidget):
         bridge.updated.connect(self._take)
         self.history.grew.connect(self._draw)
         self.history.reset.connect(self._draw)
+        self._draw()
 
     def _align(self) -> None:
         self._tokens_axis.setGeometry(self.plot.getPlotItem().vb.sceneBoundingRect())
@@ -137,14 +138,25 @@ class OccupancyStrip(QWidget):
         at = np.arange(len(steps), dtype=float)
         self._coverage.setData(at, coverage)
         self._tokens.setData(at, tokens)
-        self._tokens_axis.setYRange(0.0, max(float(tokens.max(initial=0.0)) * 1.08, 1.0), padding=0.0)
+        self._tokens_axis.setYRange(0.0, max(float(tokens.max(initial=0.0)) * 1.08, 100.0), padding=0.0)
         self.plot.getPlotItem().setXRange(0.0, max(len(steps) - 1, 10), padding=0.01)
         self.values["view"].setText(f"{coverage[-1]:.0%}" if len(steps) else "-")
         self.values["hits"].setText(f"{coverage[-HIT_WINDOW:].mean():.0%}" if len(steps) else "-")
 
 
+class CountAxis(pg.AxisItem):
+    """Ticks as 500, 5 k, 1.2 M."""
+
+    def tickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:
+        """pyqtgraph's hook."""
+        return [
+            f"{v / 1e6:g} M" if v >= 1e6 else f"{v / 1e3:g} k" if v >= 1e3 else f"{v:g}"
+            for v in (value * scale for value in values)
+        ]
+
+
 def _plot() -> pg.PlotWidget:
-    plot = pg.PlotWidget(background=None)
+    plot = pg.PlotWidget(background=None, axisItems={"right": CountAxis("right")})
     plot.setMenuEnabled(False)
     plot.setMouseEnabled(False, False)
     plot.hideButtons()

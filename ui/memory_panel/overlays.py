@@ -100,7 +100,9 @@ class RegionCard(QFrame):
         top.addWidget(self.title, 1)
         top.addWidget(close)
         self._rows: dict[str, QLabel] = {}
-        grid = QGridLayout()
+        self.details = QWidget()
+        grid = QGridLayout(self.details)
+        grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(18)
         grid.setVerticalSpacing(2)
         for row, name in enumerate(("written in", "median age", "footprint", "read", "memory")):
@@ -131,7 +133,7 @@ class RegionCard(QFrame):
         layout.setContentsMargins(14, 8, 10, 12)
         layout.setSpacing(8)
         layout.addLayout(top)
-        layout.addLayout(grid)
+        layout.addWidget(self.details)
         layout.addLayout(buttons)
         self.setMinimumWidth(236)
         self.hide()
@@ -146,6 +148,10 @@ class RegionCard(QFrame):
         self.adjustSize()
         self.show()
         self.raise_()
+
+    def set_compact(self, on: bool) -> None:
+        """Only the number of tokens and the buttons, where there is little room."""
+        self.details.setVisible(not on)
 
     def show_stats(self, stats: RegionStats) -> None:
         """The engine's answer."""

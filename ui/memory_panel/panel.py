@@ -30,6 +30,7 @@ from ui.memory_panel.region import RegionSelection
 from ui.memory_panel.view_camera import CameraMode
 
 MARGIN_PX = 10
+CARD_ROOM_PX = 300
 
 
 def gl_colors() -> dict[str, tuple[float, float, float, float]]:
@@ -270,6 +271,7 @@ class MemoryPanel(QWidget):
         for overlay in (self.clip, self.options):
             overlay.adjustSize()
             overlay.move(max(width - overlay.width() - MARGIN_PX, 0), MARGIN_PX)
+        self.card.set_compact(height < CARD_ROOM_PX)
         self.card.adjustSize()
         self.card.move(MARGIN_PX, MARGIN_PX)
 

@@ -26,7 +26,7 @@ from ui import theme
 from ui.compare.image_pane import to_qimage
 from ui.history import StepHistory
 
-THUMB_MIN_PX, THUMB_MAX_PX = 40, 84
+THUMB_MIN_PX, THUMB_MAX_PX = 40, 112
 GAP_PX = 5
 HEAT_PX = 5
 TOP_PX = 6

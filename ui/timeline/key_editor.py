@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from PyQt6.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QLabel, QWidget
+from PyQt6.QtWidgets import QComboBox, QDoubleSpinBox, QFrame, QHBoxLayout, QLabel, QWidget
 
 from engine.keyframes import EASINGS, Easing
 from ui import theme
@@ -20,12 +20,14 @@ EASING_NAMES: dict[Easing, str] = {
 }
 
 
-class KeyframeEditor(QWidget):
-    """Shown while a keyframe is selected; every change is applied at once."""
+class KeyframeEditor(QFrame):
+    """A card over the selected keyframe; every change is applied at once."""
 
     def __init__(self, model: PathModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.model = model
+        self.setProperty("role", "card")
+        self.setAccessibleName("Selected keyframe")
         self._name = QLabel()
         theme.set_role(self._name, "section")
         self.time = self._spin("Time of the keyframe in seconds", " s", 0.0, 86_400.0, 2)
@@ -40,7 +42,7 @@ class KeyframeEditor(QWidget):
         self.to_view = tool_button("camera", "Move this keyframe to the current view", self._to_view)
         self.delete = tool_button("trash", "Delete this keyframe (Delete)", lambda: model.remove(model.selection))
         layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setContentsMargins(12, 5, 8, 5)
         layout.setSpacing(6)
         for widget in (self._name, self.time, self.fov, self.easing, self.to_view, self.delete):
             layout.addWidget(widget)

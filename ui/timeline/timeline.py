@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from PyQt6.QtCore import Qt, pyqtSignal
+from PyQt6.QtGui import QResizeEvent
 from PyQt6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from engine.errors import MirageError
@@ -13,6 +14,7 @@ from ui.bridge import EngineBridge
 from ui.history import StepHistory
 from ui.path_model import PathModel
 from ui.timeline.filmstrip import Filmstrip
+from ui.timeline.key_editor import KeyframeEditor
 from ui.timeline.path_files import PathFiles
 from ui.timeline.toolbar import TimelineToolbar
 from ui.timeline.track import KeyframeTrack
@@ -20,7 +22,8 @@ from ui.timeline.tree_layout import ancestors
 from ui.timeline.tree_view import WorldTreePanel
 
 PRESET_FRAMES = 120
-TREE_WIDTH_PX = 230
+TREE_SHARE = 0.24
+TREE_WIDTH_PX = (210, 420)
 
 
 class Timeline(QWidget):
@@ -49,8 +52,10 @@ class Timeline(QWidget):
         self.filmstrip = Filmstrip(self.history)
         self.track = KeyframeTrack(self.model)
         self.tree = WorldTreePanel(bridge)
-        self.tree.setFixedWidth(TREE_WIDTH_PX)
         self.files = PathFiles(self.model, self)
+        self.editor = KeyframeEditor(self.model, self)
+        self.model.selected.connect(self._place_editor)
+        self.model.changed.connect(self._place_editor)
         left = QVBoxLayout()
         left.setContentsMargins(0, 0, 0, 0)
         left.setSpacing(0)
@@ -75,6 +80,23 @@ class Timeline(QWidget):
         self.files.noticed.connect(self.noticed)
         self._tree: TreeUpdate | None = bridge.tree
         bridge.updated.connect(self._take)
+
+    def _place_editor(self, *_: object) -> None:
+        """Over the selected keyframe, inside the timeline."""
+        index = self.model.selection
+        if index < 0:
+            return
+        self.editor.adjustSize()
+        x = self.track.x() + self.track.x_of(float(self.model.times_s[index])) - self.editor.width() / 2
+        right = self.tree.x() - self.editor.width() - 8
+        self.editor.move(round(min(max(x, 8.0), max(right, 8))), self.track.y() - self.editor.height() + 4)
+        self.editor.raise_()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Qt's hook."""
+        super().resizeEvent(event)
+        self.tree.setFixedWidth(round(min(max(TREE_SHARE * self.width(), TREE_WIDTH_PX[0]), TREE_WIDTH_PX[1])))
+        self._place_editor()
 
     def toggle_play(self) -> None:
         """Play or pause the path."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 from PyQt6.QtCore import pyqtSignal
 from PyQt6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QPushButton, QSizePolicy, QToolButton, QWidget
 
@@ -10,7 +9,6 @@ from engine.messages import Record, Update, WorldInfo
 from ui import icons, theme
 from ui.buttons import tool_button
 from ui.path_model import PathModel
-from ui.timeline.key_editor import KeyframeEditor
 
 
 class TimelineToolbar(QWidget):
@@ -43,7 +41,7 @@ class TimelineToolbar(QWidget):
         self.recorded = QLabel()
         theme.set_role(self.recorded, "mono")
         self.add = tool_button("key-add", "Set a keyframe at the current view (Enter)", self.add_keyframe)
-        self.presets = tool_button("orbit", "A ready-made path from the current view", lambda: None)
+        self.presets = tool_button("fly", "A ready-made path from the current view", lambda: None)
         self.presets.setMenu(self._preset_menu(presets))
         self.presets.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.importer = tool_button("import", "Import a camera path…", self.import_wanted.emit)
@@ -51,10 +49,7 @@ class TimelineToolbar(QWidget):
             "save", "Save the camera path in another program's format…", self.export_wanted.emit
         )
         self.clear = tool_button("trash", "Remove the path", model.clear)
-        self.to_keys = QPushButton("Make keyframes")
-        self.to_keys.setToolTip("Turn this fixed path into keyframes that can be edited")
-        theme.set_role(self.to_keys, "quiet")
-        self.to_keys.clicked.connect(lambda: model.to_keyframes())
+        self.to_keys = tool_button("key", "Turn this fixed path into keyframes that can be edited", model.to_keyframes)
         self.plan = QPushButton("Plan")
         self.plan.setIcon(icons.icon("plan"))
         self.plan.setToolTip("Colour the path by how much of it is remembered and how much would be imagined")
@@ -63,7 +58,6 @@ class TimelineToolbar(QWidget):
         self.film.setIcon(icons.icon("export"))
         self.film.setToolTip("Export a film of this path or of the recorded flight")
         self.film.clicked.connect(self.film_wanted)
-        self.editor = KeyframeEditor(model)
         self.summary = QLabel()
         theme.set_role(self.summary, "soft")
         self.summary.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
@@ -76,16 +70,17 @@ class TimelineToolbar(QWidget):
                 layout.addWidget(widget)
             layout.addWidget(self._line())
         layout.addWidget(self.to_keys)
-        layout.addWidget(self.editor)
         layout.addSpacing(8)
         layout.addWidget(self.summary, 1)
         layout.addWidget(self.plan)
         layout.addSpacing(4)
         layout.addWidget(self.film)
-        for signal in (model.changed, model.planned, model.playing_changed, model.moved):
+        self._extent = ""
+        model.changed.connect(self._measure)
+        for signal in (model.planned, model.playing_changed, model.moved):
             signal.connect(self.refresh)
         model.bridge.updated.connect(self._take)
-        self.refresh()
+        self._measure()
 
     @staticmethod
     def _line() -> QFrame:
@@ -146,7 +141,12 @@ class TimelineToolbar(QWidget):
         self.to_keys.setVisible(model.fixed is not None)
         self.plan.setEnabled(not model.empty and not model.planning)
         self.summary.setText(self._summary())
-        self.summary.setToolTip(self.summary.text())
+
+    def _measure(self) -> None:
+        """Length of the path, only when it has changed: playing refreshes this row thirty times a second."""
+        path = self.model.cameras()
+        self._extent = "" if path is None else f"     {len(path)} frames, {path.length_m:.1f} m"
+        self.refresh()
 
     def _summary(self) -> str:
         model = self.model
@@ -154,10 +154,4 @@ class TimelineToolbar(QWidget):
             return ""
         if model.planning:
             return "Planning…"
-        path = model.cameras()
-        assert path is not None
-        text = f"{model.playhead_s:.2f} / {model.seconds:.2f} s"
-        if model.plan is not None:
-            known = float(np.mean(model.plan.coverage))
-            return f"{text}    {known:.0%} remembered, {1 - known:.0%} imagined"
-        return f"{text}    {len(path)} frames, {path.length_m:.1f} m"
+        return f"{model.playhead_s:.2f} / {model.seconds:.2f} s{self._extent}"

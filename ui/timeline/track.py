@@ -112,6 +112,8 @@ class KeyframeTrack(QWidget):
                 if minor < self.width() - MARGIN_PX:
                     painter.setPen(QPen(theme.color(theme.LINE), 1.0))
                     painter.drawLine(QPointF(minor, RULER_PX - 3), QPointF(minor, RULER_PX))
+            if x + 34 > self.width():
+                continue
             painter.setPen(theme.color(theme.TEXT_FAINT))
             painter.drawText(
                 QRectF(x + 3, 0, 60, RULER_PX - 3), int(Qt.AlignmentFlag.AlignVCenter), _clock(i * step, step)
@@ -130,11 +132,20 @@ class KeyframeTrack(QWidget):
         coverage = self.model.coverage_at(np.linspace(0.0, self.model.seconds, columns))
         if coverage is not None:
             painter.drawImage(band, self._heat(coverage))
+            known = float(np.mean(coverage))
+            self._paint_on_band(painter, f"{known:.0%} remembered, {1 - known:.0%} imagined", theme.GROUND)
         elif self.model.fixed is not None:
-            painter.setPen(theme.color(theme.TEXT_SOFT))
-            text = f"{self.model.fixed_name}   {len(self.model.fixed)} frames, exactly as given"
-            elided = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, int(band.width()) - 12)
-            painter.drawText(band.adjusted(8, 0, -4, 0), int(Qt.AlignmentFlag.AlignVCenter), elided)
+            text = f"{self.model.fixed_name}:  {len(self.model.fixed)} frames, exactly as given"
+            self._paint_on_band(painter, text, theme.TEXT_SOFT)
+
+    def _paint_on_band(self, painter: QPainter, text: str, color: str) -> None:
+        band = self._band()
+        font = QFont(self.font())
+        font.setPointSizeF(font.pointSizeF() * 0.82)
+        painter.setFont(font)
+        painter.setPen(theme.color(color))
+        elided = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, int(band.width()) - 12)
+        painter.drawText(band.adjusted(8, 0, -4, 0), int(Qt.AlignmentFlag.AlignVCenter), elided)
 
     @staticmethod
     def _heat(coverage: np.ndarray) -> QImage:
@@ -203,6 +214,7 @@ class KeyframeTrack(QWidget):
             self.model.seek(float(self.model.times_s[index]))
         else:
             self._drag = "playhead"
+            self.model.select(-1)
             self.model.seek(self.time_of(at.x()))
 
     def mouseMoveEvent(self, event: QMouseEvent | None) -> None:

@@ -151,7 +151,7 @@ class TreeGraph(QWidget):
             area = QRectF(place.x() + 12, place.y() - 9, NAME_PX, 18)
             align = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
         else:
-            area = QRectF(place.x() - 24, place.y() + 5, COLUMN_PX + 40, 15)
+            area = QRectF(place.x() - 7, place.y() + 6, COLUMN_PX + 24, 15)
             align = Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft
         text = painter.fontMetrics().elidedText(item.name, Qt.TextElideMode.ElideRight, int(area.width()))
         painter.drawText(area, int(align), text)
