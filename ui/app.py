@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
 import socket
@@ -13,7 +14,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING
 
-from PyQt6.QtCore import QCoreApplication, QSocketNotifier, Qt
+from PyQt6.QtCore import QCoreApplication, QEvent, QSocketNotifier, Qt
 from PyQt6.QtGui import QGuiApplication, QSurfaceFormat
 from PyQt6.QtWidgets import QApplication
 from PyQt6.sip import voidptr
@@ -138,6 +139,9 @@ def run(options: AppOptions) -> int:
     code = app.exec()
     sys.excepthook = sys.__excepthook__
     close_all(window, bridge)
+    # Widgets and their OpenGL objects go while Qt is still there; left to the interpreter's end they may outlive it.
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    QCoreApplication.processEvents()
     return code
 
 
@@ -154,19 +158,24 @@ def _let_ctrl_c_through(window: MainWindow) -> None:
         end.setblocking(False)
     try:
         signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-        signal.signal(signal.SIGINT, leave)
-        signal.signal(signal.SIGTERM, leave)
+        before = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
     except ValueError:  # not the main thread
         reader.close()
         writer.close()
         return
     notifier = QSocketNotifier(voidptr(reader.fileno()), QSocketNotifier.Type.Read, window)
-    notifier.activated.connect(lambda: reader.recv(16))
+
+    def drain() -> None:
+        with contextlib.suppress(OSError):  # closed in the same turn of the event loop
+            reader.recv(16)
 
     def forget() -> None:
         notifier.setEnabled(False)
         signal.set_wakeup_fd(-1)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         reader.close()
         writer.close()
 
+    notifier.activated.connect(drain)
     window.closing.connect(forget)
