@@ -16,11 +16,10 @@ from engine.errors import InputError, MirageError
 from engine.export import MESH_FAR_M
 
 MIN_VOXEL_M = 0.02
-MAX_SIDE_PX = 640
 
 
 def _full_depth_m(inverse_depth: np.ndarray, height: int, width: int, far_m: float) -> np.ndarray:
-    """(height, width) float32 z-depth from samples, nearest so that edges stay edges; 0 (ignored) for sky and beyond ``far_m``."""
+    """(height, width) float32 z-depth, nearest sample so that edges stay edges; 0 (ignored) for sky and beyond ``far_m``."""
     rows = np.arange(height) * inverse_depth.shape[0] // height
     columns = np.arange(width) * inverse_depth.shape[1] // width
     full = inverse_depth[rows[:, None], columns[None, :]]
@@ -53,24 +52,29 @@ def fuse(folder: Path, path: Path, voxel_m: float | None) -> None:
     voxel = voxel_m or max(MIN_VOXEL_M, float(np.median(depths)) / 100.0)
     import open3d as o3d
 
-    volume = o3d.pipelines.integration.ScalableTSDFVolume(
-        voxel_length=voxel, sdf_trunc=4.0 * voxel, color_type=o3d.pipelines.integration.TSDFVolumeColorType.RGB8
+    core = o3d.core
+    grid = o3d.t.geometry.VoxelBlockGrid(
+        attr_names=("tsdf", "weight", "color"),
+        attr_dtypes=(core.float32, core.float32, core.float32),
+        attr_channels=((1), (1), (3)),
+        voxel_size=voxel,
+        block_resolution=8,
+        block_count=8000,
+        device=core.Device("CPU:0"),
     )
     for file in files:
         with np.load(file, allow_pickle=False) as frame:
             rgb, inverse, c2w, K = (frame[name] for name in ("rgb", "inverse_depth", "c2w", "K"))
-        height, width = rgb.shape[:2]
-        depth_m = _full_depth_m(inverse, height, width, MESH_FAR_M)
-        image = o3d.geometry.RGBDImage.create_from_color_and_depth(
-            o3d.geometry.Image(np.ascontiguousarray(rgb)),
-            o3d.geometry.Image(depth_m),
-            depth_scale=1.0,
-            depth_trunc=MESH_FAR_M,
-            convert_rgb_to_intensity=False,
-        )
-        intrinsic = o3d.camera.PinholeCameraIntrinsic(width, height, K[0, 0], K[1, 1], K[0, 2] - 0.5, K[1, 2] - 0.5)
-        volume.integrate(image, intrinsic, np.linalg.inv(c2w))
-    mesh = volume.extract_triangle_mesh()
+        depth_m = _full_depth_m(inverse, *rgb.shape[:2], MESH_FAR_M)
+        if not (depth_m > 0.0).any():
+            continue
+        depth = o3d.t.geometry.Image(core.Tensor(depth_m[..., None]))
+        colour = o3d.t.geometry.Image(core.Tensor(np.ascontiguousarray(rgb.astype(np.float32) / 255.0)))
+        K[:2, 2] -= 0.5  # open3d puts pixel centres on integers
+        intrinsic, extrinsic = core.Tensor(K), core.Tensor(np.ascontiguousarray(np.linalg.inv(c2w)))
+        blocks = grid.compute_unique_block_coordinates(depth, intrinsic, extrinsic, 1.0, MESH_FAR_M)
+        grid.integrate(blocks, depth, colour, intrinsic, intrinsic, extrinsic, 1.0, MESH_FAR_M)
+    mesh = grid.extract_triangle_mesh(weight_threshold=1.0).to_legacy()
     if not len(mesh.triangles):
         raise InputError("The frames do not overlap enough to make a mesh; fly a slow loop around something first.")
     mesh.compute_vertex_normals()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from engine.worker.loop import EngineLoop
     from engine.worker.opened import OpenedWorld
 
-SHARE = 0.15
+SHARE = 0.1
 """At most this share of the time goes into the second view while the camera moves."""
 LAST_VISIT_GAP = 12
 """Steps: a visit more recent than this is not a visit but the same flight."""

@@ -41,6 +41,7 @@ from engine.messages import (
     RegionStats,
     RenameNode,
     Reset,
+    ResolvePath,
     SaveSession,
     SelectRegion,
     SetBudget,
@@ -358,6 +359,20 @@ def _plan(loop: EngineLoop, ident: int, command: Plan) -> None:
     loop.works.insert(0, PlanWork(ident, command, _world(loop)))
 
 
+def _resolve(loop: EngineLoop, ident: int, command: ResolvePath) -> Any:
+    from engine.path import resolve_path
+
+    world = _world(loop)
+    truth = world.explorer.world if world.has_truth else None
+    return resolve_path(
+        command.text,
+        command.start,
+        command.frames,
+        fps=command.fps,
+        ground_height_m=None if truth is None else lambda xy: truth.ground_height_m(xy).numpy(),
+    )
+
+
 def _export(loop: EngineLoop, ident: int, command: Export) -> None:
     world, job = _world(loop), command.job
     check_film(job, world)
@@ -430,6 +445,7 @@ HANDLERS: dict[type, Handler] = {
     Inspect: _inspect,
     FetchFrame: _fetch,
     Plan: _plan,
+    ResolvePath: _resolve,
     Export: _export,
     ExportStill: _still,
     CancelExport: _cancel_export,

@@ -241,7 +241,6 @@ class EngineLoop:
         self.quality.observe(steps, result.timings_ms)
         now = time.perf_counter()
         self._frame_times.append(now)
-        record = world.remember(result, refinement)
         frame = FrameUpdate(
             result,
             look_id=look.id,
@@ -249,10 +248,17 @@ class EngineLoop:
             input_to_photon_ms=1000.0 * (now - look.at) if refinement == 0 else float("nan"),
             refinement=refinement,
         )
-        self.outbox.publish(frame=frame, steps=(record.summary,), stats=result.stats)
+        self.outbox.publish(frame=frame, stats=result.stats)  # to the screen first, then to the books
+        self.outbox.publish(steps=(world.remember(result, refinement).summary,))
         self.publish_memory()
         self.second.follow(self, moving=look.moving)
         return True
+
+    @property
+    def look_waits(self) -> bool:
+        """A camera was asked for that has no frame yet."""
+        look = self.inbox.newest_look
+        return look is not None and look.id > self._seen_look
 
     def _fps(self) -> float:
         """Frames a second over the last two seconds."""

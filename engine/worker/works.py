@@ -216,7 +216,7 @@ class MeshWork:
         self._job = job
 
     def advance(self, loop: EngineLoop) -> bool:
-        if not self._job.wait(self.WAIT_S):
+        if not self._job.wait(0.0 if loop.look_waits else self.WAIT_S):
             loop.progress(-1.0, f"fusing {self._job.path.name}")
             return False
         loop.progress_done()
