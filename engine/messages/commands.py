@@ -68,8 +68,7 @@ class Redo:
 
 @dataclass(frozen=True)
 class Checkout:
-    """Go to a node: its memory and its newest frame, or the frame of step ``index`` where several ended at that node.
-    """
+    """Go to a node: its memory and its newest frame, or the frame of step ``index`` where several ended at that node."""
 
     node: int
     index: int | None = None
@@ -255,6 +254,18 @@ class Plan:
 
 
 @dataclass(frozen=True, eq=False)
+class ResolvePath:
+    """The cameras of a preset (``orbit:degrees=180``) or path file from ``start``, as the command line would fly them:
+    above the ground, where that is known. Reply: :class:`engine.camera_path.CameraPath`.
+    """
+
+    text: str
+    start: Camera
+    frames: int | None = None
+    fps: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Inspect:
     """Where did this cell of the newest frame come from? ``cell`` (row, col) on the latent grid.
 
@@ -298,4 +309,5 @@ Command: TypeAlias = (
     OpenWorld | OpenImage | OpenSession | SaveSession | Undo | Redo | Checkout | Branch | RenameNode | Erase | Freeze
     | SelectRegion | SetQuality | SetBudget | SetVariant | SetCompareSource | Record | Export | ExportStill
     | CancelExport | ExportPoints | ExportMesh | ExportFrame | Plan | Inspect | FetchFrame | Pause | SetNotes | Reset
+    | ResolvePath
 )  # fmt: skip

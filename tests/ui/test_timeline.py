@@ -13,6 +13,7 @@ from pytestqt.qtbot import QtBot
 
 from engine.formats import FORMATS
 from engine.messages import Branch, Erase, Undo
+from engine.path import PRESETS
 from tests.ui.panels_support import WAIT_MS, ask, fly_on, open_bridge, turned
 from ui.bridge import EngineBridge
 from ui.path_model import PathModel
@@ -212,12 +213,16 @@ def test_a_file_that_is_no_path_is_one_sentence(bridge: EngineBridge, timeline: 
     assert timeline.model.empty
 
 
-def test_every_preset_flies_from_the_current_view(bridge: EngineBridge, timeline: Timeline) -> None:
+def test_every_preset_flies_from_the_current_view(qtbot: QtBot, bridge: EngineBridge, timeline: Timeline) -> None:
     menu = timeline.toolbar.presets.menu()
-    for entry in menu.actions():
+    entries = [entry for entry in menu.actions() if entry.text() and entry.menu() is None]
+    assert len(entries) == len(PRESETS)
+    for entry in entries:
+        timeline.model.clear()
         entry.trigger()
+        qtbot.waitUntil(lambda: timeline.model.fixed is not None, timeout=WAIT_MS)
         path = timeline.model.cameras()
-        assert path is not None
+        assert path is not None and len(path) == 120
         assert np.allclose(path[0].c2w, bridge.camera.c2w)
         assert path[0].size == timeline.model.size
     timeline.model.to_keyframes()

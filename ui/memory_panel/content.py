@@ -8,7 +8,7 @@ import numpy as np
 from PyQt6.QtCore import QObject, pyqtSignal
 
 from engine.camera import Camera
-from engine.messages import StepSummary, Update
+from engine.messages import Update
 from ui import theme
 from ui.bridge import EngineBridge
 from ui.history import StepHistory
@@ -228,6 +228,7 @@ class MemoryContent(QObject):
         self.cloud_changed.emit()
         self.canvas.update()
 
-    def step_of(self, node: int) -> StepSummary | None:
-        """The step that ended at a tree node, if it is remembered."""
-        return self.history.by_node(node)
+    def step_name(self, node: int) -> str:
+        """What to call the moment of a tree node."""
+        step = self.history.by_node(node)
+        return f"node {node}" if step is None else f"step {step.index}"

@@ -13,9 +13,6 @@ from ui import theme
 from ui.bridge import EngineBridge
 from ui.history import StepHistory
 
-HIT_WINDOW = 30
-"""Steps over which the hit rate is averaged."""
-
 
 class BudgetBar(QWidget):
     """How much of the budget is used; empty without a budget."""
@@ -63,7 +60,7 @@ class OccupancyStrip(QWidget):
                 ("bytes", "a token", "Bytes per stored token, geometry and bookkeeping included"),
                 ("voxels", "voxels", "Cells of space that hold a living token"),
                 ("view", "this view", "Share of the newest frame that the memory knew beforehand"),
-                ("hits", "hit rate", f"Share of the last {HIT_WINDOW} frames that the memory knew beforehand"),
+                ("hits", "hit rate", "Share of cells that readouts found covered since the world was opened"),
             )
         ):
             value, label = QLabel("0"), QLabel(name)
@@ -106,6 +103,8 @@ class OccupancyStrip(QWidget):
         layout.addWidget(self.plot, 1)
         self.setFixedHeight(132)
         bridge.updated.connect(self._take)
+        if bridge.stats is not None:
+            self.show_stats(bridge.stats)
         self.history.grew.connect(self._draw)
         self.history.reset.connect(self._draw)
         self._draw()
@@ -128,6 +127,7 @@ class OccupancyStrip(QWidget):
         self.values["mib"].setText(f"{stats.mib:.2f}{budget} MiB")
         self.values["bytes"].setText(f"{stats.bytes_per_token:.0f} B")
         self.values["voxels"].setText(f"{stats.voxels_occupied:,}")
+        self.values["hits"].setText(f"{stats.hit_rate:.0%}")
         self.budget.set_fraction(None if not stats.budget_mib else stats.mib / stats.budget_mib)
         self.budget.setToolTip(f"{stats.evicted:,} tokens evicted to keep to the budget" if stats.evicted else "")
 
@@ -141,7 +141,6 @@ class OccupancyStrip(QWidget):
         self._tokens_axis.setYRange(0.0, max(float(tokens.max(initial=0.0)) * 1.08, 100.0), padding=0.0)
         self.plot.getPlotItem().setXRange(0.0, max(len(steps) - 1, 10), padding=0.01)
         self.values["view"].setText(f"{coverage[-1]:.0%}" if len(steps) else "-")
-        self.values["hits"].setText(f"{coverage[-HIT_WINDOW:].mean():.0%}" if len(steps) else "-")
 
 
 class CountAxis(pg.AxisItem):

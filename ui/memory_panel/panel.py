@@ -255,7 +255,7 @@ class MemoryPanel(QWidget):
         if mode == "footprint":
             ends = [f"{100 * 2 ** (level / 4 + FOOTPRINT_LOG2_MIN):.0f} cm" for level in (low, high)]
         elif mode == "age":
-            ends, colors = [f"node {low:.0f}", f"node {high:.0f}, newest"], colors[::-1]
+            ends, colors = [self.content.step_name(int(low)), self.content.step_name(int(high))], colors[::-1]
         else:
             ends = [f"{low:.0f}", f"{high:.0f} times"]
         self.legend.show_scale(COLOR_MODES[mode], colors, *ends)

@@ -6,9 +6,9 @@ from PyQt6.QtCore import Qt, pyqtSignal
 from PyQt6.QtGui import QResizeEvent
 from PyQt6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
-from engine.errors import MirageError
-from engine.messages import Checkout, Notice, StepSummary, TreeUpdate, Update
-from engine.path import describe_presets, parse_preset
+from engine.camera_path import CameraPath
+from engine.messages import Checkout, Failed, Notice, ResolvePath, StepSummary, TreeUpdate, Update
+from engine.path import describe_presets
 from ui import theme
 from ui.bridge import EngineBridge
 from ui.history import StepHistory
@@ -21,7 +21,6 @@ from ui.timeline.track import KeyframeTrack
 from ui.timeline.tree_layout import ancestors
 from ui.timeline.tree_view import WorldTreePanel
 
-PRESET_FRAMES = 120
 TREE_SHARE = 0.24
 TREE_WIDTH_PX = (210, 420)
 
@@ -134,12 +133,13 @@ class Timeline(QWidget):
         if start is None:
             self.noticed.emit(Notice("info", "No view yet", "Open a world first; a path starts at the current view."))
             return
-        try:
-            path = parse_preset(name).path(start, PRESET_FRAMES, self.model.fps)
-        except MirageError as error:
-            self.noticed.emit(Notice("warning", error.title, str(error)))
-            return
-        self.model.set_fixed(path, name.replace("-", " ").capitalize())
+        title = name.replace("-", " ").capitalize()
+
+        def arrived(reply: CameraPath | Failed) -> None:
+            if isinstance(reply, CameraPath):
+                self.model.set_fixed(reply, title)
+
+        self.bridge.do(ResolvePath(name, start, self.toolbar.preset_frames, self.model.fps), arrived)
 
     def _take(self, update: Update) -> None:
         if update.frame is not None:

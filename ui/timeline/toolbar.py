@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from PyQt6.QtCore import pyqtSignal
+from PyQt6.QtGui import QActionGroup
 from PyQt6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QPushButton, QSizePolicy, QToolButton, QWidget
 
 from engine.messages import Record, Update, WorldInfo
 from ui import icons, theme
 from ui.buttons import tool_button
 from ui.path_model import PathModel
+
+PRESET_LENGTHS = (60, 120, 240, 480)
 
 
 class TimelineToolbar(QWidget):
@@ -27,6 +30,7 @@ class TimelineToolbar(QWidget):
         super().__init__(parent)
         self.model = model
         self.world: WorldInfo | None = None
+        self.preset_frames = PRESET_LENGTHS[1]
         layout = QHBoxLayout(self)
         layout.setContentsMargins(8, 4, 8, 4)
         layout.setSpacing(2)
@@ -97,7 +101,21 @@ class TimelineToolbar(QWidget):
             assert entry is not None
             entry.setToolTip(about)
             entry.triggered.connect(lambda _=False, n=name: self.preset_wanted.emit(n))
+        menu.addSeparator()
+        lengths = menu.addMenu("Length")
+        group = QActionGroup(menu)
+        assert lengths is not None
+        for frames in PRESET_LENGTHS:
+            entry = lengths.addAction(f"{frames} frames")
+            assert entry is not None
+            entry.setCheckable(True)
+            entry.setChecked(frames == self.preset_frames)
+            group.addAction(entry)
+            entry.triggered.connect(lambda _=False, n=frames: self._set_length(n))
         return menu
+
+    def _set_length(self, frames: int) -> None:
+        self.preset_frames = frames
 
     def toggle(self) -> None:
         """Play or pause."""
