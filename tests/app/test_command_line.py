@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.errors import InputError
 from mirage_app.cli import EXIT_DONE, EXIT_INPUT, main
@@ -119,3 +123,19 @@ def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     said = capsys.readouterr().err
     assert "Traceback" in said
     assert said.endswith("That world is full.\n")
+
+
+@given(
+    name=st.sampled_from([*COMMANDS, "", "--", "-x"]),
+    words=st.lists(
+        st.one_of(st.text(max_size=12), st.sampled_from(["--frames", "--world", "--out", "--", "-1", "="])), max_size=5
+    ),
+)
+def test_no_words_bring_a_traceback(name: str, words: list[str]) -> None:
+    with contextlib.redirect_stdout(io.StringIO()):  # a stray -h prints help and leaves
+        try:
+            parse([name, *words])
+        except InputError as refused:
+            assert "\n" not in str(refused).strip()
+        except SystemExit as stop:
+            assert stop.code in (0, None)
