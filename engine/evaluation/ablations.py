@@ -91,7 +91,8 @@ def flatten_tokens(inverse_depth: Tensor, samples: int) -> Tensor:
 def resample_depth(depth_m: Tensor, shape: tuple[int, int], how: str) -> Tensor:
     """``depth_m (H, W)`` (inf is sky) -> inverse depth ``shape``, by the ways of the paper's table and ours.
 
-    Bilinear takes the 2x2 pixels around the centre without a prefilter, as the paper does; area and median take every pixel
+    Bilinear takes the 2x2 pixels around the centre without a prefilter, as the paper does; area and median take every
+    pixel
     under the cell. Sky takes part as inverse depth 0.
     """
     inverse = torch.where(torch.isinf(depth_m), 0.0, depth_m.float().reciprocal())
@@ -197,7 +198,9 @@ class Ablations:
         return found
 
     def downsampling(self) -> dict[str, Figures]:
-        """Hole rates of the paper's point readout by how depth was brought to the token grid, and of our splatted footprints."""
+        """Hole rates of the paper's point readout by how depth was brought to the token grid, and of our splatted
+        footprints.
+        """
         truth = self.scene.true_view(self.scene.first)
         config = replace(self.config, samples=1, readout="nearest")
         found: dict[str, Figures] = {}

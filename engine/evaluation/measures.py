@@ -1,4 +1,6 @@
-"""Figures beside PSNR and SSIM (:mod:`engine.metrics`): sharpness, colour, depth, flicker. Formulas and sources are in docs/measuring.md."""
+"""Figures beside PSNR and SSIM (:mod:`engine.metrics`): sharpness, colour, depth, flicker. Formulas and sources are
+in docs/measuring.md.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ def laplacian_variance(image: np.ndarray, mask: np.ndarray | None = None) -> flo
     """Variance of the 4-neighbour Laplacian of luma (Pech-Pacheco et al. 2000), in grey levels squared.
 
     Args:
-        image: (H, W, 3) uint8. mask: (H, W) bool limits it (to pixels whose neighbours are in it too); nan if too little is left.
+        image: (H, W, 3) uint8. mask: (H, W) bool limits it (to pixels whose neighbours are in it too); nan if too
+            little is left.
     """
     luma = image.astype(np.float64) @ _LUMA
     centre = luma[1:-1, 1:-1]
@@ -47,7 +50,8 @@ class DepthError:
     """Depth against the truth (Eigen et al. 2014), where both see a surface.
 
     Attributes:
-        abs_rel: mean |d - d*| / d*. within_1_25: share with max(d/d*, d*/d) < 1.25. sky_iou: of the sky, nan without any.
+        abs_rel: mean |d - d*| / d*. within_1_25: share with max(d/d*, d*/d) < 1.25. sky_iou: of the sky, nan without
+            any.
     """
 
     abs_rel: float
@@ -84,7 +88,8 @@ def flicker(
     true views see the same surface.
 
     Args:
-        before, after: (H, W, 3) uint8. depth_before_m, depth_m: (H, W) the *true* depth, so that no memory's own geometry
+        before, after: (H, W, 3) uint8. depth_before_m, depth_m: (H, W) the *true* depth, so that no memory's own
+            geometry
             is its judge.
     """
     warped, valid = warp(before, camera_before, depth_before_m, camera, depth_m)

@@ -1,4 +1,5 @@
-"""Is the camera where it was asked to be? Poses recovered from generated frames by matching them with the true first view.
+"""Is the camera where it was asked to be? Poses recovered from generated frames by matching them with the true first
+view.
 
 Features are found in pictures alone (ORB) and lifted with the first view's depth; nothing of the memory and nothing of
 the requested pose enters.
@@ -92,7 +93,9 @@ def _smooth(depth_m: np.ndarray) -> np.ndarray:
 
 
 def features(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """ORB keypoints (n, 2) as x, y of pixel centres at 0.5, and descriptors (n, 256) bool, of ``image (H, W, 3)`` uint8."""
+    """ORB keypoints (n, 2) as x, y of pixel centres at 0.5, and descriptors (n, 256) bool, of ``image (H, W, 3)``
+    uint8.
+    """
     from skimage.color import rgb2gray
     from skimage.feature import ORB
 

@@ -77,7 +77,9 @@ class Trial:
         return result
 
     def visible(self, label: str) -> np.ndarray:
-        """(h, w) bool: cells of the novel view ``label`` that the first view truly saw: the same mask for all variants."""
+        """(h, w) bool: cells of the novel view ``label`` that the first view truly saw: the same mask for all
+        variants.
+        """
         if label not in self._visible:
             scene, camera = self.scene, self.scene.gaps[label]
             seen = seen_from(camera, scene.true_view(camera).depth_m, scene.first, scene.true_view(scene.first).depth_m)
@@ -148,7 +150,9 @@ class Trial:
         return figures
 
     def drift(self, explorer: Explorer) -> Figures:
-        """A long flight into the unknown: sharpness and colour of generated frames against the true world's at the same cameras."""
+        """A long flight into the unknown: sharpness and colour of generated frames against the true world's at the
+        same cameras.
+        """
         cameras, every = self.scene.drift, self.settings.drift_every
         self.begin(explorer)
         frames, sharp, colour, psnr, coverage = [], [], [], [], []
@@ -194,7 +198,8 @@ class Trial:
     # ------------------------------------------------------------------------------------------- figures
 
     def compare(self, label: str, image: np.ndarray, truth: TrueView) -> Figures:
-        """A picture of the novel view ``label`` against the truth: whole, where the first view saw it, and where not."""
+        """A picture of the novel view ``label`` against the truth: whole, where the first view saw it, and "
+        "where not."""
         seen = self.pixels(self.visible(label))
         return {
             "psnr_db": psnr_db(image, truth.image),
@@ -252,7 +257,9 @@ def summarise(errors: PoseErrors) -> Figures:
 
 
 def hole_rate(coverage: np.ndarray, visible: np.ndarray) -> float | None:
-    """Share of the truly visible cells ``visible (h, w)`` that the memory covers by less than half (``coverage (h, w)``)."""
+    """Share of the truly visible cells ``visible (h, w)`` that the memory covers by less than half (``coverage (h,
+    w)``).
+    """
     return float((coverage[visible] < 0.5).mean()) if visible.any() else None
 
 

@@ -1,6 +1,7 @@
 """Recorded clips in RealEstate10K's format, through the same protocol: frames in a folder, cameras in a text file.
 
-A folder holds one or more ``NAME.txt``. The frames of each lie in ``NAME/`` beside it (or, for a single clip, beside the
+A folder holds one or more ``NAME.txt``. The frames of each lie in ``NAME/`` beside it (or, for a single clip, beside
+the
 text file), named by their timestamps in microseconds or sorted, one a line of the file.
 """
 
@@ -97,7 +98,8 @@ def _first_depth(name: str, images: list[Tensor], cameras: list[Camera]) -> Tens
     depth = plane_sweep(images[0], cameras[0], [(images[n], cameras[n]) for n in picked])
     if float(torch.isfinite(depth).float().mean()) < MIN_DEPTH_SHARE:
         raise InputError(
-            f"The frames of the clip {name} do not agree on a depth for its first one; check that the poses belong to the "
+            f"The frames of the clip {name} do not agree on a depth for its first one; check that the poses "
+            "belong to the "
             "frames, or leave the clip out."
         )
     return depth

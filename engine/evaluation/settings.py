@@ -15,7 +15,8 @@ PROTOCOL_VERSION = 1
 """Raised whenever a figure's meaning changes: results of another version are measured again, never mixed."""
 
 FIRST_SEED = 1_000_100
-"""Seeds from 1,000,000 on are kept for evaluation; the first hundred chose checkpoints while training, these did not."""
+"""Seeds from 1,000,000 on are kept for evaluation; the first hundred chose checkpoints while training, these did not.
+"""
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,14 @@ class EvaluationSettings:
     Attributes:
         variants: memories to compare. scenes: worlds, the biomes in turn. size: (height, width); ``None``: the model's.
         steps: denoising steps a frame; ``None``: the model's default.
-        loop_frames: frames of the closed loop, there and back. loop_distance_m, loop_turn_deg: how far it goes and turns.
-        drift_frames: frames of the long flight; 0 leaves it out. drift_scenes: scenes that fly it. drift_variants: memories
-            that fly it (a cloud of pixels grows by megabytes a frame). drift_every: every how many frames it is measured.
-        pose_frames: frames of a loop whose pose is recovered. ablation_scenes: scenes of the ablations; 0 leaves them out.
+        loop_frames: frames of the closed loop, there and back. loop_distance_m, loop_turn_deg: how far it goes and
+            turns.
+        drift_frames: frames of the long flight; 0 leaves it out. drift_scenes: scenes that fly it. drift_variants:
+            memories
+            that fly it (a cloud of pixels grows by megabytes a frame). drift_every: every how many frames it is
+            measured.
+        pose_frames: frames of a loop whose pose is recovered. ablation_scenes: scenes of the ablations; 0 leaves them
+            out.
         ablation_steps: step counts that are compared. supersample: rays a pixel side of the true views.
     """
 
@@ -59,7 +64,8 @@ class EvaluationSettings:
             raise InputError(f"An evaluation needs between 1 and 10,000 scenes; {self.scenes} were asked for.")
         if self.loop_frames < 5 or self.loop_frames % 2 == 0:
             raise InputError(
-                f"A closed loop needs an odd number of at least 5 frames, the turning point once; it has {self.loop_frames}."
+                "A closed loop needs an odd number of at least 5 frames, the turning point once; it has "
+                f"{self.loop_frames}."
             )
 
     @classmethod

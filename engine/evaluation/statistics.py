@@ -16,7 +16,8 @@ class Estimate:
     """A mean over scenes with its 95 % percentile-bootstrap interval.
 
     Attributes:
-        mean, low, high: nan without values; ``low`` and ``high`` equal the mean for a single value, which says nothing about spread.
+        mean, low, high: nan without values; ``low`` and ``high`` equal the mean for a single value, which says
+            nothing about spread.
         n: scenes that have the figure.
     """
 

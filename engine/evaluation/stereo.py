@@ -30,7 +30,8 @@ def plane_sweep(rgb: Tensor, camera: Camera, others: Sequence[tuple[Tensor, Came
     Args:
         others: views (3, H, W) in [0, 1] of the same size with their cameras, some way off.
 
-    For every fronto-parallel plane the other views are warped into the reference and compared in a window (truncated L1);
+    For every fronto-parallel plane the other views are warped into the reference and compared in a window (truncated
+    L1);
     the better half of the views decides, so that what is hidden in some does not count.
     """
     baseline = max(float(np.linalg.norm(other.position - camera.position)) for _, other in others)
@@ -56,7 +57,9 @@ def _between_planes(costs: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
 
 
 def _mismatch(rgb: Tensor, points: Tensor, camera: Camera, image: Tensor, other: Camera) -> Tensor:
-    """(H, W) windowed truncated L1 between ``rgb`` and ``image`` seen at ``points (H, W, 3)`` (relative to ``camera``)."""
+    """(H, W) windowed truncated L1 between ``rgb`` and ``image`` seen at ``points (H, W, 3)`` (relative to
+    ``camera``).
+    """
     offset = torch.from_numpy(camera.position - other.position)
     local = (points + offset) @ torch.from_numpy(other.c2w[:3, :3].copy())
     pixels = local @ torch.from_numpy(other.K.copy()).T
