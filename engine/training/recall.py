@@ -154,12 +154,12 @@ def read_batch(network: ReadoutNetwork, recalls: Sequence[Recall], device: torch
     return network(torch.cat(inputs), torch.cat(base), covered), covered
 
 
-def cell_scale(samples: SampleMap, cells_per_sample: int = SAMPLES) -> Tensor:
-    """Mean log2 scale of a cell's covered samples: (h*s, w*s) -> (h, w)."""
-    covered = (samples.token >= 0).float()[None, None]
-    scale = samples.log2_scale.float()[None, None] * covered
-    pool = torch.nn.functional.avg_pool2d
-    return (pool(scale, cells_per_sample) / pool(covered, cells_per_sample).clamp(min=1e-6))[0, 0]
+def cell_scale(samples: SampleMap) -> Tensor:
+    """Log2 scale of each cell's nearest covered sample, as the memory's readout has it: (h*s, w*s) -> (h, w), 0 in holes."""
+    inverse_depth = torch.where(samples.token >= 0, samples.inverse_depth, -1.0)
+    fold = torch.nn.functional.pixel_unshuffle
+    nearest, index = fold(inverse_depth[None], SAMPLES).max(dim=0)
+    return fold(samples.log2_scale[None], SAMPLES).gather(0, index[None])[0] * (nearest >= 0)
 
 
 def choose_views(views: int, max_sources: int, generator: torch.Generator) -> tuple[list[int], int]:
