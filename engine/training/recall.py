@@ -155,7 +155,7 @@ def read_batch(network: ReadoutNetwork, recalls: Sequence[Recall], device: torch
 
 
 def cell_scale(samples: SampleMap) -> Tensor:
-    """Log2 scale of each cell's nearest covered sample, as the memory's readout has it: (h*s, w*s) -> (h, w), 0 in holes."""
+    """Log2 scale of each cell's nearest covered sample, as the readout has it: (h*s, w*s) -> (h, w), 0 in holes."""
     inverse_depth = torch.where(samples.token >= 0, samples.inverse_depth, -1.0)
     fold = torch.nn.functional.pixel_unshuffle
     nearest, index = fold(inverse_depth[None], SAMPLES).max(dim=0)
