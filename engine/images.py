@@ -161,7 +161,7 @@ def _decoded(path: Path, what: str, formats: tuple[str, ...]) -> Image.Image:
                         f"{MIN_SIDE_PX}x{MIN_SIDE_PX} are needed."
                     )
                 picture.load()
-                return picture.copy()
+                return picture
     except Image.DecompressionBombError as error:
         raise InputError(
             f"The {what} {path.name} has more than {MAX_PIXELS // 1_000_000} million pixels; scale it down."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -218,8 +219,8 @@ FULL_DISK = """
     rng = np.random.default_rng(0)
     try:
         with FrameWriter(sys.argv[1], 24.0) as writer:
-            for _ in range(40):
-                writer.write(rng.integers(0, 255, (128, 128, 3), dtype=np.uint8))
+            for _ in range(16):
+                writer.write(rng.integers(0, 255, (96, 96, 3), dtype=np.uint8))
     except InputError as error:
         print(error)
         sys.exit(2)
@@ -268,3 +269,36 @@ def test_reading_what_is_no_film(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no PNG"):
         probe(tmp_path / "empty")
+
+
+CTRL_C = """
+    import signal, sys, time
+    import numpy as np
+    from engine.video import FrameWriter
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent may have switched it off
+    until = time.monotonic() + 20.0
+    with FrameWriter(sys.argv[1], 24.0) as writer:
+        while time.monotonic() < until:
+            writer.write(np.full((64, 64, 3), writer.frames % 256, np.uint8))
+            if writer.frames == 5:
+                print("flying", flush=True)
+            time.sleep(0.002)
+"""
+
+
+def test_ctrl_c_leaves_a_playable_film(tmp_path: Path) -> None:
+    """The real signal, at whatever point of the encoding it arrives."""
+    film = tmp_path / "a.mp4"
+    command = [sys.executable, "-c", textwrap.dedent(CTRL_C), str(film)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as run:
+        assert run.stdout is not None and run.stderr is not None
+        assert run.stdout.readline() == "flying\n"
+        run.send_signal(signal.SIGINT)
+        try:
+            _, said = run.communicate(timeout=40)
+        finally:
+            run.kill()
+    assert "KeyboardInterrupt" in said
+    info = probe(film)
+    assert info.frames >= 5 and info.faststart and leftovers(tmp_path) == ["a.mp4"]
