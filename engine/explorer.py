@@ -95,6 +95,7 @@ class Explorer:
         self.index = 0
         self.begun = False
         self.last_readout: Readout | None = None
+        self._newest = -1
         self._before_newest = 0
 
     @property
@@ -239,6 +240,11 @@ class Explorer:
             self.fit(camera), steps or self.default_steps, progress, cancel or CancelToken(), with_readout
         )
 
+    def can_refine(self, newest: StepResult) -> bool:
+        """Is ``newest`` the step that this explorer imagined last, and the world where it left it?"""
+        present = self.memory.latent.current if self.memory.latent is not None else 0
+        return newest.steps > 0 and newest.index == self._newest == self.index - 1 and newest.node == present
+
     def refine(
         self,
         newest: StepResult,
@@ -257,7 +263,7 @@ class Explorer:
         """
         memory = self.memory.latent
         present = memory.current if memory is not None else 0
-        if newest.index != self.index - 1 or newest.node != present:
+        if not self.can_refine(newest):
             raise InputError("Only the newest frame can be refined, and only while the world is where it left it.")
         replaces = present if present != self._before_newest else None
         before = self._before_newest
@@ -344,7 +350,7 @@ class Explorer:
             before = self.memory.latent.current if self.memory.latent is not None else 0
             commit = self.memory.write(camera, latents, writable, rgb, readout, depth_m)
         self.index += 1
-        self.last_readout, self._before_newest = readout, before
+        self.last_readout, self._newest, self._before_newest = readout, self.index - 1, before
         return StepResult(
             index=self.index - 1,
             node=commit.node,

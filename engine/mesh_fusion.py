@@ -19,7 +19,7 @@ MIN_VOXEL_M = 0.02
 
 
 def _full_depth_m(inverse_depth: np.ndarray, height: int, width: int, far_m: float) -> np.ndarray:
-    """(height, width) float32 z-depth, nearest sample so that edges stay edges; 0 (ignored) for sky and beyond ``far_m``."""
+    """(height, width) float32 z-depth, nearest sample to keep edges; 0 (ignored) for sky and beyond ``far_m``."""
     rows = np.arange(height) * inverse_depth.shape[0] // height
     columns = np.arange(width) * inverse_depth.shape[1] // width
     full = inverse_depth[rows[:, None], columns[None, :]]
@@ -65,7 +65,7 @@ def fuse(folder: Path, path: Path, voxel_m: float | None) -> None:
     for file in files:
         with np.load(file, allow_pickle=False) as frame:
             rgb, inverse, c2w, K = (frame[name] for name in ("rgb", "inverse_depth", "c2w", "K"))
-        depth_m = _full_depth_m(inverse, *rgb.shape[:2], MESH_FAR_M)
+        depth_m = _full_depth_m(inverse, rgb.shape[0], rgb.shape[1], MESH_FAR_M)
         if not (depth_m > 0.0).any():
             continue
         depth = o3d.t.geometry.Image(core.Tensor(depth_m[..., None]))

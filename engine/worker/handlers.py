@@ -109,6 +109,7 @@ def _open(loop: EngineLoop, ident: int, command: OpenWorld | OpenImage | OpenSes
     loop.paused = False
     if isinstance(command, OpenSession):
         loop.quality.size = world.explorer.size
+        loop.quality.asked = world.quality or loop.quality.asked
         loop.publish_quality()
     elif world.last is not None:
         world.touch()

@@ -174,6 +174,7 @@ def _open_session(
         saved=command.path != settings.autosave,
         recorded=list(state.recorded),
         notes=dict(state.notes),
+        quality=state.quality,
     )
     memory = explorer.memory.latent
     newest = frames.at_node(memory.current if memory is not None else 0)

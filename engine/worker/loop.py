@@ -173,10 +173,11 @@ class EngineLoop:
         if world is None or world.autosaved or self.autosaver is None:
             return
         if time.monotonic() - world.changed_at >= self.settings.autosave_s:
-            world.autosaved = True  # a save that fails is not tried again until something changes
+            world.autosaved = True
             try:
                 autosave(self)
-            except Exception as error:
+            except Exception as error:  # told once; a full disk is not mended by telling it every few seconds
+                self.autosaver = None
                 self.report(error)
 
     # ------------------------------------------------------------------------------------------- frames
@@ -207,7 +208,7 @@ class EngineLoop:
         assert last is not None
         if look.moving or not self.quality.wants_refinement(world.refinements, last.steps, last.coverage_mean):
             return False
-        if last.index != world.explorer.index - 1 or last.steps == 0:
+        if not world.explorer.can_refine(last):
             return False
         return self._generate(world, look, refinement=world.refinements + 1)
 

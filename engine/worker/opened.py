@@ -10,7 +10,7 @@ from typing import Any, Literal
 from engine.camera import Camera
 from engine.explorer import Explorer
 from engine.memory import LatentMemory
-from engine.messages import OpenImage, OpenSession, OpenWorld, StepResult, TreeNode, TreeUpdate, WorldInfo
+from engine.messages import OpenImage, OpenSession, OpenWorld, SetQuality, StepResult, TreeNode, TreeUpdate, WorldInfo
 from engine.session import FrameRecord, FrameStore
 
 
@@ -27,6 +27,7 @@ class OpenedWorld:
         source: the command that opened it; running it again is a reset.
         camera: where the user stands (the camera of the newest look or frame).
         last: the newest frame; ``refinements`` how often it was refined.
+        quality: what a session was last seen with.
         last_is_stale: the memory changed under it; the same camera is generated again.
     """
 
@@ -44,6 +45,7 @@ class OpenedWorld:
     last: StepResult | None = None
     refinements: int = 0
     last_is_stale: bool = False
+    quality: SetQuality | None = None
     saved: bool = True
     autosaved: bool = True
     changed_at: float = 0.0

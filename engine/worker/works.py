@@ -266,6 +266,6 @@ def check_film(job: ExportJob, world: OpenedWorld) -> None:
 
     size = job.size or world.explorer.size
     widths = {"generated": size[1], "side-by-side": 3 * size[1] + 4, "with-memory": 2 * size[1] + 2}
-    check_output(job.path, (size[0], widths[job.layout]), job.fps)
+    check_output(job.path, (size[0], widths[job.layout]) if job.source == "path" else None, job.fps)
     if job.report is not None:
         check_writable_parent(job.report.absolute())

@@ -541,6 +541,12 @@ def test_save_open_and_autosave(listener: Listener, tmp_path: Path) -> None:
     listener.look(ahead(info.camera, 0.6))
     back = listener.do(OpenSession(path))
     assert back.session == path and back.saved and back.notes == {"keyframes": [1, 2]} and back.epoch == 2
+    made = len(listener.model.imagined)
+    listener.worker.do(SetQuality("auto"))
+    listener.worker.look(back.camera, moving=False)
+    listener.rest()
+    assert len(listener.model.imagined) == made, "what a session brings back is not refined"
+    listener.do(SetQuality(1))
     assert back.camera.position == pytest.approx(ahead(info.camera, 0.3).position)
     assert listener.look(ahead(info.camera, 0.9)).result.index == 2
     time.sleep(0.1)
