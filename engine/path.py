@@ -50,9 +50,12 @@ def resolve_path(
     """Turn ``--path`` into cameras.
 
     ``text`` is a preset with options (``loop``, ``orbit:radius_m=8,degrees=180``) or a file (``flight.json``), which
-    may carry ``:anchor=start`` (move the whole path rigidly so that it begins at ``start``; ``world``, the default,
-    uses its poses exactly as they are) and ``:resample=yes`` (spread the file's poses over ``frames`` as keyframes
-    instead of taking one a frame).
+    may carry options as well:
+
+    - ``anchor=start`` moves the whole path rigidly so that it begins at ``start``; ``anchor=world``, the default, uses
+      its poses exactly as they are;
+    - ``resample=yes`` spreads the file's poses over ``frames`` as keyframes instead of taking one a frame;
+    - ``format=colmap`` (or any other name in ``engine.formats``) reads it so, whatever it looks like.
 
     Args:
         start: where presets begin, and whose field of view serves files without intrinsics.
@@ -80,7 +83,9 @@ def resolve_path(
         return parse_preset(text).path(start, frames or 120, fps or DEFAULT_FPS, ground_height_m)
     from engine.formats import read_path
 
-    path = read_path(file, format=format, size=(height, width), fov_deg=start.fov_deg).fitted(width, height)
+    path = read_path(file, format=options.get("format", format), size=(height, width), fov_deg=start.fov_deg).fitted(
+        width, height
+    )
     if options.get("anchor", "world") == "start":
         path = path.anchored(start.c2w)
     else:
@@ -131,7 +136,9 @@ def _split(text: str) -> tuple[str, Path | None, dict[str, str]]:
     options: dict[str, str] = {}
     if colon and not Path(text).exists() and "=" in tail:
         options = _options(tail, stem)
-        allowed = {"anchor": ("world", "start"), "resample": ("yes", "no")}
+        from engine.formats import FORMATS
+
+        allowed = {"anchor": ("world", "start"), "resample": ("yes", "no"), "format": tuple(FORMATS)}
         for key, value in options.items():
             if key not in allowed:
                 raise InputError(f"A path file takes the options {' and '.join(allowed)}; it got {key!r} in {text!r}.")

@@ -110,7 +110,7 @@ def detect_format(source: Path) -> PathFormat:
                     return detect_format(file)
     except OSError as error:
         raise fail(source, "", f"it cannot be read ({error.strerror})", "check its permissions") from error
-    raise fail(source, "", "this is no camera path that Mirage knows", f"name its format: {', '.join(FORMATS)}")
+    raise fail(source, "", "this is no camera path that Mirage knows", f"name its format, of {', '.join(FORMATS)}")
 
 
 def format_for_writing(target: Path) -> PathFormat:
