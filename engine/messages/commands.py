@@ -68,7 +68,7 @@ class Redo:
 
 @dataclass(frozen=True)
 class Checkout:
-    """Go to a node: its memory and its newest frame, or the frame of step ``index`` where several ended at that node."""
+    """Go to a node: its memory and its newest frame, or the frame of step ``index`` where several ended there."""
 
     node: int
     index: int | None = None

@@ -1,5 +1,7 @@
 """The memory panel with real OpenGL (Mesa in software under Xvfb) and a real engine: structure, not pixels."""
 
+# ruff: noqa: F811 - fixtures are taken by name
+
 from __future__ import annotations
 
 import gc
@@ -17,20 +19,14 @@ from PyQt6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from engine.memory.snapshot import MemorySnapshot
-from engine.messages import Plan
-from tests.ui.panels_support import WAIT_MS, fly_on, open_bridge, settle, turned
+from engine.messages import Plan, Redo, Undo
+from tests.ui.panels_support import WAIT_MS, bridge, fly_on, settle, shared_bridge, turned  # noqa: F401
 from ui.bridge import EngineBridge
 from ui.memory_panel import MemoryPanel
 from ui.memory_panel.content import SOFTWARE_CAP
 from ui.path_model import PathModel
 
 pytestmark = pytest.mark.gl
-
-
-@pytest.fixture
-def bridge(qtbot: QtBot, tiny_model) -> Iterator[EngineBridge]:  # type: ignore[no-untyped-def]
-    with open_bridge(qtbot, tiny_model) as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -115,8 +111,6 @@ def test_only_what_is_new_is_uploaded(qtbot: QtBot, panel: MemoryPanel, bridge: 
 def test_undo_uploads_only_liveness_and_hides_the_points(
     qtbot: QtBot, panel: MemoryPanel, bridge: EngineBridge
 ) -> None:
-    from engine.messages import Redo, Undo
-
     fly_on(qtbot, bridge, 1, yaw_deg=60.0)
     shown = panel.content.cloud.shown + panel.content.sky.shown
     stored = bridge.snapshot.count
@@ -231,6 +225,9 @@ def test_a_region_is_selected_frozen_and_erased(qtbot: QtBot, panel: MemoryPanel
     qtbot.waitUntil(lambda: not bridge.snapshot.alive[chosen].any(), timeout=WAIT_MS)
     qtbot.waitUntil(lambda: panel.content.cloud.shown < living, timeout=WAIT_MS)
     assert len(panel.region.tokens) == 0
+    bridge.do(Undo())
+    qtbot.waitUntil(lambda: bool(bridge.snapshot.alive[chosen].all()), timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: panel.content.cloud.shown == living, timeout=WAIT_MS)
 
 
 def test_the_clip_box_hides_and_protects(qtbot: QtBot, panel: MemoryPanel) -> None:

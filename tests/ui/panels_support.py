@@ -1,12 +1,18 @@
-"""A real engine with a tiny model behind a bridge, for tests of panels."""
+"""A real engine with a tiny model behind a bridge, for tests of panels.
+
+Opening a world is what takes time, so the tests of a module share one: each takes it as the last one left it, without
+a path.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 from PyQt6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
@@ -14,11 +20,14 @@ from engine.camera import Camera
 from engine.messages import EngineSettings, OpenWorld, SetQuality, WorkerState
 from engine.worker import EngineWorker
 from ui.bridge import EngineBridge
+from ui.path_model import PathModel
 
 if TYPE_CHECKING:
     from engine.models.embedded.model import EmbeddedModel
 
 WAIT_MS = 60_000
+OPEN_S = 240.0
+"""The first world may have to wait for the worlds' kernels to be compiled."""
 
 
 def turned(camera: Camera, yaw_deg: float = 0.0, ahead_m: float = 0.0) -> Camera:
@@ -30,20 +39,48 @@ def turned(camera: Camera, yaw_deg: float = 0.0, ahead_m: float = 0.0) -> Camera
     return camera.posed(c2w)
 
 
+def wait_until(check: Callable[[], bool], timeout_s: float = WAIT_MS / 1000.0) -> None:
+    """Run the event loop until ``check()`` holds."""
+    deadline = time.monotonic() + timeout_s
+    while not check():
+        assert time.monotonic() < deadline, "the engine did not get there in time"
+        QApplication.processEvents()
+        time.sleep(0.002)
+
+
 @contextmanager
-def open_bridge(qtbot: QtBot, model: EmbeddedModel) -> Iterator[EngineBridge]:
+def open_bridge(model: EmbeddedModel) -> Iterator[EngineBridge]:
     """A started engine with an imagined world and its first frame on this side."""
     settings = EngineSettings(threads=1, quality=SetQuality(steps=1, refinements=0))
     bridge = EngineBridge(lambda wake: EngineWorker(wake, settings=settings, load_model=lambda _: model))
     bridge.start()
     try:
         bridge.do(OpenWorld("meadow", 7, start="nothing"))
-        qtbot.waitUntil(lambda: bridge.frame is not None and bridge.snapshot is not None, timeout=WAIT_MS)
+        wait_until(lambda: bridge.frame is not None and bridge.snapshot is not None, OPEN_S)
         assert bridge.frame is not None
         bridge.place(bridge.frame.result.camera)
         yield bridge
     finally:
         assert bridge.stop(20.0)
+
+
+@pytest.fixture(scope="module")
+def shared_bridge(qapp: QApplication, tiny_model: EmbeddedModel) -> Iterator[EngineBridge]:
+    """The module's engine."""
+    with open_bridge(tiny_model) as bridge:
+        yield bridge
+
+
+@pytest.fixture
+def bridge(shared_bridge: EngineBridge) -> Iterator[EngineBridge]:
+    """The module's engine at rest, with no path to fly."""
+    PathModel.of(shared_bridge).clear()
+    snapshot = shared_bridge.snapshot
+    yield shared_bridge
+    settle()
+    wait_until(lambda: shared_bridge.state is WorkerState.IDLE)
+    if shared_bridge.snapshot is not None and shared_bridge.snapshot.count > 100_000:  # a test's own, not the engine's
+        shared_bridge.snapshot = snapshot
 
 
 def fly_on(qtbot: QtBot, bridge: EngineBridge, frames: int, yaw_deg: float = 9.0, ahead_m: float = 0.3) -> None:

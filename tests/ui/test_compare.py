@@ -1,8 +1,8 @@
 """The second view on a real engine: sources, wipe, linked zoom, provenance."""
 
-from __future__ import annotations
+# ruff: noqa: F811 - fixtures are taken by name
 
-from collections.abc import Iterator
+from __future__ import annotations
 
 import numpy as np
 import pytest
@@ -12,17 +12,11 @@ from PyQt6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from engine.messages import COMPARE_SOURCES, Undo
-from tests.ui.panels_support import WAIT_MS, fly_on, open_bridge
+from tests.ui.panels_support import WAIT_MS, bridge, fly_on, shared_bridge  # noqa: F401
 from ui.bridge import EngineBridge
 from ui.compare import CompareView
 from ui.compare.image_pane import ImagePane
 from ui.compare.view import SHORT_NAMES
-
-
-@pytest.fixture
-def bridge(qtbot: QtBot, tiny_model) -> Iterator[EngineBridge]:  # type: ignore[no-untyped-def]
-    with open_bridge(qtbot, tiny_model) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -1,9 +1,10 @@
 """Exporting on a real engine: films that play, cancelling, stills, and the same film from the command line."""
 
+# ruff: noqa: F811 - fixtures are taken by name
+
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -14,17 +15,11 @@ from PyQt6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from engine.messages import ExportJob, Failed, Record, SaveSession, StepSummary
-from tests.ui.panels_support import WAIT_MS, fly_on, open_bridge, turned
+from tests.ui.panels_support import WAIT_MS, bridge, fly_on, open_bridge, shared_bridge, turned  # noqa: F401
 from ui.bridge import EngineBridge
 from ui.export_dialog import ExportDialog
 from ui.export_dialog.estimate import duration_text, frame_seconds
 from ui.path_model import PathModel
-
-
-@pytest.fixture
-def bridge(qtbot: QtBot, tiny_model) -> Iterator[EngineBridge]:  # type: ignore[no-untyped-def]
-    with open_bridge(qtbot, tiny_model) as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -118,22 +113,6 @@ def test_stopping_keeps_a_playable_film(
     assert len(frames) == progress.progress.frame
 
 
-def test_the_recorded_flight_becomes_a_film(
-    qtbot: QtBot, bridge: EngineBridge, dialog: ExportDialog, tmp_path: Path
-) -> None:
-    bridge.do(Record(True))
-    fly_on(qtbot, bridge, 3)
-    bridge.do(Record(False))
-    qtbot.waitUntil(lambda: not bridge.world.recording and bridge.world.recorded >= 3, timeout=WAIT_MS)
-    assert dialog.form.source.currentData() == "recorded"  # nothing else is there to film
-    assert not dialog.copy.isEnabled()
-    target = tmp_path / "seen.mp4"
-    choose_file(qtbot, dialog, target)
-    dialog.start_film()
-    qtbot.waitUntil(lambda: not dialog.film_id, timeout=WAIT_MS)
-    assert len(frames_of(target)) == bridge.world.recorded
-
-
 def test_what_cannot_work_is_said_at_once(
     qtbot: QtBot, bridge: EngineBridge, dialog: ExportDialog, tmp_path: Path
 ) -> None:
@@ -159,7 +138,7 @@ def test_the_copied_command_renders_the_same_frames(
 
     folder = tmp_path / "model"
     tiny_model.save(folder)
-    with open_bridge(qtbot, EmbeddedModel.load(folder)) as bridge:
+    with open_bridge(EmbeddedModel.load(folder)) as bridge:
         dialog = ExportDialog(bridge)
         qtbot.addWidget(dialog)
         dialog.show()
@@ -227,3 +206,19 @@ def test_a_failing_save_is_told_in_the_dialog(
     bridge.do(SaveSession(tmp_path / "nowhere" / "world.mirage"), replies.append)
     qtbot.waitUntil(lambda: bool(replies), timeout=WAIT_MS)
     assert isinstance(replies[0], Failed)
+
+
+def test_the_recorded_flight_becomes_a_film(
+    qtbot: QtBot, bridge: EngineBridge, dialog: ExportDialog, tmp_path: Path
+) -> None:
+    bridge.do(Record(True))
+    fly_on(qtbot, bridge, 3)
+    bridge.do(Record(False))
+    qtbot.waitUntil(lambda: not bridge.world.recording and bridge.world.recorded >= 3, timeout=WAIT_MS)
+    assert dialog.form.source.currentData() == "recorded"  # nothing else is there to film
+    assert not dialog.copy.isEnabled()
+    target = tmp_path / "seen.mp4"
+    choose_file(qtbot, dialog, target)
+    dialog.start_film()
+    qtbot.waitUntil(lambda: not dialog.film_id, timeout=WAIT_MS)
+    assert len(frames_of(target)) == bridge.world.recorded

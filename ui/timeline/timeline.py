@@ -118,12 +118,8 @@ class Timeline(QWidget):
     def go_back(self, step: StepSummary) -> None:
         """Stand again where a frame was generated, with the memory of that moment."""
         self.model.pause()
-        self.bridge.do(Checkout(step.node))
-        writer = self.history.by_node(step.node)
-        if writer is not None and writer.index != step.index:
-            self.bridge.look(step.camera, moving=False)  # a step that wrote nothing has no node of its own
-        else:
-            self.bridge.place(step.camera)
+        self.bridge.do(Checkout(step.node, step.index))
+        self.bridge.place(step.camera)
 
     def apply_preset(self, name: str) -> None:
         """A ready-made path from the current view."""
