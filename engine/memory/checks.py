@@ -8,6 +8,7 @@ from torch import Tensor
 from engine.camera import Camera
 from engine.errors import InputError
 from engine.memory.config import LatentView, MemoryConfig
+from engine.memory.store import pack_camera
 
 
 def latent_camera(config: MemoryConfig, camera: Camera) -> Camera:
@@ -49,6 +50,7 @@ def checked_view(config: MemoryConfig, view: LatentView) -> tuple[np.ndarray, np
             "Inverse depth must be 0 (sky), positive per metre or NaN (unknown); "
             "this frame has negative or infinite values."
         )
+    pack_camera(camera)
     return latents, inverse_depth, camera
 
 

@@ -22,28 +22,58 @@ PLANAR = np.uint8(4)
 _FLOAT32_SHIFT = np.float32(2.0**112)
 
 
-def inverse_depth_at(table: Any, row: int, sample: int) -> Any:
-    """One stored inverse depth as float32, NaN where unknown; ``table`` is float32, or float16 as uint16 bits."""
-    value = table[row, sample]
+def decode(table: Any, row: int, column: int) -> Any:
+    """One stored number as float32, NaN and infinities as NaN; ``table (n, m)`` is float32, or float16 as uint16
+    bits.
+    """
+    value = table[row, column]
     return np.uint16(value).view(np.float16).astype(np.float32) if table.dtype == np.uint16 else value
 
 
-@overload(inverse_depth_at)
-def _inverse_depth_at(table: Any, row: int, sample: int) -> Any:
+@overload(decode)
+def _decode(table: Any, row: int, column: int) -> Any:
     if table.dtype.name == "uint16":
 
-        def half(table: Any, row: int, sample: int) -> Any:
+        def half(table: Any, row: int, column: int) -> Any:
             # Shifting a half's exponent and mantissa into a float and rescaling is exact, subnormals included.
-            bits = np.uint32(table[row, sample] & np.uint16(0x7FFF)) << np.uint32(13)
-            value = np.uint32(bits).view(np.float32) * _FLOAT32_SHIFT
-            return np.float32(np.nan) if value >= np.float32(65536.0) else value
+            bits = np.uint32(table[row, column])
+            size = np.uint32((bits & np.uint32(0x7FFF)) << np.uint32(13)).view(np.float32) * _FLOAT32_SHIFT
+            if size >= np.float32(65536.0):
+                return np.float32(np.nan)
+            return -size if bits & np.uint32(0x8000) else size
 
         return half
 
-    def single(table: Any, row: int, sample: int) -> Any:
-        return table[row, sample]
+    def single(table: Any, row: int, column: int) -> Any:
+        return table[row, column]
 
     return single
+
+
+def ring_feature(codes: Any, steps: Any, keyframe: int, row: int, channel: int) -> Any:
+    """A ring cell's feature: float32 as it is, or a 4-bit level (two to a byte) times the keyframe's step for the
+    channel.
+    """
+    if codes.dtype == np.float32:
+        return codes[row, channel]
+    level = (codes[row, channel >> 1] >> (4 * (channel & 1))) & 15
+    return (np.float32(level) - 7.5) * decode(steps, keyframe, channel)
+
+
+@overload(ring_feature)
+def _ring_feature(codes: Any, steps: Any, keyframe: int, row: int, channel: int) -> Any:
+    if codes.dtype.name == "float32":
+
+        def single(codes: Any, steps: Any, keyframe: int, row: int, channel: int) -> Any:
+            return codes[row, channel]
+
+        return single
+
+    def packed(codes: Any, steps: Any, keyframe: int, row: int, channel: int) -> Any:
+        level = (np.int32(codes[row, channel >> 1]) >> np.int32(4 * (channel & 1))) & np.int32(15)
+        return (np.float32(level) - np.float32(7.5)) * decode(steps, keyframe, channel)
+
+    return packed
 
 
 @njit(cache=True, nogil=True)
@@ -174,12 +204,12 @@ def center_inverse_depth(geometry: np.ndarray, planar: bool, row: int, s: int) -
     """Inverse depth of a token as one point: the mean of its samples, or its nearest surface where it straddles an
     edge."""
     if s == 1:
-        return inverse_depth_at(geometry, row, 0)
+        return decode(geometry, row, 0)
     high = np.float32(0.0)
     total = np.float32(0.0)
     valid = 0
     for j in range(s * s):
-        q = inverse_depth_at(geometry, row, j)
+        q = decode(geometry, row, j)
         if q >= 0.0:
             high = max(high, q)
             total += q
@@ -213,11 +243,12 @@ def gather_neighbours(
     cells: np.ndarray,
     ring_cells: np.ndarray,
     features: np.ndarray,
-    ring_features: np.ndarray,
+    ring_codes: np.ndarray,
+    ring_steps: np.ndarray,
     out: np.ndarray,
     valid: np.ndarray,
 ) -> None:
-    """3x3 source neighbours of tokens: ``out (n, 9, C)`` (float bits are copied as they are) and ``valid (n, 9)``.
+    """3x3 source neighbours of tokens: ``out (n, 9, C)`` float32 and ``valid (n, 9)``.
 
     ``spans (k, 4)`` int64: first row, count, first ring row, ring count of each keyframe.
     """
@@ -246,16 +277,16 @@ def gather_neighbours(
                 found = find_cell(cells, spans[keyframe, 0], spans[keyframe, 1], code)
                 if found >= 0:
                     for c in range(channels):
-                        out[i, j, c] = features[found, c]
+                        out[i, j, c] = decode(features, found, c)
                 else:
                     found = find_cell(ring_cells, spans[keyframe, 2], spans[keyframe, 3], code)
                     if found >= 0:
                         for c in range(channels):
-                            out[i, j, c] = ring_features[found, c]
+                            out[i, j, c] = ring_feature(ring_codes, ring_steps, keyframe, found, c)
             valid[i, j] = found >= 0
             if found < 0:
                 for c in range(channels):
-                    out[i, j, c] = 0
+                    out[i, j, c] = 0.0
 
 
 @njit(cache=True, nogil=True)
@@ -290,7 +321,7 @@ def bound_blocks(
                 tile = np.int64(cells[row]) >> 6
                 within = np.int64(cells[row]) & 63
                 for j in range(s * s):
-                    q = np.float64(inverse_depth_at(geometry, row, j))
+                    q = np.float64(decode(geometry, row, j))
                     if not q >= 0.0:
                         continue
                     x = ((tile % tiles) * 8 + (within & 7) + (j % s + 0.5) / s - k[14]) / k[12]

@@ -147,20 +147,28 @@ class LatentMemory:
             token: (n,) int64 ids.
 
         Returns:
-            features (n, 9, C), float16 (float32 in single precision), row-major with the token itself at index 4, and
-            valid (n, 9) bool; a neighbour outside its keyframe is 0 and not valid.
+            features (n, 9, C) float32, row-major with the token itself at index 4, and valid (n, 9) bool; a neighbour
+            outside
+            its keyframe is 0 and not valid.
         """
         rows = self._rows(token)
         store = self.store
-        features = store.features.rows
-        bits = np.uint16 if features.dtype == np.float16 else np.float32
-        out = np.empty((len(rows), 9, self.config.channels), bits)
+        out = np.empty((len(rows), 9, self.config.channels), np.float32)
         valid = np.empty((len(rows), 9), np.bool_)
         kernels.gather_neighbours(
-            rows, store.blocks.rows, store.spans.rows, store.grids.rows, store.cells.rows, store.ring_cells.rows,
-            features.view(bits), store.ring_features.rows.view(bits), out, valid,
-        )  # fmt: skip
-        return torch.from_numpy(out.view(features.dtype)), torch.from_numpy(valid)
+            rows,
+            store.blocks.rows,
+            store.spans.rows,
+            store.grids.rows,
+            store.cells.rows,
+            store.ring_cells.rows,
+            store.feature_bits,
+            store.ring_codes.rows,
+            store.ring_steps.rows,
+            out,
+            valid,
+        )
+        return torch.from_numpy(out), torch.from_numpy(valid)
 
     def readout(self, camera: Camera) -> Readout:
         """The memory seen from ``camera``, by the configured readout.
@@ -197,7 +205,7 @@ class LatentMemory:
         winner = readout.token.numpy()
         rows = np.unique(winner[winner >= 0])
         reads = self.store.reads.rows
-        reads[rows] += reads[rows] < np.iinfo(np.uint16).max
+        reads[rows] += reads[rows] < np.iinfo(reads.dtype).max
         self._readouts += 1
         self.store.block_read.rows[self.store.blocks_of(rows)] = self._readouts
         self._cells_read += winner.size

@@ -8,7 +8,7 @@ from engine.memory.config import MemoryConfig
 from engine.memory.readout import SampleMap
 from engine.memory.store import TokenStore
 
-FULL_SHARE = 0.6
+FULL_SHARE = 0.85
 """A coarse token is superseded only if the view saw at least this share of it: what lies outside the frame must not
 die."""
 FAR_INVERSE_M = 1.0 / 200.0

@@ -78,7 +78,7 @@ class TokenInfo:
     Attributes:
         node: (n,) tree node that wrote it. keyframe: (n,). cell: (n, 2) column and line in the keyframe.
         depth_m: (n,) float32, z-depth in the keyframe, inf for sky. footprint_m: (n,) float32 side on a facing surface.
-        reads: (n,) how many readouts it won a cell in (at most 65535). alive, frozen: (n,) bool at the present node.
+        reads: (n,) how many readouts it won a cell in (at most 255). alive, frozen: (n,) bool at the present node.
     """
 
     node: np.ndarray

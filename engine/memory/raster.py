@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from engine.memory.kernels import ALIVE, NEAR_M, NO_KEY, PLANAR, block_of, inverse_depth_at, relative
+from engine.memory.kernels import ALIVE, NEAR_M, NO_KEY, PLANAR, block_of, decode, relative
 
 DEPTH_TOLERANCE = 0.04
 """Relative inverse depth within which two patches count as one surface."""
@@ -39,7 +39,7 @@ def classify(geometry: np.ndarray, planar: bool, row: int, s: int, plane: np.nda
     valid = 0
     middle = np.float32(0.5 * (s - 1))
     for j in range(n):
-        q = inverse_depth_at(geometry, row, j)
+        q = decode(geometry, row, j)
         if q >= 0.0:
             valid += 1
             high = max(high, q)
@@ -68,7 +68,7 @@ def classify(geometry: np.ndarray, planar: bool, row: int, s: int, plane: np.nda
         for j in range(n):
             x = (np.float32(j % s) - middle) / np.float32(s)
             y = (np.float32(j // s) - middle) / np.float32(s)
-            if abs(inverse_depth_at(geometry, row, j) - plane[0] - plane[1] * x - plane[2] * y) > limit:
+            if abs(decode(geometry, row, j) - plane[0] - plane[1] * x - plane[2] * y) > limit:
                 return 2
     return 0
 
@@ -256,7 +256,7 @@ def rasterise(
                 continue
             half = np.float32(0.5) * step + np.float32(MARGIN)
             for j in range(s * s):
-                q = inverse_depth_at(geometry, row, j)
+                q = decode(geometry, row, j)
                 if not q >= 0.0:
                     continue
                 u = u0 + (np.float32(j % s) - middle) * step
@@ -330,7 +330,7 @@ def resolve(
                 a, b, c = plane[0], plane[1], plane[2]
                 half = limit
                 if kind == 2:
-                    a = inverse_depth_at(geometry, row, j)
+                    a = decode(geometry, row, j)
                     if not a >= 0.0:
                         continue
                     b = np.float32(0.0)

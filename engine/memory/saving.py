@@ -39,7 +39,8 @@ SAVED_TABLES = (
     "geometry",
     "cells",
     "reads",
-    "ring_features",
+    "ring_codes",
+    "ring_steps",
     "ring_cells",
     "keyframes",
     "grids",
@@ -202,7 +203,8 @@ def _check_tables(memory: LatentMemory, tensors: dict[str, np.ndarray]) -> None:
         "features": count,
         "geometry": count,
         "reads": count,
-        "ring_features": rings,
+        "ring_codes": rings,
+        "ring_steps": keyframes,
         "grids": keyframes,
         "spans": keyframes,
     }
@@ -212,8 +214,11 @@ def _check_tables(memory: LatentMemory, tensors: dict[str, np.ndarray]) -> None:
             raise _damaged(f"its {name} are {len(tensors[name])} where {length} belong together")
     if planar is None or planar.shape != (count,) or planar.dtype != np.uint8:
         raise _damaged("its surface flags are missing or of another kind")
-    for name in ("features", "ring_features"):
-        if not np.isfinite(tensors[name]).all():
+    scales = tensors["ring_steps"]
+    numbers = {"features": tensors["features"], "ring_codes": tensors["ring_codes"]}
+    numbers["ring_steps"] = scales.view(np.float16) if scales.dtype == np.uint16 else scales
+    for name, values in numbers.items():
+        if not np.isfinite(values).all():
             raise _damaged(f"its {name} hold values that are not numbers")
     geometry = tensors["geometry"]
     depth = geometry.view(np.float16) if geometry.dtype == np.uint16 else geometry

@@ -26,7 +26,7 @@ class MemorySnapshot:
         generation: grows when eviction renumbers tokens. version: grows with every change. node: the present node.
         positions: (n, 3) float32 metres (sky 1 km away). rgb: (n, 3) uint8, the features' three main components.
         birth: (n,) int32 node that wrote the token. keyframe: (n,) int32. footprint_m: (n,) float32, inf for sky.
-        sky, alive, frozen: (n,) bool. reads: (n,) uint16.
+        sky, alive, frozen: (n,) bool. reads: (n,) uint8.
         keyframe_c2w: (k, 4, 4) float64. keyframe_node: (k,) int64.
     """
 

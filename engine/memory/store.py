@@ -97,8 +97,11 @@ class TokenStore:
         self.geometry = Table((config.samples**2,), np.uint16 if half else np.float32)
         self.cells = Table((), np.uint16)
         self.state = Table((), np.uint8)
-        self.reads = Table((), np.uint16)
-        self.ring_features = Table((config.channels,), np.float16 if half else np.float32)
+        self.reads = Table((), np.uint8)
+        self.ring_codes = Table(
+            ((config.channels + 1) // 2,) if half else (config.channels,), np.uint8 if half else np.float32
+        )
+        self.ring_steps = Table((config.channels,), np.uint16 if half else np.float32)
         self.ring_cells = Table((), np.uint16)
         self.keyframes = Table((16,), np.float64)
         self.grids = Table((2,), np.int32)
@@ -151,16 +154,16 @@ class TokenStore:
         self.features.append(by_cell[picked])
         values = inverse_depth.reshape(height * width, -1)[picked]
         if self.geometry.rows.dtype == np.uint16:
-            self.geometry.append(_to_half(values).view(np.uint16))
+            self.geometry.append(values.astype(np.float16).view(np.uint16))
         else:
             self.geometry.append(values)
         self.cells.append(codes[chosen])
         self.state.append(np.where(planar.ravel()[picked], ALIVE | PLANAR, ALIVE))
         self.reads.extend(count)
         ring_first = self.ring_cells.count
-        self.ring_features.append(by_cell[ring_picked])
+        self._append_ring(by_cell[ring_picked])
         self.ring_cells.append(codes[ring])
-        self.keyframes.append(_pack_camera(camera)[None])
+        self.keyframes.append(pack_camera(camera)[None])
         self.grids.append(np.array([[height, width]]))
         self.spans.append(np.array([[first, count, ring_first, len(ring_picked)]]))
         self.keyframe_node.append(np.array([node]))
@@ -168,6 +171,27 @@ class TokenStore:
         rows = np.arange(first, first + count)
         self._changes.append((rows, True))
         return rows
+
+    def _append_ring(self, features: np.ndarray) -> None:
+        """Keep features of ring cells (n, C): 4 bits a channel and one step per keyframe and channel, for they are
+        context only.
+        """
+        if self.ring_codes.rows.dtype == np.float32:
+            self.ring_codes.append(features)
+            self.ring_steps.append(np.ones((1, self.channels), np.float32))
+            return
+        steps = (np.abs(features).max(axis=0, initial=1e-3) / 7.5).astype(np.float16)
+        levels = np.clip(np.rint(features / steps.astype(np.float32) + 7.5), 0, 15).astype(np.uint8)
+        if self.channels % 2:
+            levels = np.concatenate([levels, np.zeros((len(levels), 1), np.uint8)], axis=1)
+        self.ring_codes.append(levels[:, ::2] | (levels[:, 1::2] << 4))
+        self.ring_steps.append(steps.view(np.uint16)[None])
+
+    @property
+    def feature_bits(self) -> np.ndarray:
+        """(N, C) features as the compiled loops take them: float32, or float16 as uint16 bits."""
+        features = self.features.rows
+        return features.view(np.uint16) if features.dtype == np.float16 else features
 
     def drop_newest_keyframe(self) -> None:
         """Forget the keyframe written last, with its tokens and its ring."""
@@ -179,9 +203,9 @@ class TokenStore:
     def _truncate(self, *, tokens: int, rings: int, keyframes: int, blocks: int) -> None:
         for table in (self.features, self.geometry, self.cells, self.state, self.reads):
             table.truncate(tokens)
-        for table in (self.ring_features, self.ring_cells):
+        for table in (self.ring_codes, self.ring_cells):
             table.truncate(rings)
-        for table in (self.keyframes, self.grids, self.spans, self.keyframe_node):
+        for table in (self.keyframes, self.grids, self.spans, self.keyframe_node, self.ring_steps):
             table.truncate(keyframes)
         for table in (self.blocks, self.spheres, self.alive_in_block, self.block_read):
             table.truncate(blocks)
@@ -235,9 +259,9 @@ class TokenStore:
         read = np.repeat(self.block_read.rows, self.blocks.rows[:, 1])[mask]
         for table in (self.features, self.geometry, self.cells, self.state, self.reads):
             table.keep(mask)
-        for table in (self.ring_features, self.ring_cells):
+        for table in (self.ring_codes, self.ring_cells):
             table.keep(ring_keep)
-        for table in (self.keyframes, self.grids, self.keyframe_node):
+        for table in (self.keyframes, self.grids, self.keyframe_node, self.ring_steps):
             table.keep(used)
         ring_left = np.bincount(ring_owner[ring_keep], minlength=len(spans))[used]
         left = left[used]
@@ -314,15 +338,12 @@ class TokenStore:
         return cell_of(self.cells.rows[rows], self.grids.rows[self.keyframes_of(rows), 1])
 
 
-def _to_half(values: np.ndarray) -> np.ndarray:
-    """Float32 to float16, refusing what would turn into infinity: closer than 16 micrometres is not a depth."""
-    if np.nanmax(values, initial=0.0) > 60000.0:
-        raise InputError("An inverse depth beyond 60000 per metre came; depths must be in metres.")
-    return values.astype(np.float16)
+def pack_camera(camera: Camera) -> np.ndarray:
+    """(16,) float64: R row-major, position, fx, fy, cx, cy.
 
-
-def _pack_camera(camera: Camera) -> np.ndarray:
-    """(16,) float64: R row-major, position, fx, fy, cx, cy."""
+    Raises:
+        InputError: the camera is no finite pinhole without skew.
+    """
     K = camera.K
     if (
         K[0, 1] != 0.0

@@ -248,14 +248,19 @@ def test_neighbourhoods_are_the_keyframes_own(monkeypatch: pytest.MonkeyPatch) -
     partial = info.keyframe == 1
     assert 0 < partial.sum() < 96  # the second view wrote a part of itself, so rings are at work
     for index, row in enumerate(rows):
-        latents = np.asarray(views[info.keyframe[index]].latents).astype(np.float16)
+        latents = np.asarray(views[info.keyframe[index]].latents)
         u, v = info.cell[index]
         for j in range(9):
             x, y = u + j % 3 - 1, v + j // 3 - 1
             inside = 0 <= x < 12 and 0 <= y < 8
             assert bool(valid[index, j]) == inside, row
-            expected = latents[:, y, x] if inside else np.zeros(CHANNELS, np.float16)
-            np.testing.assert_array_equal(features[index, j].numpy(), expected)
+            expected = latents[:, y, x] if inside else np.zeros(CHANNELS)
+            if j == 4:
+                np.testing.assert_array_equal(features[index, j], expected.astype(np.float16))
+            # Ring neighbours are kept in 4 bits a channel: half a step of the keyframe's range is lost at most.
+            np.testing.assert_allclose(features[index, j], expected, atol=np.abs(latents).max() / 14.5)
+            if not partial[index]:
+                np.testing.assert_array_equal(features[index, j], expected.astype(np.float16))
 
 
 def test_learned_readout_masks_what_is_not_covered() -> None:
