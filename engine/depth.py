@@ -20,6 +20,9 @@ SMOOTH_RATIO = 1.1
 MIN_OVERLAP = 24
 """Fewer common samples than this say nothing about a scale."""
 
+MAX_FITTED = 1500
+"""More samples than this say nothing new about a line; they are thinned out evenly."""
+
 
 @dataclass(frozen=True)
 class DepthFit:
@@ -75,11 +78,12 @@ def fit_log_depth(imagined: Tensor, known: Tensor, overlap: Tensor) -> DepthFit:
     Iteratively reweighted least squares (Cauchy weights) on a shift first, then on scale and shift where the depths
     spread enough to tell them apart. The scale is held within [0.5, 2]: beyond that the overlap misleads.
     """
-    x = -torch.log(imagined[overlap].double())
-    y = -torch.log(known[overlap].double())
+    x, y = imagined[overlap], known[overlap]
     count = int(x.numel())
     if count < MIN_OVERLAP:
         return DepthFit(samples=count)
+    every = -(-count // MAX_FITTED)
+    x, y = -torch.log(x[::every].double()), -torch.log(y[::every].double())
     shift = (y - x).median()
     scale = x.new_ones(())
     if float(x.std()) > 0.1:
