@@ -18,7 +18,7 @@ from engine.camera import Camera
 from engine.messages import FrameUpdate
 from ui.badge import Badge
 from ui.reprojection import build_mesh, same_view
-from ui.reprojector import Reprojector
+from ui.reprojector import Reprojector, is_software
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +54,7 @@ class LiveView(QOpenGLWidget):
         self.camera: Camera | None = None
         self.frame: FrameUpdate | None = None
         self.draw_ms: list[float] = []
+        self._renderer = ""
         self._painter: Reprojector | None = None
         self._pending: FrameUpdate | None = None
         self._exact = False
@@ -61,12 +62,12 @@ class LiveView(QOpenGLWidget):
     @property
     def software(self) -> bool:
         """Whether drawing happens on the CPU; False until the first paint has told."""
-        return self._painter is not None and self._painter.software
+        return is_software(self.renderer)
 
     @property
     def renderer(self) -> str:
         """Name of the OpenGL renderer, "" until the first paint."""
-        return self._painter.renderer if self._painter is not None else ""
+        return self._renderer
 
     @property
     def showing(self) -> str:
@@ -113,7 +114,8 @@ class LiveView(QOpenGLWidget):
         # A widget that moves to another window gets a new context: what was uploaded to the old one is gone.
         self._painter = Reprojector()
         self._pending = self.frame
-        log.info("Live view draws with %s", self._painter.renderer)
+        self._renderer = self._painter.renderer
+        log.info("Live view draws with %s", self._renderer)
 
     def paintGL(self) -> None:
         if self._painter is None:

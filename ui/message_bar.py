@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from PyQt6.QtCore import QEvent, QObject, Qt, QTimer
 from PyQt6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
@@ -11,8 +13,15 @@ from ui import icons, theme
 _LOOKS = {"info": ("info", theme.ACCENT), "warning": ("warning", theme.WARNING), "error": ("error", theme.ERROR)}
 _INFO_MS = 6000
 _MOST = 3
+_LONGEST = 260
 _WIDTH = 520
 _TOP = 62
+
+
+def shorten(text: str) -> str:
+    """One paragraph of bearable length without control codes; the log has the rest."""
+    plain = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", text).split())
+    return plain if len(plain) <= _LONGEST else plain[: _LONGEST - 2].rsplit(" ", 1)[0] + " …"
 
 
 class MessageBar(QFrame):
@@ -35,7 +44,8 @@ class MessageBar(QFrame):
         font = self._title.font()
         font.setBold(True)
         self._title.setFont(font)
-        text = QLabel(notice.text, self)
+        text = QLabel(shorten(notice.text), self)
+        text.setToolTip(notice.text if len(notice.text) > _LONGEST else "")
         text.setWordWrap(True)
         text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         theme.set_role(text, "soft")

@@ -106,7 +106,9 @@ uniform mat3 u_back;     // target to source rotation
 uniform vec4 u_target;
 uniform vec2 u_scale;
 varying vec3 v_ray;
+varying vec2 v_place;
 void main() {
+    v_place = a_corner / u_scale;
     vec2 uv = vec2(a_corner.x, -a_corner.y) / u_scale * 0.5 + 0.5;
     v_ray = u_back * vec3((uv - u_target.zw) / u_target.xy, 1.0);
     gl_Position = vec4(a_corner, 0.0, 1.0);
@@ -118,12 +120,14 @@ uniform sampler2D u_soft;
 uniform vec4 u_source;
 uniform vec3 u_ground;
 varying vec3 v_ray;
+varying vec2 v_place;    // beyond 1: beside the picture
 void main() {
     vec2 at = v_ray.xy / max(v_ray.z, 0.15) * u_source.xy + u_source.zw;
     vec2 beyond = max(abs(at - 0.5) - 0.5, 0.0);
     float far = beyond.x + beyond.y;
     vec3 colour = texture2D(u_soft, clamp(at, 0.02, 0.98)).rgb;
-    gl_FragColor = vec4(mix(colour, u_ground, 0.88 * far / (far + 0.5)), 1.0);
+    float beside = step(1.0, max(abs(v_place.x), abs(v_place.y)));
+    gl_FragColor = vec4(mix(colour, u_ground, max(0.88 * far / (far + 0.5), 0.72 * beside)), 1.0);
 }
 """
 
@@ -297,7 +301,9 @@ class Reprojector:
         program["u_translation"] = translation.astype(np.float32)
         program["u_source"], program["u_target"], program["u_scale"] = source, target, scale
         program["u_focal_px"] = float(camera.K[0, 0])
-        gloo.set_state(depth_test=True, blend=True, blend_func=("src_alpha", "one_minus_src_alpha"))
+        width, height = round(size[0] * scale[0]), round(size[1] * scale[1])
+        gloo.set_scissor((size[0] - width) // 2, (size[1] - height) // 2, width, height)
+        gloo.set_state(depth_test=True, blend=True, blend_func=("src_alpha", "one_minus_src_alpha"), scissor_test=True)
         gloo.set_depth_mask(True)
         program.bind(layer.far_vertices)
         program["u_picture"], program["u_feather"] = layer.far, _feather(mesh, camera)
@@ -310,6 +316,7 @@ class Reprojector:
             gloo.set_depth_mask(False)
             program.draw("triangles", layer.edges)
             gloo.set_depth_mask(True)
+        gloo.set_state(scissor_test=False)
 
     def _draw_exact(self, size: tuple[int, int], scale: tuple[float, float]) -> None:
         """The generated frame itself, pixel for pixel where it was made, resampled smoothly."""

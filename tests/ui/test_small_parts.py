@@ -16,7 +16,7 @@ from ui.badge import Badge
 from ui.header import _TOOLS
 from ui.help_overlay import HelpOverlay
 from ui.input.bindings import ACTIONS, KeyMap
-from ui.message_bar import MessageArea
+from ui.message_bar import MessageArea, shorten
 from ui.progress_card import ProgressCard
 from ui.window_actions import COMMANDS, MENUS
 from ui.wording import sentence, thousands
@@ -110,6 +110,15 @@ def test_messages_stack_count_and_go_away(host: QWidget, qtbot: QtBot) -> None:
     assert any(label.text() == "Text." for label in bar.findChildren(QLabel))
     area.clear()
     assert area.bars() == [] and not area.isVisible()
+
+
+def test_a_message_never_fills_the_window(host: QWidget) -> None:
+    area = MessageArea(host)
+    area.show_notice(Notice("error", "That did not work", "\x1b[1mTypingError\x1b[0m\n" + "one of many words " * 400))
+    assert area.height() < 160
+    label = next(label for label in area.bars()[0].findChildren(QLabel) if label.text().startswith("TypingError"))
+    assert label.text().endswith("…") and "\x1b" not in label.text()
+    assert shorten("Short.") == "Short."
 
 
 def test_progress_is_shown_and_can_be_stopped(host: QWidget) -> None:

@@ -1,4 +1,4 @@
-"""The gallery: what it opens, its pictures, drops and recent sessions. Real thumbnails, rendered by the real process."""
+"""The gallery: what it opens, its pictures, drops and recent sessions. The pictures come from the real process."""
 
 from __future__ import annotations
 
