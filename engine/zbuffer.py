@@ -69,4 +69,4 @@ def zbuffer(points: Tensor, camera: Camera, cell_center: float = 0.5) -> tuple[T
     hit = best != empty
     winner = torch.where(hit, best & 0xFFFFFFFF, torch.full_like(best, EMPTY))
     bits = torch.where(hit, best >> 32, torch.zeros_like(best)).to(torch.int32)
-    return winner, torch.where(hit, bits.view(torch.float32), torch.full_like(z[:1], torch.inf).float())
+    return winner, torch.where(hit, bits.view(torch.float32), torch.full((), torch.inf, device=device))

@@ -1,135 +1,17 @@
-"""Timings of the memory, as medians: ``python tests/bench/bench_memory.py``, or :func:`measure` from elsewhere.
-
-Scenes are synthetic and stated: ``in view`` puts every token into the target's frustum (the worst case), ``explored`` is what a long flight leaves behind, with
-most of it out of view.
-"""
+"""Timings of the memory alone: ``python tests/bench/bench_memory.py``. ``mirage bench`` reports the same figures."""
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+import sys
 
-import numpy as np
-import torch
-
-from engine.camera import Camera, c2w_from_angles
-from engine.memory import LatentMemory, LatentView, MemoryConfig, SampleMap
-from engine.rgb_memory import RgbMemory
-
-HEIGHT, WIDTH, STRIDE, SAMPLES, CHANNELS = 256, 448, 8, 2, 16
-FOV_DEG = 50.0
-
-
-@dataclass(frozen=True)
-class Timing:
-    """One figure: what was measured, its median and 95th percentile in milliseconds, and the target to stay under (None: no target)."""
-
-    name: str
-    median_ms: float
-    p95_ms: float
-    target_ms: float | None = None
-
-
-class PassThrough:
-    """A stand-in network that costs next to nothing, so that only the memory is timed."""
-
-    def read(self, samples: SampleMap, neighbourhood: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-        """The centre features averaged over each cell."""
-        out = torch.zeros(*samples.token.shape, neighbourhood.shape[2], dtype=neighbourhood.dtype)
-        out[samples.covered] = neighbourhood[:, 4]
-        return out[::SAMPLES, ::SAMPLES].permute(2, 0, 1)
-
-
-def terrain_inverse_depth(camera: Camera, seed: int = 0) -> np.ndarray:
-    """(H, W) inverse depth of a gently rolling ground, by a few steps of fixed-point marching; 0 above the horizon."""
-    rng = np.random.default_rng(seed)
-    phase = rng.uniform(0.0, 6.3, 4)
-    rays = camera.rays()
-    z = np.full(rays.shape[:2], 5.0)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        for _ in range(12):
-            points = camera.position + rays * z[..., None]
-            ground = 0.4 * np.sin(0.21 * points[..., 0] + phase[0]) + 0.4 * np.sin(0.17 * points[..., 1] + phase[1])
-            target = (ground - camera.position[2]) / rays[..., 2]
-            z = np.where((target > 0.5) & (target < 150.0), 0.5 * (z + target), np.inf)
-        return np.where(np.isfinite(z), 1.0 / z, 0.0).astype(np.float32)
-
-
-def sample_grid(camera: Camera) -> Camera:
-    """The camera on the memory's sample grid."""
-    return camera.resized(camera.width // STRIDE * SAMPLES, camera.height // STRIDE * SAMPLES)
-
-
-def filled(tokens: int, *, spread_m: float, turn_deg: float, policy: str = "append", seed: int = 0) -> LatentMemory:
-    """At least ``tokens`` tokens from keyframes scattered over ``spread_m`` metres, looking within ``turn_deg`` of +X."""
-    rng = np.random.default_rng(seed)
-    memory = LatentMemory(MemoryConfig(channels=CHANNELS, stride=STRIDE, samples=SAMPLES, policy=policy), PassThrough())
-    latents = rng.normal(size=(CHANNELS, HEIGHT // STRIDE, WIDTH // STRIDE)).astype(np.float32)
-    while len(memory.store) < tokens:
-        place = np.array([*rng.uniform(-spread_m, spread_m, 2), 2.0])
-        pose = c2w_from_angles(place, rng.uniform(-turn_deg, turn_deg), -12.0)
-        camera = Camera.from_fov(pose, FOV_DEG, WIDTH, HEIGHT)
-        memory.write(LatentView(camera, latents, terrain_inverse_depth(sample_grid(camera))))
-    return memory
-
-
-def median_ms(work: Callable[[], object], repeats: int) -> tuple[float, float]:
-    """Median and 95th percentile of ``repeats`` calls after two to warm up."""
-    work()
-    work()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        times.append(1e3 * (time.perf_counter() - start))
-    return statistics.median(times), float(np.percentile(times, 95))
-
-
-def measure(repeats: int = 30, *, large: bool = True) -> list[Timing]:
-    """Every figure of the memory; ``large=False`` leaves out those of a million tokens (which take half a minute to build)."""
-    timings: list[Timing] = []
-
-    def add(name: str, work: Callable[[], object], target_ms: float | None = None) -> None:
-        timings.append(Timing(name, *median_ms(work, repeats), target_ms))
-
-    behind = Camera.from_fov(c2w_from_angles(np.array([-14.0, 0.0, 3.0]), 0.0, -12.0), FOV_DEG, WIDTH, HEIGHT)
-    inside = Camera.from_fov(c2w_from_angles(np.array([0.0, 0.0, 2.0]), 30.0, -12.0), FOV_DEG, WIDTH, HEIGHT)
-    memory = filled(100_000, spread_m=2.0, turn_deg=3.0)
-    add("nearest readout, 100 k tokens in view", lambda: memory.readout_nearest(behind), 2.0)
-    add("learned readout without network, 100 k tokens in view", lambda: memory.readout_learned(behind))
-    explored = filled(100_000, spread_m=80.0, turn_deg=180.0)
-    add("learned readout without network, 100 k tokens explored", lambda: explored.readout_learned(inside), 8.0)
-    add("  of it: geometry", lambda: explored.sample_map(inside))
-    view = LatentView(inside, np.zeros((CHANNELS, HEIGHT // STRIDE, WIDTH // STRIDE), np.float32), terrain_inverse_depth(sample_grid(inside)))
-
-    def write() -> None:
-        seen = readout
-        explored.write(view, readout=seen)
-
-    readout = explored.readout_learned(inside)
-    add("write of a frame that is known, 100 k tokens", write, 3.0)
-
-    def write_all() -> None:
-        explored.write(view)
-        explored.retract()
-
-    add("write of a whole frame and taking it back, 100 k tokens", write_all)
-    if large:
-        memory = filled(1_000_000, spread_m=2.0, turn_deg=3.0)
-        add("nearest readout, 1 M tokens in view", lambda: memory.readout_nearest(behind), 12.0)
-        memory = filled(1_000_000, spread_m=80.0, turn_deg=180.0)
-        add("nearest readout, 1 M tokens, 90 % out of view", lambda: memory.readout_nearest(inside), 3.0)
-        add("learned readout without network, 1 M tokens explored", lambda: memory.readout_learned(inside))
-    return timings
+from engine.evaluation.bench.memory import measure
 
 
 def main() -> None:
     """Print the table."""
     for timing in measure():
         target = f"  (target {timing.target_ms:g})" if timing.target_ms is not None else ""
-        print(f"{timing.name:60s} {timing.median_ms:8.2f} ms  p95 {timing.p95_ms:8.2f}{target}")  # noqa: T201
+        sys.stdout.write(f"{timing.name:60s} {timing.median_ms:8.2f} ms  p95 {timing.p95_ms:8.2f}{target}\n")
 
 
 if __name__ == "__main__":
