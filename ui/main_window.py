@@ -41,6 +41,7 @@ from ui.window_commands import WindowCommands
 
 log = logging.getLogger(__name__)
 _LAYOUT_VERSION = 2
+_ASPECT = 448 / 256
 _SAVE_LATER_MS = 800
 
 
@@ -139,10 +140,14 @@ class MainWindow(QMainWindow):
         self._size_docks()
 
     def _size_docks(self) -> None:
-        width, height = self.width(), self.height()
-        side = round(min(0.345 * width, 900))
-        bottom = round(min(max(0.24 * height, 190), 340))
-        upper = round(min(0.44 * height, side * 0.66 + 64))
+        central = self.pages.height() + self.docks["timeline"].height()
+        width, height = self.width(), max(central, self.height() - 80)
+        frame = self.bridge.camera
+        aspect = frame.width / frame.height if frame is not None else _ASPECT
+        bottom = min(max(0.24 * height, 190), 360)
+        side = round(min(max(width - (height - bottom) * aspect, 0.3 * width), 0.37 * width))
+        bottom = round(min(max(height - (width - side) / aspect, 180), 400))
+        upper = round(min(0.46 * height, side / aspect + 108))
         self.resizeDocks([self.docks["compare"], self.docks["memory"]], [side, side], Qt.Orientation.Horizontal)
         self.resizeDocks(
             [self.docks["compare"], self.docks["memory"]], [upper, height - upper], Qt.Orientation.Vertical

@@ -103,6 +103,7 @@ class MessageArea(QWidget):
         bar = MessageBar(notice, self)
         bar.destroyed.connect(self._settle)
         self._column.addWidget(bar)
+        bar.show()  # now, not with the next event: a layout takes what is hidden for nothing
         self.show()
         self.raise_()
         self._settle()
@@ -126,10 +127,8 @@ class MessageArea(QWidget):
             return
         width = min(_WIDTH, parent.width() - 32)
         self.setFixedWidth(width)
-        height = (
-            self._column.totalHeightForWidth(width) if self._column.hasHeightForWidth() else self.sizeHint().height()
-        )
-        self.resize(width, height)
+        self._column.invalidate()
+        self.resize(width, self._column.totalHeightForWidth(width))
         self.move((parent.width() - width) // 2, _TOP)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:

@@ -106,6 +106,8 @@ def test_messages_stack_count_and_go_away(host: QWidget, qtbot: QtBot) -> None:
     for k in range(5):
         area.show_notice(Notice("info", f"Message {k}", "Text."))
     assert len(area.bars()) == 3
+    QApplication.processEvents()
+    assert all(bar.height() >= bar.minimumSizeHint().height() > 40 for bar in area.bars())
     bar = area.bars()[-1]
     assert any(label.text() == "Text." for label in bar.findChildren(QLabel))
     area.clear()
