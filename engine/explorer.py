@@ -5,7 +5,6 @@ One class behind the command line, the benchmark and the app.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,8 @@ from engine.depth import reconcile, sample_inverse_depth
 from engine.errors import InputError
 from engine.messages import MemoryVariant, Preview, StepResult
 from engine.panels import INK
+from engine.pixels import frozen_numpy, to_uint8
+from engine.stepping import check_size, step_generator
 from engine.variants import Memory, make_memory
 from engine.world_model import CancelToken, ChunkRequest, Progress, WorldModel
 
@@ -192,11 +193,11 @@ class Explorer:
         return Preview(
             camera=camera,
             rgb=rgb,
-            inverse_depth=_numpy(readout.inverse_depth),
-            coverage=_numpy(readout.coverage),
-            token=_numpy(readout.token),
-            offsets=_numpy(readout.offsets),
-            log2_scale=_numpy(readout.log2_scale),
+            inverse_depth=frozen_numpy(readout.inverse_depth),
+            coverage=frozen_numpy(readout.coverage),
+            token=frozen_numpy(readout.token),
+            offsets=frozen_numpy(readout.offsets),
+            log2_scale=frozen_numpy(readout.log2_scale),
             timings_ms=timings,
         )
 
@@ -342,7 +343,7 @@ class Explorer:
             rgb = self.model.decode(latents[None])[0].float()
             picture = to_uint8(rgb)
         readout_rgb = self.decode_readout(readout) if with_readout else None
-        coverage, inverse_depth = _numpy(readout.coverage), _numpy(shown)
+        coverage, inverse_depth = frozen_numpy(readout.coverage), frozen_numpy(shown)
         cancel.check()
         with self._stage(timings, "write"):
             if replaces is not None:
@@ -402,36 +403,3 @@ class Explorer:
         other.memory = self.memory if share else self.memory.fork()
         other.index, other.begun = self.index, self.begun
         return other
-
-
-def step_generator(seed: int, index: int) -> torch.Generator:
-    """The CPU generator of step ``index`` in a world of that ``seed``."""
-    digest = hashlib.blake2b(f"mirage step {seed} {index}".encode(), digest_size=8).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
-
-
-def check_size(size: tuple[int, int], stride: int) -> None:
-    """Raise :class:`InputError` unless ``size`` (height, width) is made of multiples of ``stride``; the sentence says
-    the nearest that are.
-    """
-    height, width = size
-    if height % stride or width % stride or min(size) < 4 * stride:
-        nearest = [max(4 * stride, round(side / stride) * stride) for side in size]
-        raise InputError(
-            f"Frame sizes must be multiples of {stride} of at least {4 * stride}; {height}x{width} is not, "
-            f"{nearest[0]}x{nearest[1]} is the nearest."
-        )
-
-
-def to_uint8(rgb: Tensor) -> np.ndarray:
-    """``rgb (3, H, W)`` in [0, 1] -> (H, W, 3) uint8, read-only."""
-    image = (rgb.clamp(0.0, 1.0) * 255.0).round().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
-    image.setflags(write=False)
-    return image
-
-
-def _numpy(tensor: Tensor) -> np.ndarray:
-    """A read-only copy of a tensor as numpy."""
-    array = tensor.detach().cpu().numpy().copy()
-    array.setflags(write=False)
-    return array

@@ -6,7 +6,6 @@ import logging
 import time
 from collections import deque
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -14,7 +13,6 @@ from engine.camera import Camera
 from engine.errors import Cancelled, MirageError
 from engine.messages import (
     EngineSettings,
-    ExportProgress,
     Failed,
     FrameUpdate,
     MemoryVariant,
@@ -386,24 +384,14 @@ class EngineLoop:
         self.outbox.publish(
             world=world.info(),
             steps=tuple(record.summary for record in world.frames),
-            frame=self._first_frame(world),
+            frame=FrameUpdate(world.last, recalled=isinstance(world.source, OpenSession)) if world.last else None,
             news=True,
         )
         self.memory_changed()
         self.second.follow(self, moving=False)
-
-    def _first_frame(self, world: OpenedWorld) -> FrameUpdate | None:
-        recalled = isinstance(world.source, OpenSession)
-        return FrameUpdate(world.last, recalled=recalled) if world.last is not None else None
 
     def cancel_works(self) -> None:
         """Stop all films; what they rendered stays."""
         for work in self.works:
             work.cancel(self)
         self.works.clear()
-
-    def export_progress(self, progress: ExportProgress) -> None:
-        self.outbox.publish(export=progress)
-
-    def reply(self, ident: int, value: Any) -> None:
-        self.outbox.publish(reply=(ident, value))

@@ -67,13 +67,13 @@ class Film:
         progress = ExportProgress(self.id, self.job.path, self.done, self.frames, rate, left, thumbnail=small, **flags)
         if flags or now - self._told_at >= PROGRESS_S:
             self._told_at = now
-            loop.export_progress(progress)
+            loop.outbox.publish(export=progress)
         return progress
 
     def finish(self, loop: EngineLoop, **flags: bool) -> None:
         """Close the film, say so, reply."""
         self.writer.close()
-        loop.reply(self.id, self.tell(loop, None, done=True, **flags))
+        loop.outbox.publish(reply=(self.id, self.tell(loop, None, done=True, **flags)))
 
     def cancel(self, loop: EngineLoop) -> None:
         self.finish(loop, cancelled=True)
@@ -83,7 +83,7 @@ class Film:
             self.writer.close()
         finally:
             self.tell(loop, None, done=True, cancelled=True)
-            loop.reply(self.id, failed)
+            loop.outbox.publish(reply=(self.id, failed))
 
 
 class RecordedFilm(Film):
@@ -220,17 +220,19 @@ class MeshWork:
             loop.progress(-1.0, f"fusing {self._job.path.name}")
             return False
         loop.progress_done()
-        loop.reply(self.id, self._job.path)
+        loop.outbox.publish(reply=(self.id, self._job.path))
         return True
 
     def cancel(self, loop: EngineLoop) -> None:
         self._job.cancel()
         loop.progress_done()
-        loop.reply(self.id, Failed("Cancelled", "The mesh was stopped before it was done; nothing was written."))
+        loop.outbox.publish(
+            reply=(self.id, Failed("Cancelled", "The mesh was stopped before it was done; nothing was written."))
+        )
 
     def fail(self, loop: EngineLoop, failed: Failed) -> None:
         loop.progress_done()
-        loop.reply(self.id, failed)
+        loop.outbox.publish(reply=(self.id, failed))
 
 
 class PlanWork:
@@ -250,14 +252,14 @@ class PlanWork:
             self._coverage.append(self._explorer.coverage(self._cameras[len(self._coverage)]))
         if len(self._coverage) < len(self._cameras):
             return False
-        loop.reply(self.id, PlanResult(self._cameras, np.array(self._coverage, np.float32)))
+        loop.outbox.publish(reply=(self.id, PlanResult(self._cameras, np.array(self._coverage, np.float32))))
         return True
 
     def cancel(self, loop: EngineLoop) -> None:
-        loop.reply(self.id, Failed("Cancelled", "Planning was stopped before it was done."))
+        loop.outbox.publish(reply=(self.id, Failed("Cancelled", "Planning was stopped before it was done.")))
 
     def fail(self, loop: EngineLoop, failed: Failed) -> None:
-        loop.reply(self.id, failed)
+        loop.outbox.publish(reply=(self.id, failed))
 
 
 def check_film(job: ExportJob, world: OpenedWorld) -> None:

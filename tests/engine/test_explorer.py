@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from engine.errors import Cancelled, InputError
-from engine.explorer import Explorer, ExplorerConfig, check_size, step_generator
+from engine.explorer import Explorer, ExplorerConfig
 from engine.messages import MEMORY_VARIANTS, MemoryVariant
 from engine.models.embedded import EmbeddedModel
+from engine.stepping import check_size, step_generator
 from engine.world_model import CancelToken, Chunk, ChunkRequest
 from tests.engine.explorer_support import SIZE, camera, explorer, first_view
 

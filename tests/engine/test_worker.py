@@ -1,39 +1,25 @@
-"""The engine thread with the real model at a tiny width: looks, commands, films, errors, stopping."""
+"""The engine thread: looks, commands, errors, quality."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from engine.camera import Camera
 from engine.messages import (
     COMPARE_SOURCES,
     Box,
     Branch,
-    CancelExport,
     Checkout,
-    Command,
-    EngineSettings,
     Erase,
     Export,
-    ExportFrame,
     ExportJob,
-    ExportPoints,
-    ExportProgress,
-    ExportStill,
     Failed,
     FetchFrame,
-    FrameUpdate,
     Freeze,
     Inspect,
     OpenImage,
@@ -43,237 +29,31 @@ from engine.messages import (
     Plan,
     Provenance,
     QualityInfo,
-    Record,
     Redo,
     RegionStats,
     RenameNode,
     Reset,
-    SaveSession,
     SelectRegion,
     SetBudget,
     SetCompareSource,
-    SetNotes,
     SetQuality,
     SetVariant,
-    StepSummary,
     Undo,
-    Update,
-    WorkerState,
-    WorldInfo,
 )
 from engine.models.embedded import EmbeddedModel
-from engine.worker import EngineWorker
-from engine.worker.cancelling import FrameCancel, far_apart, same_view
-from engine.worker.inbox import Inbox
-from engine.worker.outbox import Outbox
-from engine.worker.quality import Quality
-from engine.world_model import Chunk, ChunkRequest
-from tests.engine.explorer_support import camera, first_view
-
-ROOT = Path(__file__).resolve().parents[2]
-WAIT_S = 60.0
-
-
-class Slow:
-    """The real model, with a gate before every denoising step and, if wanted, an error in its place."""
-
-    def __init__(self, model: EmbeddedModel) -> None:
-        self._model = model
-        self.delay_s = 0.0
-        self.error: BaseException | None = None
-        self.imagined: list[Camera] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._model, name)
-
-    def imagine(self, request: ChunkRequest) -> Chunk:
-        if self.error is not None:
-            error, self.error = self.error, None
-            raise error
-
-        def progress(fraction: float, text: str) -> None:
-            deadline = time.monotonic() + self.delay_s
-            while time.monotonic() < deadline:
-                request.cancel.check()
-                time.sleep(0.002)
-            if request.progress is not None:
-                request.progress(fraction, text)
-
-        chunk = self._model.imagine(replace(request, progress=progress))
-        self.imagined.append(request.cameras[0])
-        return chunk
-
-
-class Listener:
-    """A worker and everything that it has said."""
-
-    def __init__(self, model: Slow, settings: EngineSettings, picture: Path) -> None:
-        self.model = model
-        self.picture = picture
-        self.signals = 0
-        self.updates: list[Update] = []
-        self.worker = EngineWorker(self._signal, settings=settings, load_model=lambda _: model)  # type: ignore[arg-type, return-value]
-        self.worker.start()
-
-    def _signal(self) -> None:
-        self.signals += 1
-
-    def until(self, done: Callable[[Update], bool]) -> Update:
-        def seen(update: Update) -> bool:
-            self.updates.append(update)
-            return done(update)
-
-        update = self.worker.wait_for(seen, WAIT_S)
-        assert update is not None, f"nothing came; the last words were {self.notices}"
-        return update
-
-    def do(self, command: Command) -> Any:
-        """Run a command and return its reply."""
-        ident = self.worker.do(command)
-        return self.until(lambda update: ident in update.replies).replies[ident]
-
-    def open(self, command: Command | None = None) -> WorldInfo:
-        """Open a world: by default the quickest, a picture with depth."""
-        info = self.do(command or OpenImage(self.picture, None, 50.0, "meadow", 3))
-        assert isinstance(info, WorldInfo)
-        return info
-
-    def look(self, view: Camera, moving: bool = False) -> FrameUpdate:
-        """Ask for a view and wait for its frame."""
-        ident = self.worker.look(view, moving=moving)
-        frame = self.until(lambda update: update.frame is not None and update.frame.look_id >= ident).frame
-        assert frame is not None
-        return frame
-
-    def rest(self) -> None:
-        """Wait until there is nothing to do, and a little longer."""
-        self.until(lambda update: update.state is WorkerState.IDLE)
-        time.sleep(0.05)
-        self.updates.append(self.worker.take())
-
-    @property
-    def notices(self) -> list[Any]:
-        return [notice for update in self.updates for notice in update.notices]
-
-    @property
-    def steps(self) -> list[StepSummary]:
-        return [step for update in self.updates for step in update.steps]
+from engine.worker.cancelling import same_view
+from tests.engine.worker_support import ROOT, WAIT_S, Listener, ahead, listening, make_picture
 
 
 @pytest.fixture(scope="module")
 def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A picture with its depth beside it."""
-    from PIL import Image
-
-    path = tmp_path_factory.mktemp("picture") / "view.png"
-    view = first_view()
-    Image.fromarray((view.rgb.transpose(1, 2, 0) * 255).astype(np.uint8)).save(path)
-    np.save(path.with_name("view_depth.npy"), view.depth_m)
-    return path
+    return make_picture(tmp_path_factory.mktemp("picture"))
 
 
 @pytest.fixture
 def listener(tiny_model: EmbeddedModel, tmp_path: Path, picture: Path) -> Iterator[Listener]:
-    threads = threading.active_count()
-    settings = EngineSettings(autosave=tmp_path / "auto", autosave_s=0.05, compare="none")
-    one = Listener(Slow(tiny_model), settings, picture)
-    yield one
-    assert one.worker.stop(10.0)
-    assert threading.active_count() == threads
-
-
-def ahead(view: Camera, forward_m: float = 0.3, yaw_deg: float = 0.0) -> Camera:
-    yaw = np.radians(yaw_deg)
-    turn = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
-    c2w = view.c2w.copy()
-    c2w[:3, 3] += forward_m * view.forward
-    c2w[:3, :3] = view.c2w[:3, :3] @ turn
-    return view.posed(c2w)
-
-
-# ------------------------------------------------------------------------------------------- the parts
-
-
-def test_looks_replace_each_other_and_commands_queue() -> None:
-    inbox = Inbox()
-    ids = [inbox.look(camera(i), moving=True) for i in range(3)] + [inbox.put(Undo()), inbox.put(Redo())]
-    assert ids == sorted(set(ids))
-    look = inbox.newest_look
-    assert look is not None and look.id == ids[2]
-    assert [inbox.next_command() for _ in range(3)] == [(ids[3], Undo()), (ids[4], Redo()), None]
-    inbox.bar_looks()
-    inbox.look(camera(), moving=True)
-    assert inbox.newest_look is None
-    inbox.admit_looks()
-    inbox.look(camera(), moving=True)
-    assert inbox.newest_look is not None
-
-
-def test_one_signal_until_it_is_taken() -> None:
-    calls = []
-    outbox = Outbox(lambda: calls.append(1))
-    for i in range(400):
-        outbox.publish(stats=i, reply=(i, i))
-    assert len(calls) == 1
-    update, _ = outbox.take()
-    assert update.stats == 399 and len(update.replies) == 400
-    empty, _ = outbox.take()
-    assert empty.stats is None and not empty.replies and empty.state is WorkerState.WARMING
-    outbox.publish(state=WorkerState.IDLE)
-    assert len(calls) == 2 and outbox.take()[0].state is WorkerState.IDLE
-
-
-def test_a_listener_that_fails_does_not_stop_the_engine() -> None:
-    def broken() -> None:
-        raise RuntimeError("slot")
-
-    outbox = Outbox(broken)
-    outbox.publish(state=WorkerState.IDLE)
-    assert outbox.take()[0].state is WorkerState.IDLE
-
-
-def test_auto_quality_keeps_to_the_budget() -> None:
-    quality = Quality(SetQuality("auto", frame_budget_ms=100.0, refinements=2), 4, (64, 112), "cpu")
-    assert quality.steps(True, 0) == 4
-    for _ in range(20):
-        quality.observe(4, {"imagine": 120.0, "readout": 10.0, "decode": 25.0, "write": 3.0})
-    assert quality.steps(True, 0) == 2 and quality.steps(False, 1) == 8 and quality.steps(False, 2) == 16
-    assert quality.wants_refinement(0, 2, 1.0) and not quality.wants_refinement(0, 4, 1.0)
-    assert quality.wants_refinement(1, 8, 0.5) and not quality.wants_refinement(2, 8, 0.5)
-    quality.observe(1, {"imagine": 5000.0})
-    assert quality.steps(True, 0) >= 1
-    fixed = Quality(SetQuality(3), 4, (64, 112), "cpu")
-    assert fixed.steps(True, 0) == fixed.steps(False, 0) == 3 and not fixed.wants_refinement(0, 3, 0.0)
-    sizes = []
-    while (size := fixed.drop(8)) is not None:
-        sizes.append(size)
-    assert sizes and all(h % 8 == 0 and w % 8 == 0 for h, w in sizes) and sizes[-1] == (64, 64)
-
-
-def test_a_frame_is_moot_only_while_young_and_never_twice() -> None:
-    inbox = Inbox()
-    here, near, far = camera(), camera(0.5, 5.0), camera(0.0, 90.0)
-    assert (
-        far_apart(here, far) and not far_apart(here, near) and same_view(here, camera()) and not same_view(here, near)
-    )
-    inbox.look(near, moving=True)
-    assert not FrameCancel(inbox, here, patient=False, optional=False).cancelled
-    assert FrameCancel(inbox, here, patient=False, optional=True).cancelled, "a refinement yields to any movement"
-    inbox.look(far, moving=True)
-    young = FrameCancel(inbox, here, patient=False, optional=False)
-    assert young.cancelled and not FrameCancel(inbox, here, patient=True, optional=False).cancelled
-    young.progress(0.6, "")
-    assert not young.cancelled
-    inbox.put(Undo())
-    assert young.cancelled, "an edit makes it moot"
-
-
-def test_the_window_needs_no_torch() -> None:
-    code = "import sys, engine.worker, engine.messages; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
-
-
-# ------------------------------------------------------------------------------------------- living
+    with listening(tiny_model, tmp_path, picture) as one:
+        yield one
 
 
 def test_opens_warm_and_generates_for_the_newest_look(listener: Listener) -> None:
@@ -458,180 +238,3 @@ def test_pause_and_reset(listener: Listener) -> None:
     again = listener.do(Reset())
     assert again.epoch == 2 and again.camera == info.camera
     assert listener.look(ahead(again.camera)).result.index == 1
-
-
-# ------------------------------------------------------------------------------------------- films and files
-
-
-def film_frames(path: Path) -> int:
-    import av
-
-    with av.open(str(path)) as container:
-        return sum(1 for _ in container.decode(video=0))
-
-
-def test_films_leave_the_world_alone_and_it_stays_usable(listener: Listener, tmp_path: Path) -> None:
-    info = listener.open()
-    listener.look(ahead(info.camera, 0.1))
-    listener.rest()
-    path = tuple(ahead(info.camera, 0.1, 8.0 * i) for i in range(8))
-    tokens = listener.do(SelectRegion(Box(info.camera.position, np.full(3, 1e4))))
-    job = ExportJob(tmp_path / "a.mp4", cameras=path, steps=1, layout="side-by-side", report=tmp_path / "a.json")
-    ident = listener.worker.do(Export(job))
-    listener.until(lambda update: bool(update.exports))
-    live = listener.worker.look(ahead(info.camera, 0.1), moving=False)  # nothing new to generate, but it is heard
-    done = listener.until(lambda update: ident in update.replies).replies[ident]
-    assert isinstance(done, ExportProgress) and done.done and done.frame == 8 and live > ident
-    assert film_frames(tmp_path / "a.mp4") == 8 and (tmp_path / "a.json").exists()
-    assert len(listener.do(SelectRegion(Box(info.camera.position, np.full(3, 1e4)))).tokens) == len(tokens.tokens)
-    kept = listener.do(Export(replace(job, path=tmp_path / "b.mp4", branch="film", layout="generated", report=None)))
-    assert kept.done
-    tree = next(update.tree for update in reversed(listener.updates) if update.tree is not None)
-    assert any(node.label == "film" for node in tree.nodes) and tree.nodes[tree.current].label != "film"
-    still = listener.do(ExportStill(job, 3))
-    assert still.shape == (64, 340, 3)
-
-
-def test_live_frames_come_between_the_frames_of_a_film(listener: Listener, tmp_path: Path) -> None:
-    info = listener.open()
-    listener.do(SetQuality(1))
-    listener.model.delay_s = 0.02
-    job = ExportJob(tmp_path / "a.mp4", cameras=tuple(ahead(info.camera, 0.1 * i) for i in range(30)), steps=1)
-    ident = listener.worker.do(Export(job))
-    frames = [listener.look(ahead(info.camera, 0.0, 2.0 * i), moving=True) for i in range(1, 5)]
-    assert [frame.result.index for frame in frames] == [1, 2, 3, 4]
-    listener.worker.do(CancelExport(ident))
-    done = listener.until(lambda update: ident in update.replies).replies[ident]
-    assert done.cancelled and 1 <= done.frame < 30
-    assert film_frames(tmp_path / "a.mp4") == done.frame
-
-
-def test_the_recorded_flight_becomes_a_film(listener: Listener, tmp_path: Path) -> None:
-    info = listener.open()
-    listener.worker.do(Record(True))
-    frames = [listener.look(ahead(info.camera, 0.2 * i), moving=True) for i in range(1, 4)]
-    listener.worker.do(Record(False))
-    done = listener.do(Export(ExportJob(tmp_path / "flight.mp4", source="recorded")))
-    assert done.frame == 3 and film_frames(tmp_path / "flight.mp4") == 3
-    recorded = [update.world for update in listener.updates if update.world is not None][-1]
-    assert recorded is not None and recorded.recorded == 3 and len(frames) == 3
-
-
-def test_points_and_frames_are_exported(listener: Listener, tmp_path: Path) -> None:
-    info = listener.open()
-    frame = listener.look(ahead(info.camera))
-    assert listener.do(ExportPoints(tmp_path / "p.ply")) == tmp_path / "p.ply"
-    assert listener.do(ExportFrame(tmp_path / "f.png")) == tmp_path / "f.png"
-    from PIL import Image
-
-    assert Image.open(tmp_path / "f.png").size == (112, 64)
-    assert isinstance(listener.do(ExportPoints(tmp_path / "p.xyz")), Failed)
-    assert frame.result.index == 1
-
-
-def test_save_open_and_autosave(listener: Listener, tmp_path: Path) -> None:
-    info = listener.open()
-    listener.do(SetQuality(1))
-    listener.look(ahead(info.camera, 0.3))
-    listener.worker.do(SetNotes({"keyframes": [1, 2]}))
-    listener.rest()
-    path = tmp_path / "world.mirage"
-    assert isinstance(listener.do(SaveSession()), Failed)
-    assert listener.do(SaveSession(path)) == path
-    listener.look(ahead(info.camera, 0.6))
-    back = listener.do(OpenSession(path))
-    assert back.session == path and back.saved and back.notes == {"keyframes": [1, 2]} and back.epoch == 2
-    made = len(listener.model.imagined)
-    listener.worker.do(SetQuality("auto"))
-    listener.worker.look(back.camera, moving=False)
-    listener.rest()
-    assert len(listener.model.imagined) == made, "what a session brings back is not refined"
-    listener.do(SetQuality(1))
-    assert back.camera.position == pytest.approx(ahead(info.camera, 0.3).position)
-    assert listener.look(ahead(info.camera, 0.9)).result.index == 2
-    time.sleep(0.1)
-    listener.rest()
-    recovered = listener.do(OpenSession(tmp_path / "auto"))
-    assert recovered.session is None and not recovered.saved
-    assert recovered.camera.position == pytest.approx(ahead(info.camera, 0.9).position)
-
-
-# ------------------------------------------------------------------------------------------- stopping
-
-
-@pytest.mark.parametrize("moment", ["loading", "warming", "opening", "generating", "exporting", "idle"])
-def test_stops_within_two_seconds_at_any_moment(
-    tiny_model: EmbeddedModel, tmp_path: Path, picture: Path, moment: str
-) -> None:
-    model = Slow(tiny_model)
-    if moment == "warming":
-        model.delay_s = 30.0
-    loading = threading.Event()
-
-    def load(settings: EngineSettings) -> Any:
-        loading.set()
-        return model
-
-    worker = EngineWorker(lambda: None, settings=EngineSettings(autosave=tmp_path / "auto"), load_model=load)
-    opening: Command = OpenImage(picture, None, 50.0)
-    if moment == "opening":
-        opening = OpenWorld("meadow", 3, "noon", "nothing")
-    worker.start()
-    assert loading.wait(WAIT_S)
-    if moment not in ("loading", "warming"):
-        ident = worker.do(opening)
-        if moment == "opening":
-            model.delay_s = 30.0
-            time.sleep(0.2)
-        else:
-            update = worker.wait_for(lambda update: ident in update.replies, WAIT_S)
-            assert update is not None
-            info = update.replies[ident]
-            if moment == "generating":
-                model.delay_s = 30.0
-                worker.look(ahead(info.camera), moving=False)
-                time.sleep(0.2)
-            if moment == "exporting":
-                worker.do(
-                    Export(
-                        ExportJob(tmp_path / "a.mp4", cameras=tuple(ahead(info.camera, 0.1 * i) for i in range(500)))
-                    )
-                )
-                assert worker.wait_for(lambda u: any(p.frame for p in u.exports), WAIT_S) is not None
-    started = time.monotonic()
-    assert worker.stop(2.0)
-    assert time.monotonic() - started < 2.0 and not worker.running
-    assert worker.take().state is WorkerState.STOPPED
-    if moment == "exporting":
-        assert film_frames(tmp_path / "a.mp4") >= 1
-
-
-def test_cancel_stops_what_runs_and_leaves_no_trace(listener: Listener) -> None:
-    info = listener.open()
-    listener.do(SetQuality(8))
-    listener.model.delay_s = 5.0
-    listener.worker.look(ahead(info.camera), moving=False)
-    listener.until(lambda update: update.state is WorkerState.GENERATING)
-    listener.worker.cancel()
-    listener.model.delay_s = 0.0
-    listener.rest()
-    assert [step.index for step in listener.steps] == [0]
-    listener.model.delay_s = 5.0
-    ident = listener.worker.do(OpenWorld("desert", 1, "noon", "nothing"))
-    time.sleep(0.3)
-    listener.worker.cancel()
-    reply = listener.until(lambda update: ident in update.replies).replies[ident]
-    assert isinstance(reply, Failed) and reply.title == "Cancelled"
-    listener.model.delay_s = 0.0
-    assert listener.look(ahead(info.camera, 0.2)).result.index == 1, "the world that was open still is"
-
-
-def test_without_a_model_it_says_so_and_waits(tmp_path: Path) -> None:
-    worker = EngineWorker(lambda: None, model_dir=tmp_path)
-    worker.start()
-    told = worker.wait_for(lambda update: bool(update.notices), WAIT_S)
-    assert told is not None and "config" in told.notices[0].text
-    ident = worker.do(OpenWorld("meadow", 1))
-    update = worker.wait_for(lambda update: ident in update.replies, WAIT_S)
-    assert update is not None and isinstance(update.replies[ident], Failed)
-    assert worker.stop(10.0)

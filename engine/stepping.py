@@ -1,0 +1,28 @@
+"""What makes steps reproducible and sizes legal."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+
+from engine.errors import InputError
+
+
+def step_generator(seed: int, index: int) -> torch.Generator:
+    """The CPU generator of step ``index`` in a world of that ``seed``."""
+    digest = hashlib.blake2b(f"mirage step {seed} {index}".encode(), digest_size=8).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
+
+
+def check_size(size: tuple[int, int], stride: int) -> None:
+    """Raise :class:`InputError` unless ``size`` (height, width) is made of multiples of ``stride``; the sentence says
+    the nearest that are.
+    """
+    height, width = size
+    if height % stride or width % stride or min(size) < 4 * stride:
+        nearest = [max(4 * stride, round(side / stride) * stride) for side in size]
+        raise InputError(
+            f"Frame sizes must be multiples of {stride} of at least {4 * stride}; {height}x{width} is not, "
+            f"{nearest[0]}x{nearest[1]} is the nearest."
+        )
