@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")  # numba's OpenMP pool would otherwise raise torch's threads again
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("NO_AT_BRIDGE", "1")
 
