@@ -123,7 +123,7 @@ def close_all(window: MainWindow, bridge: EngineBridge) -> bool:
 def run(options: AppOptions) -> int:
     """Show the window until it is closed. Returns the process's exit code."""
     app = make_application()
-    store = SettingsStore(options.settings_path)
+    store = SettingsStore(options.settings_path, options.autosave)
     theme.apply(app, store.values.font_scale)
     app.setWindowIcon(icons.app_icon())
     bridge = make_bridge(options, store)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from engine.messages import MemoryVariant
+
 
 @dataclass(frozen=True)
 class GalleryWorld:
@@ -37,6 +39,13 @@ TIMES: tuple[tuple[str, str], ...] = (
     ("afternoon", "Afternoon"),
     ("dusk", "Dusk"),
     ("night", "Night"),
+)
+MEMORIES: tuple[tuple[MemoryVariant, str, str], ...] = (
+    ("latent", "Latent, learned readout", "Remembers latent tokens and reads them where they lie between cells."),
+    ("latent-nearest", "Latent, nearest token", "The paper's readout: the nearest token is copied into the cell."),
+    ("append", "Latent, append everything", "The paper's policy: every token of every frame is kept."),
+    ("rgb", "RGB point cloud", "The baseline: pixels are remembered, rasterised and encoded again for every frame."),
+    ("none", "No memory", "Every view is imagined afresh."),
 )
 SEEDS = 1_000_000
 """Seeds that the dice may throw; training and evaluation have theirs elsewhere, any number may be typed."""

@@ -71,6 +71,7 @@ class LiveStage(QWidget):
     def show_frame(self, frame: FrameUpdate) -> None:
         """Show a generated frame."""
         self.veil.hide()
+        self.hud.preview_fps = self.view.draws_per_s
         self.view.set_frame(frame)
 
     def arrange(self) -> None:

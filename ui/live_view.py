@@ -7,7 +7,9 @@ changed.
 from __future__ import annotations
 
 import logging
+import math
 import time
+from collections import deque
 
 from PyQt6.QtCore import QSize, Qt, pyqtSignal
 from PyQt6.QtGui import QResizeEvent, QSurfaceFormat
@@ -54,6 +56,7 @@ class LiveView(QOpenGLWidget):
         self.camera: Camera | None = None
         self.frame: FrameUpdate | None = None
         self.draw_ms: list[float] = []
+        self._drawn_at: deque[float] = deque(maxlen=60)
         self._renderer = ""
         self._painter: Reprojector | None = None
         self._pending: FrameUpdate | None = None
@@ -73,6 +76,13 @@ class LiveView(QOpenGLWidget):
     def showing(self) -> str:
         """``generated``, ``preview`` or ``nothing``: what the badge says."""
         return self.badge.state
+
+    @property
+    def draws_per_s(self) -> float:
+        """Pictures a second over the last second, ``nan`` while the view rests."""
+        now = time.perf_counter()
+        recent = [at for at in self._drawn_at if now - at < 1.0]
+        return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 5 else math.nan
 
     def sizeHint(self) -> QSize:
         return QSize(1120, 640)
@@ -128,6 +138,7 @@ class LiveView(QOpenGLWidget):
         ratio = self.devicePixelRatioF()
         size = (max(1, round(self.width() * ratio)), max(1, round(self.height() * ratio)))
         self._painter.draw(self.camera, self._exact, size, self.defaultFramebufferObject())
+        self._drawn_at.append(started)
         self.draw_ms.append(1000.0 * (time.perf_counter() - started))
         del self.draw_ms[:-240]
         self.drawn.emit()

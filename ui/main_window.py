@@ -261,7 +261,7 @@ class MainWindow(QMainWindow):
 
     def _world_changed(self, world: WorldInfo) -> None:
         name = gallery_world(world.biome).title if world.kind in ("world", "nothing") else world.kind.capitalize()
-        if world.session is not None:
+        if world.session is not None and world.session != self.store.autosave:
             name = world.session.stem
         self.header.set_name(name)
         self.setWindowTitle(f"{name}{'' if world.saved else ' •'} – Mirage")
@@ -271,12 +271,17 @@ class MainWindow(QMainWindow):
             self.stage.view.clear()
             self.bridge.place(world.camera)
             self.show_world()
-        if world.session is not None and self.store.values.recent[:1] != [str(world.session.resolve())]:
+        kept = world.session is not None and world.session != self.store.autosave
+        if kept and world.session is not None and self.store.values.recent[:1] != [str(world.session.resolve())]:
             self.store.values.add_recent(world.session)
             self._save_later.start()
 
     def _show_frame(self, frame: FrameUpdate) -> None:
         self.stage.show_frame(frame)
+        if not self.store.values.seen_help:
+            self.store.values.seen_help = True
+            self._save_later.start()
+            self.say(Notice("info", "You are flying", f"{self._keys_in_words()}."))
         if frame.recalled:
             self.bridge.place(frame.result.camera)
 
@@ -316,10 +321,16 @@ class MainWindow(QMainWindow):
         if self.mouse.captured:
             self.status.set_hint("Esc gives the mouse back")
         else:
-            names = "".join(self.keymap.label_of(action) for action in ("forward", "left", "back", "right"))
-            self.status.set_hint(
-                f"{names} to fly · hold the right mouse button to look · {self.keymap.label_of('help')} for all keys"
-            )
+            self.status.set_hint(self._keys_in_words(" · "))
+
+    def _keys_in_words(self, between: str = ", ") -> str:
+        names = "".join(self.keymap.label_of(action) for action in ("forward", "left", "back", "right"))
+        words = (
+            f"{names} to fly",
+            "hold the right mouse button to look",
+            f"{self.keymap.label_of('help')} for all keys",
+        )
+        return between.join(words)
 
     # ------------------------------------------------------------------------------------------------- settings
 

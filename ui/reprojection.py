@@ -193,7 +193,7 @@ def _far_layer(rgb_small: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _down(image: np.ndarray, rows: int, cols: int) -> np.ndarray:
-    """``image (H, W, 3)`` -> ``(rows, cols, 3)`` float32: the mean of four pixels around each sample's quarter points."""
+    """``image (H, W, 3)`` -> ``(rows, cols, 3)`` float32: the mean of four pixels around every sample."""
     height, width = image.shape[:2]
     ys = [np.minimum(((np.arange(rows) + part) * height / rows).astype(int), height - 1) for part in (0.25, 0.75)]
     xs = [np.minimum(((np.arange(cols) + part) * width / cols).astype(int), width - 1) for part in (0.25, 0.75)]
@@ -233,7 +233,7 @@ def build_mesh(camera: Camera, rgb: np.ndarray, inverse_depth: np.ndarray) -> Fr
 
 
 def relative_pose(source: Camera, target: Camera) -> tuple[np.ndarray, np.ndarray]:
-    """Rotation ``(3, 3)`` and translation ``(3,)`` in metres that take points of ``source``'s frame into ``target``'s."""
+    """Rotation ``(3, 3)`` and translation ``(3,)`` in metres from ``source`` to ``target`` coordinates."""
     target_from_source = target.w2c @ source.c2w
     return target_from_source[:3, :3], target_from_source[:3, 3]
 

@@ -51,6 +51,7 @@ class Settings:
     seed: int = 1
     time: str = ""
     start: str = "view"
+    memory: str = "latent"
     keys: dict[str, str] = field(default_factory=dict)
     recent: list[str] = field(default_factory=list)
     geometry: str = ""
@@ -84,10 +85,12 @@ class SettingsStore:
 
     Args:
         path: the JSON file; ``None`` keeps the settings in memory only.
+        autosave: where the engine saves the open world by itself; the gallery offers it.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, autosave: Path | None = None) -> None:
         self.path = path
+        self.autosave = autosave
         self.values = Settings()
         if path is not None:
             self._load(path)

@@ -172,6 +172,7 @@ class StartPage(QWidget):
             seed=self.panel.seed,
             time=self.panel.time,
             start="nothing" if self.panel.from_nothing else "view",
+            memory=self.panel.memory,
             fov_deg=values.fov_deg,
         )
 
@@ -187,7 +188,8 @@ class StartPage(QWidget):
         """Open the chosen world."""
         command = self.command()
         values = self._store.values
-        values.biome, values.seed, values.time, values.start = command.biome, command.seed, command.time, command.start
+        values.biome, values.seed, values.time = command.biome, command.seed, command.time
+        values.start, values.memory = command.start, command.memory
         self._store.save()
         self.open_requested.emit(command)
 

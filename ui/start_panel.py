@@ -21,9 +21,9 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
-from engine.messages import Notice, OpenImage, OpenSession
+from engine.messages import MemoryVariant, Notice, OpenImage, OpenSession
 from ui import icons, theme
-from ui.catalogue import GALLERY, SEEDS, TIMES, GalleryWorld
+from ui.catalogue import GALLERY, MEMORIES, SEEDS, TIMES, GalleryWorld
 from ui.settings import SettingsStore
 
 IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
@@ -85,6 +85,12 @@ class StartPanel(QFrame):
         for key, text in TIMES:
             self.time_box.addItem(text, key)
         self.time_box.setCurrentIndex(max(0, self.time_box.findData(store.values.time)))
+        self.memory_box = QComboBox()
+        self.memory_box.setAccessibleName("Kind of memory")
+        for variant, text, tip in MEMORIES:
+            self.memory_box.addItem(text, variant)
+            self.memory_box.setItemData(self.memory_box.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+        self.memory_box.setCurrentIndex(max(0, self.memory_box.findData(store.values.memory)))
         self.view_button = QPushButton("A first view")
         self.nothing_button = QPushButton("Nothing")
         self.enter_button = QPushButton("Enter")
@@ -141,6 +147,8 @@ class StartPanel(QFrame):
         column.addWidget(self.time_box)
         column.addWidget(_label("Start from", "section"))
         column.addLayout(start_row)
+        column.addWidget(_label("Memory", "section"))
+        column.addWidget(self.memory_box)
         column.addSpacing(8)
         column.addWidget(self.enter_button)
         column.addSpacing(14)
@@ -157,6 +165,11 @@ class StartPanel(QFrame):
     def time(self) -> str:
         """Key of the time of day, "" for the seed's own."""
         return str(self.time_box.currentData())
+
+    @property
+    def memory(self) -> MemoryVariant:
+        """Which memory the world is opened with."""
+        return MEMORIES[self.memory_box.currentIndex()][0]
 
     @property
     def from_nothing(self) -> bool:
@@ -183,14 +196,16 @@ class StartPanel(QFrame):
             widget = item.widget()
             if widget is not None:
                 widget.deleteLater()
-        paths = self._store.values.recent_paths()[:_MOST_RECENT]
-        if paths:
+        left_off = self._store.autosave if self._store.autosave is not None and self._store.autosave.exists() else None
+        entries = [(left_off, "Where you left off")] if left_off is not None else []
+        entries += [(path, path.stem) for path in self._store.values.recent_paths()[:_MOST_RECENT]]
+        if entries:
             self._recent.addWidget(_label("Recent", "section"))
-        for path in paths:
-            button = QPushButton(path.stem)
+        for path, name in entries:
+            button = QPushButton(name)
             button.setIcon(icons.icon("clock"))
             button.setToolTip(str(path))
-            button.setAccessibleName(f"Open {path.stem}")
+            button.setAccessibleName(f"Open {name}")
             button.setStyleSheet("text-align: left;")
             theme.set_role(button, "quiet")
             button.clicked.connect(lambda _checked, path=path: self.open_requested.emit(OpenSession(path)))

@@ -194,3 +194,29 @@ def test_a_damaged_thumbnail_is_rendered_again(qtbot: QtBot, tmp_path: Path) -> 
     path.write_bytes(b"not a picture")
     assert Thumbnails(tmp_path).find("meadow", 1, "") is None
     assert not path.exists()
+
+
+def test_the_kind_of_memory_can_be_chosen_and_is_kept(page: StartPage) -> None:
+    from engine.messages import MEMORY_VARIANTS
+
+    box = page.panel.memory_box
+    assert tuple(box.itemData(k) for k in range(box.count())) == MEMORY_VARIANTS
+    box.setCurrentIndex(box.findData("rgb"))
+    assert page.command().memory == "rgb"
+    page.enter()
+    assert SettingsStore(page._store.path).values.memory == "rgb"
+
+
+def test_where_one_left_off_is_offered(page: StartPage, tmp_path: Path) -> None:
+    from PyQt6.QtWidgets import QPushButton
+
+    autosave = tmp_path / "autosave.mirage"
+    page._store.autosave = autosave
+    page.panel.refresh_recent()
+    assert not [b for b in page.panel.findChildren(QPushButton) if b.text() == "Where you left off"]
+    autosave.touch()
+    page.panel.refresh_recent()
+    commands = opened(page)
+    button = next(b for b in page.panel.findChildren(QPushButton) if b.text() == "Where you left off")
+    QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+    assert commands == [OpenSession(autosave)]
