@@ -218,6 +218,7 @@ def test_a_region_is_selected_frozen_and_erased(qtbot: QtBot, panel: MemoryPanel
     qtbot.mouseClick(panel.card.freeze_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: bool(bridge.snapshot.frozen[chosen].all()), timeout=WAIT_MS)
     assert panel.card.freeze_button.text() == "Thaw"
+    assert panel.canvas.frozen.count == len(chosen)  # frozen tokens show
     qtbot.mouseClick(panel.card.freeze_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: not bridge.snapshot.frozen[chosen].any(), timeout=WAIT_MS)
     living = panel.content.cloud.shown

@@ -22,7 +22,7 @@ class MemoryCanvas(app.Canvas):
 
     Attributes:
         camera: the panel's own camera; change it, then call ``update``.
-        cloud, sky, selection: point visuals.
+        cloud, sky, selection, frozen: point visuals; the last two lie over the cloud.
         draws: frames drawn so far.
         renderer: the GL renderer's name once drawn, "" before.
     """
@@ -34,6 +34,7 @@ class MemoryCanvas(app.Canvas):
         self.cloud = PointVisual()
         self.sky = PointVisual()
         self.selection = PointVisual()
+        self.frozen = PointVisual()
         self.backdrop = Backdrop(colors["zenith"], colors["horizon"], colors["ground"], colors["grid"])
         self.path = LineVisual(2.0)
         self.planned = LineVisual(3.0)
@@ -44,6 +45,9 @@ class MemoryCanvas(app.Canvas):
         self.draws = 0
         self.renderer = ""
         self.on_first_draw: Callable[[str], None] | None = None
+        self.frozen.set_style(
+            PointStyle(smallest_px=2.5, largest_px=16.0, size=1.1, tint=(*colors["frozen"][:3], 0.85))
+        )
         self.selection.set_style(
             PointStyle(smallest_px=4.0, largest_px=16.0, size=1.3, tint=(*colors["accent"][:3], 1.0))
         )
@@ -109,11 +113,13 @@ class MemoryCanvas(app.Canvas):
         else:
             self.keyframes.set_segments(np.zeros((0, 2, 3)), np.zeros((0, 4)))
 
-    def set_clip_box(self, box: tuple[np.ndarray, np.ndarray] | None) -> None:
-        """Hide everything outside the box and draw its edges; ``None`` removes it."""
-        for visual in (self.cloud, self.selection):
+    def set_clip_box(
+        self, box: tuple[np.ndarray, np.ndarray] | None, edges: tuple[np.ndarray, np.ndarray] | None = None
+    ) -> None:
+        """Hide everything outside ``box`` and draw ``edges`` (the box itself may reach on for ever); ``None`` removes it."""
+        for visual in (self.cloud, self.frozen, self.selection):
             visual.set_clip_box(box)
-        segments = np.zeros((0, 2, 3)) if box is None else box_segments(*box)
+        segments = np.zeros((0, 2, 3)) if edges is None else box_segments(*edges)
         self.box.set_segments(segments, np.tile(np.array(self.colors["box"]), (len(segments), 1)))
 
     # -------------------------------------------------------------------------------------------------- drawing
@@ -140,6 +146,9 @@ class MemoryCanvas(app.Canvas):
         self.context.set_state(depth_test=True, blend=False)
         self.cloud.set_haze(self.colors["horizon"][:3], 2.2 * self.camera.distance_m)
         self.cloud.draw(clip, self.focal_px)
+        self.context.set_depth_func("lequal")
+        self.frozen.draw(clip, self.focal_px)
+        self.context.set_depth_func("less")
         self.context.set_state(depth_test=False)
         self.selection.draw(clip, self.focal_px)
         self.context.set_state(depth_test=True, blend=True, blend_func=("src_alpha", "one_minus_src_alpha"))

@@ -10,6 +10,7 @@ from superqt import QRangeSlider
 from ui import theme
 
 STEPS = 1000
+FOREVER_M = 1e6
 
 
 class ClipBoxControls(QFrame):
@@ -66,10 +67,11 @@ class ClipBoxControls(QFrame):
         self._emit()
 
     def box(self) -> tuple[np.ndarray, np.ndarray]:
-        """The chosen corners."""
+        """The chosen corners; a handle at its end reaches on for ever."""
         ends = np.array([slider.value() for slider in self.sliders], float) / STEPS
         span = self.high - self.low
-        return self.low + ends[:, 0] * span, self.low + ends[:, 1] * span
+        low, high = self.low + ends[:, 0] * span, self.low + ends[:, 1] * span
+        return np.where(ends[:, 0] <= 0.0, -FOREVER_M, low), np.where(ends[:, 1] >= 1.0, FOREVER_M, high)
 
     def reset(self) -> None:
         """Everything inside again."""
@@ -80,7 +82,7 @@ class ClipBoxControls(QFrame):
     def _emit(self) -> None:
         low, high = self.box()
         for label, a, b in zip(self.values, low, high, strict=True):
-            label.setText(f"{a:.1f} to {b:.1f} m")
+            label.setText("everything" if b - a > FOREVER_M * 1.5 else f"{_metres(a)} to {_metres(b)} m")
         self.changed.emit((low, high) if self.isVisible() else None)
 
     def showEvent(self, event) -> None:  # type: ignore[no-untyped-def]
@@ -92,3 +94,7 @@ class ClipBoxControls(QFrame):
         """Qt's hook."""
         super().hideEvent(event)
         self._emit()
+
+
+def _metres(value: float) -> str:
+    return "…" if abs(value) >= FOREVER_M else f"{value:.1f}"

@@ -16,6 +16,7 @@ from ui.memory_panel.canvas import MemoryCanvas
 from ui.memory_panel.cloud import CloudStore, ColorMode
 from ui.memory_panel.colormaps import colormap
 from ui.memory_panel.decoded_colors import DecodedColors
+from ui.memory_panel.packing import pack_points
 from ui.memory_panel.points import PointStyle
 from ui.path_model import PathModel
 
@@ -83,6 +84,7 @@ class MemoryContent(QObject):
         self.cloud.update(snapshot)
         self.sky.update(snapshot)
         self._style()
+        self._frozen()
         self._ground()
         if self._fit_wanted and self.cloud.shown:
             self.fit()
@@ -143,6 +145,19 @@ class MemoryContent(QObject):
             self.canvas.cloud.set_map(colors)
             self.canvas.sky.set_map(colors)
 
+    def _frozen(self) -> None:
+        """Frozen tokens, drawn over the cloud in a colder colour."""
+        snapshot, rows = self.cloud.snapshot, self.cloud.rows
+        self.canvas.frozen.clear()
+        if snapshot is None or not snapshot.frozen.any():
+            return
+        chosen = rows[snapshot.frozen[rows] & snapshot.alive[rows]]
+        payload = np.zeros(len(chosen), np.uint32)
+        living = np.ones(len(chosen), bool)
+        self.canvas.frozen.append(
+            pack_points(snapshot.positions[chosen], payload, snapshot.footprint_m[chosen], living)
+        )
+
     def _ground(self) -> None:
         bounds = self.cloud.bounds()
         if bounds is None:
@@ -157,20 +172,28 @@ class MemoryContent(QObject):
         center = positions.mean(axis=0) if len(positions) else np.zeros(3)
         self.canvas.sky.set_dome(center, DOME_SHARE * self.canvas.camera.distance_m)
 
-    def fit(self) -> None:
-        """Look at the explored part of the cloud: the flight in the middle, half of the points around it; far hills
-        may lie outside.
+    def explored(self) -> tuple[np.ndarray, float] | None:
+        """Centre (3,) and radius in metres of the explored part: the flight and half of the points around it.
+
+        Far hills, seen once from afar, may lie outside. ``None`` without any point.
         """
         positions, shown, _ = self.cloud.points()
         positions = positions[shown]
         if len(positions) == 0:
-            return
-        self._fit_wanted = False
+            return None
         flown = self.history.positions()
         center = np.median(positions, axis=0) if len(flown) == 0 else flown.mean(axis=0)
         reach = np.linalg.norm(positions[:: max(1, len(positions) // 20_000)] - center, axis=1)
         extent = float(np.linalg.norm(np.ptp(flown, axis=0))) if len(flown) else 0.0
-        radius = float(np.clip(np.percentile(reach, 50), 0.6 * extent + 2.0, 400.0))
+        return center, float(np.clip(np.percentile(reach, 50), 0.6 * extent + 2.0, 400.0))
+
+    def fit(self) -> None:
+        """Look at the explored part of the cloud."""
+        found = self.explored()
+        if found is None:
+            return
+        self._fit_wanted = False
+        center, radius = found
         self.canvas.camera.frame(center - radius / np.sqrt(3), center + radius / np.sqrt(3))
         self._dome()
         self.rescale()
@@ -222,6 +245,7 @@ class MemoryContent(QObject):
     def _world_changed(self) -> None:
         self.cloud.clear()
         self.sky.clear()
+        self.canvas.frozen.clear()
         self._shown_snapshot = None
         self._fit_wanted = True
         self._path()

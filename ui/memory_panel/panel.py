@@ -45,6 +45,7 @@ def gl_colors() -> dict[str, tuple[float, float, float, float]]:
         "keyframe": theme.rgba(theme.TEXT_SOFT),
         "box": (*theme.rgba(theme.TEXT_SOFT)[:3], 0.7),
         "accent": theme.rgba(theme.IMAGINED),
+        "frozen": theme.rgba("#a9d4ff"),
     }
 
 
@@ -154,10 +155,10 @@ class MemoryPanel(QWidget):
 
     def _toggle_clip(self, on: bool) -> None:
         if on:
-            bounds = self.content.cloud.bounds()
-            if bounds is not None:
-                pad = 0.05 * (bounds[1] - bounds[0]) + 0.5
-                self.clip.set_bounds(bounds[0] - pad, bounds[1] + pad)
+            found = self.content.explored()
+            if found is not None:
+                center, radius = found
+                self.clip.set_bounds(center - 1.6 * radius, center + 1.6 * radius)
         self.clip.setVisible(on)
         self._place()
 
@@ -167,7 +168,9 @@ class MemoryPanel(QWidget):
 
     def _set_clip(self, box: tuple[np.ndarray, np.ndarray] | None) -> None:
         self.region.clip_box = box
-        self.canvas.set_clip_box(box)
+        low, high = self.clip.low, self.clip.high
+        edges = None if box is None else (np.clip(box[0], low, high), np.clip(box[1], low, high))
+        self.canvas.set_clip_box(box, edges)
         self.canvas.update()
 
     def _set_sky(self, on: bool) -> None:
