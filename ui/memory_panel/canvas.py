@@ -116,7 +116,7 @@ class MemoryCanvas(app.Canvas):
     def set_clip_box(
         self, box: tuple[np.ndarray, np.ndarray] | None, edges: tuple[np.ndarray, np.ndarray] | None = None
     ) -> None:
-        """Hide everything outside ``box`` and draw ``edges`` (the box itself may reach on for ever); ``None`` removes it."""
+        """Hide all outside ``box`` and draw ``edges`` (the box itself may reach on for ever); ``None`` removes it."""
         for visual in (self.cloud, self.frozen, self.selection):
             visual.set_clip_box(box)
         segments = np.zeros((0, 2, 3)) if edges is None else box_segments(*edges)

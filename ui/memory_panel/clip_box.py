@@ -42,7 +42,7 @@ class ClipBoxControls(QFrame):
             label, value = QLabel(axis), QLabel()
             theme.set_role(label, "soft")
             theme.set_role(value, "mono")
-            value.setMinimumWidth(104)
+            value.setMinimumWidth(132)
             value.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             slider = QRangeSlider(Qt.Orientation.Horizontal)
             slider.setRange(0, STEPS)
@@ -97,4 +97,4 @@ class ClipBoxControls(QFrame):
 
 
 def _metres(value: float) -> str:
-    return "…" if abs(value) >= FOREVER_M else f"{value:.1f}"
+    return "…" if abs(value) >= FOREVER_M else f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}"
