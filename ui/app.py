@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 STOP_S = 2.0
+_SWITCH_S = 0.001
+"""How long a Python thread may keep the others waiting. A step of the model takes the interpreter hundreds of times,
+and with the usual 5 ms each of them could wait that long for a window that is painting."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,7 @@ def close_all(window: MainWindow, bridge: EngineBridge) -> bool:
 
 def run(options: AppOptions) -> int:
     """Show the window until it is closed. Returns the process's exit code."""
+    sys.setswitchinterval(_SWITCH_S)
     app = make_application()
     store = SettingsStore(options.settings_path, options.autosave)
     theme.apply(app, store.values.font_scale)
