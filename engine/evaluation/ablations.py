@@ -198,9 +198,7 @@ class Ablations:
         return found
 
     def downsampling(self) -> dict[str, Figures]:
-        """Hole rates of the paper's point readout by how depth was brought to the token grid, and of our splatted
-        footprints.
-        """
+        """Hole rates of the paper's point readout by how depth came to the token grid, and of splatted footprints."""
         truth = self.scene.true_view(self.scene.first)
         config = replace(self.config, samples=1, readout="nearest")
         found: dict[str, Figures] = {}

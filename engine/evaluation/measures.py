@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from engine.camera import Camera
 from engine.depth import sample_inverse_depth
-from engine.evaluation.visibility import warp
+from engine.evaluation.visibility import Warp
 
 _LUMA = np.array([0.299, 0.587, 0.114])
 
@@ -50,8 +49,8 @@ class DepthError:
     """Depth against the truth (Eigen et al. 2014), where both see a surface.
 
     Attributes:
-        abs_rel: mean |d - d*| / d*. within_1_25: share with max(d/d*, d*/d) < 1.25. sky_iou: of the sky, nan without
-            any.
+        abs_rel: mean |d - d*| / d*. within_1_25: share with max(d/d*, d*/d) < 1.25.
+        sky_iou: intersection over union of the sky, nan without any.
     """
 
     abs_rel: float
@@ -76,23 +75,14 @@ def depth_error(inverse_depth: np.ndarray, true_depth_m: Tensor) -> DepthError:
     )
 
 
-def flicker(
-    before: np.ndarray,
-    camera_before: Camera,
-    depth_before_m: Tensor,
-    after: np.ndarray,
-    camera: Camera,
-    depth_m: Tensor,
-) -> float:
+def flicker(before: np.ndarray, after: np.ndarray, warp: Warp) -> float:
     """Warping error of two successive frames (Lai et al. 2018): mean |after - warped before| in grey levels, where both
     true views see the same surface.
 
     Args:
-        before, after: (H, W, 3) uint8. depth_before_m, depth_m: (H, W) the *true* depth, so that no memory's own
-            geometry
-            is its judge.
+        before, after: (H, W, 3) uint8. warp: from the camera of ``before`` to that of ``after`` by the *true* depth, so
+            that no memory's own geometry is its judge.
     """
-    warped, valid = warp(before, camera_before, depth_before_m, camera, depth_m)
-    if not valid.any():
+    if not warp.valid.any():
         return float("nan")
-    return float(255.0 * np.abs(after.astype(np.float64) / 255.0 - warped)[valid].mean())
+    return float(255.0 * np.abs(after.astype(np.float64) / 255.0 - warp(before))[warp.valid].mean())

@@ -71,13 +71,13 @@ def _novel_views(evaluation: Evaluation, folder: Path) -> Path:
     )
     for number, (title, key, unit, scale) in enumerate(panels, start=1):
         axes = figure.add_subplot(1, 3, number)
-        parts = [*variants_of(evaluation), REFERENCE]
-        for shift, part in enumerate(part for part in parts if part in evaluation.measurements):
+        parts = [part for part in (*variants_of(evaluation), REFERENCE) if part in evaluation.measurements]
+        for shift, part in enumerate(parts):
             columns = [Column("", ("novel", gap, key), 2, scale) for gap in gaps]
             found = [estimate(evaluation.measurements[part], column) for column in columns]
             if not any(value.n for value in found):
                 continue
-            x = np.arange(len(gaps)) + 0.06 * (shift - len(parts) / 2)
+            x = np.arange(len(gaps)) + 0.06 * (shift - (len(parts) - 1) / 2)
             mean = np.array([value.mean for value in found])
             low, high = ([getattr(value, side) for value in found] for side in ("low", "high"))
             name = "autoencoder alone" if part == REFERENCE else part

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 MIN_INLIERS = 12
+ENOUGH = 9.2
+"""-ln of the chance (1 in 10,000) that no trial so far drew three inliers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,13 +113,14 @@ def recover_pose(
     rays = np.concatenate([pixels, np.ones((count, 1))], axis=1) @ np.linalg.inv(K).T
     rays /= np.linalg.norm(rays, axis=1, keepdims=True)
     best, agreed = None, np.zeros(count, bool)
-    for _ in range(trials):
+    for trial in range(trials):
         chosen = rng.choice(count, 3, replace=False)
         for w2c in three_point_poses(points[chosen], rays[chosen]):
             inliers = reprojection_errors(w2c, points, pixels, K) <= threshold_px
             if inliers.sum() > agreed.sum():
                 best, agreed = w2c, inliers
-        if agreed.sum() > 0.8 * count:
+        share = float(agreed.mean())
+        if share > 0.0 and trial >= ENOUGH / max(1e-9, -np.log1p(-min(share**3, 1.0 - 1e-9))):
             break
     if best is None or agreed.sum() < MIN_INLIERS:
         return None

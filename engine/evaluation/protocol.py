@@ -13,7 +13,7 @@ from engine.evaluation.pose import PoseErrors, PoseProbe, pose_errors, probe_fra
 from engine.evaluation.scenes import Scene, TrueView
 from engine.evaluation.settings import EvaluationSettings
 from engine.evaluation.statistics import mean_of
-from engine.evaluation.visibility import cells_to_pixels, seen_from, whole_cells
+from engine.evaluation.visibility import Warp, cells_to_pixels, seen_from, whole_cells
 from engine.explorer import Explorer, ExplorerConfig
 from engine.flight import revisit_pairs
 from engine.messages import MemoryVariant, StepResult
@@ -52,6 +52,7 @@ class Trial:
         self.tick = tick
         self.cancel = cancel or CancelToken()
         self._visible: dict[str, np.ndarray] = {}
+        self._warps: list[Warp] = []
         self._probe: PoseProbe | None = None
         self._probed: list[int] | None = None
 
@@ -150,9 +151,7 @@ class Trial:
         return figures
 
     def drift(self, explorer: Explorer) -> Figures:
-        """A long flight into the unknown: sharpness and colour of generated frames against the true world's at the
-        same cameras.
-        """
+        """A long flight into the unknown: sharpness and colour against the true world's at the same cameras."""
         cameras, every = self.scene.drift, self.settings.drift_every
         self.begin(explorer)
         frames, sharp, colour, psnr, coverage = [], [], [], [], []
@@ -226,10 +225,12 @@ class Trial:
     def flickers(self, images: Sequence[np.ndarray], truths: Sequence[TrueView]) -> list[float]:
         """Warping errors of successive loop frames, the first (which is given, not generated) left out."""
         cameras = self.scene.loop
-        return [
-            flicker(images[n], cameras[n], truths[n].depth_m, images[n + 1], cameras[n + 1], truths[n + 1].depth_m)
-            for n in range(1, len(images) - 1)
-        ]
+        if not self._warps:
+            self._warps = [
+                Warp(cameras[n], truths[n].depth_m, cameras[n + 1], truths[n + 1].depth_m)
+                for n in range(1, len(cameras) - 1)
+            ]
+        return [flicker(images[n], images[n + 1], warp) for n, warp in enumerate(self._warps, start=1)]
 
     def poses(self, images: Sequence[np.ndarray]) -> Figures:
         """Pose errors of some loop frames; the same frames for every variant."""
@@ -257,9 +258,7 @@ def summarise(errors: PoseErrors) -> Figures:
 
 
 def hole_rate(coverage: np.ndarray, visible: np.ndarray) -> float | None:
-    """Share of the truly visible cells ``visible (h, w)`` that the memory covers by less than half (``coverage (h,
-    w)``).
-    """
+    """Share of the cells in ``visible (h, w)`` that the memory, by ``coverage (h, w)``, covers by less than half."""
     return float((coverage[visible] < 0.5).mean()) if visible.any() else None
 
 

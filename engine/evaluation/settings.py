@@ -26,15 +26,13 @@ class EvaluationSettings:
     Attributes:
         variants: memories to compare. scenes: worlds, the biomes in turn. size: (height, width); ``None``: the model's.
         steps: denoising steps a frame; ``None``: the model's default.
-        loop_frames: frames of the closed loop, there and back. loop_distance_m, loop_turn_deg: how far it goes and
-            turns.
-        drift_frames: frames of the long flight; 0 leaves it out. drift_scenes: scenes that fly it. drift_variants:
-            memories
-            that fly it (a cloud of pixels grows by megabytes a frame). drift_every: every how many frames it is
-            measured.
-        pose_frames: frames of a loop whose pose is recovered. ablation_scenes: scenes of the ablations; 0 leaves them
-            out.
-        ablation_steps: step counts that are compared. supersample: rays a pixel side of the true views.
+        loop_frames: of the closed loop, there and back. loop_distance_m, loop_turn_deg: how far it goes and turns.
+        drift_frames: of the long flight; 0 leaves it out. drift_scenes: scenes that fly it.
+        drift_variants: memories that fly it (a cloud of pixels grows by megabytes a frame).
+        drift_every: every how many frames it is measured.
+        pose_frames: frames of a loop whose pose is recovered.
+        ablation_scenes: scenes of the ablations; 0 leaves them out. ablation_steps: step counts that are compared.
+        supersample: rays a pixel side of the true views.
     """
 
     variants: tuple[MemoryVariant, ...] = MEMORY_VARIANTS

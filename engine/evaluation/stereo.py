@@ -57,9 +57,7 @@ def _between_planes(costs: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
 
 
 def _mismatch(rgb: Tensor, points: Tensor, camera: Camera, image: Tensor, other: Camera) -> Tensor:
-    """(H, W) windowed truncated L1 between ``rgb`` and ``image`` seen at ``points (H, W, 3)`` (relative to
-    ``camera``).
-    """
+    """(H, W) windowed truncated L1 of ``rgb`` and ``image`` at ``points (H, W, 3)``, metres from ``camera``."""
     offset = torch.from_numpy(camera.position - other.position)
     local = (points + offset) @ torch.from_numpy(other.c2w[:3, :3].copy())
     pixels = local @ torch.from_numpy(other.K.copy()).T

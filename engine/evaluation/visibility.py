@@ -68,15 +68,19 @@ def cells_to_pixels(cells: Tensor, stride: int) -> np.ndarray:
     return cells.repeat_interleave(stride, 0).repeat_interleave(stride, 1).cpu().numpy()
 
 
-def warp(
-    image: np.ndarray, source: Camera, source_depth_m: Tensor, target: Camera, target_depth_m: Tensor
-) -> tuple[np.ndarray, np.ndarray]:
-    """``image (H, W, 3)`` uint8 of ``source`` as it must look from ``target``, by exact depth.
+class Warp:
+    """From one true view into another by exact depth; computed once and applied to the frames of every variant.
 
-    Returns:
-        (H, W, 3) float64 in [0, 1] and (H, W) bool where it holds: in sight of both views.
+    Args:
+        source, target: cameras. source_depth_m, target_depth_m: (H, W) float32 exact z-depth, inf for sky.
     """
-    pixels, _ = reproject(target, target_depth_m, source)
-    rgb = torch.from_numpy(image.astype(np.float32) / 255.0).permute(2, 0, 1)
-    warped = _sample(rgb, pixels, "bilinear").permute(1, 2, 0).numpy().astype(np.float64)
-    return warped, seen_from(target, target_depth_m, source, source_depth_m).numpy()
+
+    def __init__(self, source: Camera, source_depth_m: Tensor, target: Camera, target_depth_m: Tensor) -> None:
+        self._pixels, _ = reproject(target, target_depth_m, source)
+        self.valid = seen_from(target, target_depth_m, source, source_depth_m).numpy()
+        """(H, W) bool: in sight of both views."""
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """``image (H, W, 3)`` uint8 of the source as it must look from the target: (H, W, 3) float64 in [0, 1]."""
+        rgb = torch.from_numpy(image.astype(np.float32) / 255.0).permute(2, 0, 1)
+        return _sample(rgb, self._pixels, "bilinear").permute(1, 2, 0).numpy().astype(np.float64)

@@ -13,7 +13,7 @@ from engine.evaluation.measures import depth_error, flicker, laplacian_variance,
 from engine.evaluation.protocol import hole_rate
 from engine.evaluation.settings import FIRST_SEED, EvaluationSettings
 from engine.evaluation.statistics import bootstrap, mean_of, paired_difference
-from engine.evaluation.visibility import seen_from, warp, whole_cells
+from engine.evaluation.visibility import Warp, seen_from, whole_cells
 from engine.models.embedded import EmbeddedModel
 
 RNG = np.random.default_rng(0)
@@ -99,11 +99,10 @@ def test_a_warp_by_exact_depth_moves_the_picture_and_flicker_is_what_is_left() -
     painted = np.repeat(pattern[..., None], 3, axis=2).round().astype(np.uint8)
     nearer = 128 + 60 * np.sin(second.rays()[..., 1] * 9.0 * 1.2)
     repainted = np.repeat(nearer[..., None], 3, axis=2).round().astype(np.uint8)
-    warped, valid = warp(painted, first, wall(first), second, wall(second))
-    assert valid.mean() > 0.9
-    assert np.abs(255 * warped - repainted)[valid].mean() < 3.0
-    steady = flicker(painted, first, wall(first), repainted, second, wall(second))
-    frozen = flicker(painted, first, wall(first), painted, second, wall(second))
+    warp = Warp(first, wall(first), second, wall(second))
+    assert warp.valid.mean() > 0.9
+    assert np.abs(255 * warp(painted) - repainted)[warp.valid].mean() < 3.0
+    steady, frozen = flicker(painted, repainted, warp), flicker(painted, painted, warp)
     assert steady < 3.0 < frozen  # a picture that does not move with its camera is not steady
 
 

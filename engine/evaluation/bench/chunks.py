@@ -106,9 +106,7 @@ class ChunkCosts:
         return ratio(self.courses[slow].stage_ms(names), self.courses[fast].stage_ms(names))
 
     def amdahl(self, slow: str, fast: str) -> tuple[Ratio, float]:
-        """End to end, measured; and the bound that Amdahl's law sets: conditioning and writing free, the model's work
-        left.
-        """
+        """End to end, measured; and the bound that Amdahl's law sets: everything free but the model's own work."""
         shared = float(np.median(self.courses[fast].stage_ms(("imagine", "decode"))))
         total = float(np.median(self.courses[slow].stage_ms(STAGES)))
         return self.stage_ratio(slow, fast, STAGES), total / shared

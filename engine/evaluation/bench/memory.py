@@ -1,8 +1,7 @@
 """Micro-benchmarks of the memory alone, as medians.
 
 Scenes are synthetic and stated: ``in view`` puts every token into the target's frustum (the worst case), ``explored``
-is
-what a long flight leaves behind, with most of it out of view.
+is what a long flight leaves behind, with most of it out of view.
 """
 
 from __future__ import annotations
@@ -68,9 +67,7 @@ def sample_grid(camera: Camera) -> Camera:
 def filled(
     tokens: int, *, spread_m: float, turn_deg: float, policy: WritePolicy = "append", seed: int = 0
 ) -> LatentMemory:
-    """At least ``tokens`` tokens from keyframes scattered over ``spread_m`` metres, looking within ``turn_deg`` of
-    +X.
-    """
+    """At least ``tokens`` tokens from keyframes over ``spread_m`` metres, looking within ``turn_deg`` of +X."""
     rng = np.random.default_rng(seed)
     memory = LatentMemory(MemoryConfig(channels=CHANNELS, stride=STRIDE, samples=SAMPLES, policy=policy), PassThrough())
     latents = rng.normal(size=(CHANNELS, HEIGHT // STRIDE, WIDTH // STRIDE)).astype(np.float32)
