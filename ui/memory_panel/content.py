@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from PyQt6.QtCore import QObject, pyqtSignal
+from PyQt6.QtCore import QObject, QTimer, pyqtSignal
 
 from engine.camera import Camera
 from engine.messages import Update
@@ -20,8 +20,10 @@ from ui.memory_panel.packing import pack_points
 from ui.memory_panel.points import PointStyle
 from ui.path_model import PathModel
 
-SOFTWARE_CAP = 200_000
+SOFTWARE_CAP = 100_000
 HARDWARE_CAP = 4_000_000
+SOFTWARE_REDRAW_MS, HARDWARE_REDRAW_MS = 120, 16
+"""How long changes that nobody made in this panel are gathered before it draws."""
 SKY_SHARE_OF_CAP = 0.15
 PLAN_POINTS = 240
 DOME_SHARE = 1.1
@@ -51,6 +53,9 @@ class MemoryContent(QObject):
         self.sky = CloudStore(canvas.sky, colors, sky=True, cap=round(SOFTWARE_CAP * SKY_SHARE_OF_CAP))
         self._shown_snapshot: object = None
         self._fit_wanted = True
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._draw)
         bridge.updated.connect(self._take)
         bridge.camera_changed.connect(self._camera)
         self.history.grew.connect(self._path)
@@ -89,7 +94,7 @@ class MemoryContent(QObject):
         if self._fit_wanted and self.cloud.shown:
             self.fit()
         self.cloud_changed.emit()
-        self.canvas.update()
+        self._draw_soon()
 
     def set_mode(self, mode: ColorMode) -> None:
         """Colour by another property of the tokens."""
@@ -207,10 +212,20 @@ class MemoryContent(QObject):
     def _camera(self, camera: Camera) -> None:
         if not self.active:
             return
-        self.canvas.set_frustum(camera, self._frustum_depth_m())
         if self.following:
             self.canvas.camera.follow(camera)
-        self.canvas.update()
+        self._draw_soon()
+
+    def _draw_soon(self) -> None:
+        """Draw what the engine or the flight changed, a few times a second: the live view has the right of way."""
+        if not self._soon.isActive():
+            self._soon.start(SOFTWARE_REDRAW_MS if self.canvas.software else HARDWARE_REDRAW_MS)
+
+    def _draw(self) -> None:
+        if self.active:
+            if self.bridge.camera is not None:
+                self.canvas.set_frustum(self.bridge.camera, self._frustum_depth_m())
+            self.canvas.update()
 
     def rescale(self) -> None:
         """The panel's camera went closer or away: keep frusta legible."""
@@ -221,7 +236,7 @@ class MemoryContent(QObject):
     def _path(self, *_: object) -> None:
         if self.active:
             self.canvas.set_path(self.history.positions())
-            self.canvas.update()
+            self._draw_soon()
 
     def _keyframes(self) -> None:
         self.canvas.set_keyframes(self.path.keyframe_cameras(), 0.5 * self._frustum_depth_m(), self.path.selection)
