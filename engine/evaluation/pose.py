@@ -93,7 +93,7 @@ def _smooth(depth_m: np.ndarray) -> np.ndarray:
 
 
 def features(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """ORB keypoints (n, 2), x and y with pixel centres at 0.5, and descriptors (n, 256) of ``image (H, W, 3)`` uint8."""
+    """ORB keypoints (n, 2), x and y, pixel centres at 0.5, and descriptors (n, 256) of ``image (H, W, 3)`` uint8."""
     from skimage.color import rgb2gray
     from skimage.feature import ORB
 

@@ -18,6 +18,7 @@ from engine.explorer import Explorer, ExplorerConfig
 from engine.flight import revisit_pairs
 from engine.messages import MemoryVariant, StepResult
 from engine.metrics import psnr_db, ssim
+from engine.rgb_memory import RgbMemory
 from engine.world_model import CancelToken, WorldModel
 
 Figures = dict[str, Any]
@@ -78,12 +79,19 @@ class Trial:
         return result
 
     def visible(self, label: str) -> np.ndarray:
-        """(h, w) bool: cells of the novel view ``label`` that the first view truly saw: the same mask for all
-        variants.
+        """(h, w) bool: cells of the novel view ``label`` that the first view saw; one mask for all variants.
+
+        By exact depth of both views, or, for a recording, where the points of its first view's stereo depth land.
         """
         if label not in self._visible:
             scene, camera = self.scene, self.scene.gaps[label]
-            seen = seen_from(camera, scene.true_view(camera).depth_m, scene.first, scene.true_view(scene.first).depth_m)
+            first, view = scene.true_view(scene.first), scene.true_view(camera)
+            if scene.exact_depth:
+                seen = seen_from(camera, view.depth_m, scene.first, first.depth_m)
+            else:
+                cloud = RgbMemory()
+                cloud.write(scene.first, first.rgb, first.depth_m)
+                seen = cloud.render(camera).mask
             self._visible[label] = whole_cells(seen, self.stride).numpy()
         return self._visible[label]
 

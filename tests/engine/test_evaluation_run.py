@@ -137,6 +137,7 @@ def test_a_recorded_clip_goes_through_the_same_protocol(tiny_model: EmbeddedMode
     assert set(latent["novel"]) == {"25 %", "50 %", "100 %"}
     assert latent["loop"]["pairs"] >= 2
     assert "pose" not in latent["loop"]  # no exact depth to judge with
+    assert latent["novel"]["25 %"]["hole_rate"] is not None  # but what was seen is known from stereo
     assert "recorded clips" in evaluation_markdown(result, "mirage eval")
 
 
