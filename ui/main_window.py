@@ -177,7 +177,7 @@ class MainWindow(QMainWindow):
         self.start_page.noticed.connect(self.messages.show_notice)
         self.timeline.noticed.connect(self.messages.show_notice)
         self.timeline.film_requested.connect(self.commands.export)
-        self.timeline.compare_requested.connect(lambda node: self.compare.set_source("branch", node))
+        self.timeline.compare_requested.connect(self._compare_branch)
         self.stage.progress.cancelled.connect(bridge.cancel)
         self.keys.acted.connect(self.commands.act)
         self.pilot.speed_changed.connect(self._keep_speed)
@@ -333,6 +333,10 @@ class MainWindow(QMainWindow):
         return between.join(words)
 
     # ------------------------------------------------------------------------------------------------- settings
+
+    def _compare_branch(self, node: int) -> None:
+        self.docks["compare"].show()
+        self.compare.set_source("branch", node)
 
     def _keep_speed(self, speed_mps: float) -> None:
         self.store.values.speed_mps = speed_mps
