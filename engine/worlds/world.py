@@ -12,6 +12,7 @@ import torch
 
 from engine.camera import Camera
 from engine.errors import InputError
+from engine.threads import torch_threads_kept
 from engine.worlds import objects as ob
 from engine.worlds.bake import CELL_M, CELLS, SNAP_M, STEP_M, Window, bake
 from engine.worlds.march import FAR_M, lattice, trace
@@ -71,7 +72,8 @@ class World:
         if key in self._windows:
             self._windows.move_to_end(key)
         else:
-            self._windows[key] = bake(key[0] * SNAP_M, key[1] * SNAP_M, self._p)
+            with torch_threads_kept():
+                self._windows[key] = bake(key[0] * SNAP_M, key[1] * SNAP_M, self._p)
             while len(self._windows) > _WINDOWS_KEPT:
                 self._windows.popitem(last=False)
         return self._windows[key]
@@ -88,7 +90,8 @@ class World:
         c2w = np.ascontiguousarray(camera.c2w, np.float64)
         rgb = np.empty((3, camera.height, camera.width), np.float32)
         depth = np.empty((camera.height, camera.width), np.float32)
-        render_kernel(c2w, k_inv, camera.width, camera.height, supersample, self._p, *window, rgb, depth)
+        with torch_threads_kept():
+            render_kernel(c2w, k_inv, camera.width, camera.height, supersample, self._p, *window, rgb, depth)
         sky = depth > 0.5 * FAR_M
         depth[sky] = np.inf
         film = _reconstruct(torch.from_numpy(rgb))
