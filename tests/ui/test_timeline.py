@@ -4,19 +4,23 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PyQt6.QtCore import QPoint, QPointF, Qt
-from PyQt6.QtWidgets import QInputDialog
+from PyQt6.QtCore import QPoint, QPointF, Qt, QTimer
+from PyQt6.QtWidgets import QInputDialog, QWidget
 from pytestqt.qtbot import QtBot
 
 from engine.formats import FORMATS
 from engine.messages import Branch, Erase, Undo
 from engine.path import PRESETS
-from tests.ui.panels_support import WAIT_MS, ask, bridge, fly_on, shared_bridge, turned  # noqa: F401
+from tests.ui.panels_support import WAIT_MS, ask, bridge, fly_on, settle, shared_bridge, turned  # noqa: F401
 from ui.bridge import EngineBridge
+from ui.compare import CompareView
+from ui.export_dialog import ExportDialog
 from ui.path_model import PathModel
 from ui.timeline import Timeline
 from ui.timeline.tree_layout import layout_tree
@@ -265,3 +269,23 @@ def test_models_are_shared_and_cleared_with_the_world(qtbot: QtBot, bridge: Engi
     qtbot.waitUntil(lambda: bridge.world.epoch > epoch, timeout=WAIT_MS)
     qtbot.waitUntil(lambda: timeline.model.empty, timeout=WAIT_MS)
     assert len(timeline.history.steps) <= 1
+
+
+def test_panels_leave_nothing_behind(qtbot: QtBot, bridge: EngineBridge) -> None:
+    """Opened and closed panels are gone: the bridge, which outlives them, keeps none of them alive."""
+    kept: list[weakref.ref[QWidget]] = []
+    timers = len(bridge.findChildren(QTimer))
+    for kind in (Timeline, CompareView, ExportDialog):
+        widget = kind(bridge)
+        widget.show()
+        qtbot.waitExposed(widget)
+        kept.append(weakref.ref(widget))
+        widget.close()
+        widget.deleteLater()
+        del widget
+        settle()
+    gc.collect()
+    settle()
+    gc.collect()
+    assert [reference() for reference in kept if reference() is not None] == []
+    assert len(bridge.findChildren(QTimer)) == timers
