@@ -37,7 +37,8 @@ if [ "$(uname -s)" = Linux ] && ! command -v nvidia-smi >/dev/null 2>&1 \
 fi
 
 echo "Installing Mirage and what it needs into $venv (the first time takes a few minutes)."
-$pip install --quiet --editable ".[dev]"
+# Bytecode is written when a module is first imported: compiling all of it now would take longer than unpacking.
+$pip install --quiet --no-compile --editable ".[dev]"
 
 echo "Compiling the parts that are compiled once."
 "$venv/bin/python" -m mirage_app.warm || echo "That failed; Mirage compiles them when it first needs them." >&2
