@@ -127,6 +127,37 @@ def cull(spheres: np.ndarray, planes: np.ndarray, center: np.ndarray, alive: np.
     return n
 
 
+@njit(cache=True, nogil=True)
+def block_hidden(m: np.ndarray, bounds: np.ndarray, rows: int, columns: int) -> bool:
+    """Whether a block lies wholly outside a target of ``rows`` x ``columns``, one cell of slack included.
+
+    ``m (3, 4)`` from :func:`relative`; ``bounds (6,)`` = ranges of u, v and inverse depth in the keyframe. Being
+    inside one
+    of the view's planes is linear in (u, v, q), so its maximum over the block is exact, end by end.
+    """
+    for plane in range(5):
+        largest = np.float32(0.0)
+        for j in range(4):
+            if plane == 0:
+                weight = m[2, j]
+            elif plane == 1:
+                weight = m[0, j] + m[2, j]
+            elif plane == 2:
+                weight = np.float32(columns + 1) * m[2, j] - m[0, j]
+            elif plane == 3:
+                weight = m[1, j] + m[2, j]
+            else:
+                weight = np.float32(rows + 1) * m[2, j] - m[1, j]
+            if j == 2:
+                largest += weight
+            else:
+                axis = 2 * j if j < 2 else 4
+                largest += weight * (bounds[axis + 1] if weight > 0.0 else bounds[axis])
+        if largest < 0.0:
+            return True
+    return False
+
+
 @njit(cache=True, nogil=True, inline="always")
 def block_of(blocks: np.ndarray, count: int, row: int) -> int:
     """Index of the block that holds ``row``."""
@@ -143,6 +174,7 @@ def block_of(blocks: np.ndarray, count: int, row: int) -> int:
 @njit(cache=True, nogil=True)
 def nearest_keys(
     visible: np.ndarray,
+    bounds: np.ndarray,
     blocks: np.ndarray,
     keyframes: np.ndarray,
     grids: np.ndarray,
@@ -169,6 +201,8 @@ def nearest_keys(
             relative(keyframes, keyframe, P, center, m)
             tiles = (grids[keyframe, 1] + 7) >> 3
             previous = keyframe
+        if block_hidden(m, bounds[block], rows, columns):
+            continue
         for row in range(blocks[block, 0], blocks[block, 0] + blocks[block, 1]):
             if state[row] & ALIVE == 0:
                 continue
@@ -290,6 +324,30 @@ def gather_neighbours(
 
 
 @njit(cache=True, nogil=True)
+def _extend_bounds(bounds: np.ndarray, u: int, v: int) -> None:
+    """Include a cell, with half a cell around it for the margin of its patch."""
+    bounds[0] = min(bounds[0], np.float32(u - 0.5))
+    bounds[1] = max(bounds[1], np.float32(u + 1.5))
+    bounds[2] = min(bounds[2], np.float32(v - 0.5))
+    bounds[3] = max(bounds[3], np.float32(v + 1.5))
+
+
+@njit(cache=True, nogil=True)
+def _extend_depth(bounds: np.ndarray, geometry: np.ndarray, row: int, s: int) -> None:
+    """Include a token's inverse depths, as far as its patch may reach beyond its samples."""
+    low = np.float32(np.inf)
+    high = np.float32(0.0)
+    for j in range(s * s):
+        q = decode(geometry, row, j)
+        if q >= 0.0:
+            low = min(low, q)
+            high = max(high, q)
+    reach = high - low
+    bounds[4] = min(bounds[4], max(np.float32(0.0), low - reach))
+    bounds[5] = max(bounds[5], high + reach)
+
+
+@njit(cache=True, nogil=True)
 def bound_blocks(
     first: int,
     blocks: np.ndarray,
@@ -299,14 +357,19 @@ def bound_blocks(
     cells: np.ndarray,
     s: int,
     spheres: np.ndarray,
+    bounds: np.ndarray,
 ) -> None:
-    """Bounding spheres (see :func:`cull`) of the blocks from index ``first`` on."""
+    """Bounding spheres (see :func:`cull`) and bounds (see :func:`block_hidden`) of the blocks from index ``first``
+    on.
+    """
     low = np.empty(6, np.float64)
     high = np.empty(6, np.float64)
     ray = np.empty(3, np.float64)
     for b in range(first, blocks.shape[0]):
         k = keyframes[blocks[b, 2]]
         tiles = (np.int64(grids[blocks[b, 2], 1]) + 7) >> 3
+        bounds[b, 0::2] = np.float32(np.inf)
+        bounds[b, 1::2] = np.float32(-np.inf)
         for sweep in range(2):
             if sweep == 0:
                 low[:] = np.inf
@@ -320,6 +383,9 @@ def bound_blocks(
             for row in range(blocks[b, 0], blocks[b, 0] + blocks[b, 1]):
                 tile = np.int64(cells[row]) >> 6
                 within = np.int64(cells[row]) & 63
+                if sweep == 0:
+                    _extend_bounds(bounds[b], (tile % tiles) * 8 + (within & 7), (tile // tiles) * 8 + (within >> 3))
+                    _extend_depth(bounds[b], geometry, row, s)
                 for j in range(s * s):
                     q = np.float64(decode(geometry, row, j))
                     if not q >= 0.0:

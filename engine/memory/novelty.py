@@ -47,8 +47,7 @@ def decide(
         ahead = inverse_depth > np.maximum(config.front_ratio * known, FAR_INVERSE_M)
     front = ~hole & (ahead | ~covered).all(axis=2)
     front &= _majority(front)
-    frozen = store.frozen
-    held = covered & frozen[np.where(covered, token, 0)] if len(frozen) else np.zeros_like(covered)
+    held = covered & store.frozen_at(np.where(covered, token, 0))
     written = writable & (hole | front | (finer & ~held.any(axis=2)))
     superseded = _superseded(store, token, covered, scale, written & finer & ~front)
     return written, superseded
@@ -77,5 +76,5 @@ def _superseded(
     octaves = np.broadcast_to(scale[..., None], token.shape)[covered][matching]
     typical = np.bincount(slot[matching], weights=octaves, minlength=len(candidates)) / np.maximum(samples_seen, 1)
     expected = np.exp2(2.0 * typical) * token.shape[2]
-    dies = (samples_anew == samples_seen) & (samples_seen >= FULL_SHARE * expected) & ~store.frozen[candidates]
+    dies = (samples_anew == samples_seen) & (samples_seen >= FULL_SHARE * expected) & ~store.frozen_at(candidates)
     return candidates[dies]

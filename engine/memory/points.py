@@ -8,7 +8,7 @@ import numpy as np
 
 from engine.camera import Camera
 from engine.errors import InputError
-from engine.memory.kernels import PLANAR
+from engine.memory.kernels import ALIVE, PLANAR
 from engine.memory.store import TokenStore
 
 SKY_DRAWN_M = 1000.0
@@ -103,8 +103,8 @@ def token_info(store: TokenStore, rows: np.ndarray) -> TokenInfo:
         depth_m=depth_m,
         footprint_m=footprints_m(store, rows),
         reads=store.reads.rows[rows].astype(np.int64),
-        alive=store.alive[rows],
-        frozen=store.frozen[rows],
+        alive=(store.state.rows[rows] & ALIVE) > 0,
+        frozen=store.frozen_at(rows),
     )
 
 

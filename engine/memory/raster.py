@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from engine.memory.kernels import ALIVE, NEAR_M, NO_KEY, PLANAR, block_of, decode, relative
+from engine.memory.kernels import ALIVE, NEAR_M, NO_KEY, PLANAR, block_hidden, block_of, decode, relative
 
 DEPTH_TOLERANCE = 0.04
 """Relative inverse depth within which two patches count as one surface."""
@@ -137,7 +137,7 @@ def level_of(area: float) -> int:
     octave of magnification."""
     bits = np.float32(area * np.float32(1.4142135)).view(np.int32)
     octaves = (bits >> 23) - 127
-    level: int = octaves if octaves > 0 else (-octaves) // 2
+    level = int(octaves) if octaves > 0 else int(-octaves) // 2
     return level if level < 31 else 31
 
 
@@ -208,6 +208,7 @@ def _splat(
 def rasterise(
     select: bool,
     visible: np.ndarray,
+    bounds: np.ndarray,
     blocks: np.ndarray,
     keyframes: np.ndarray,
     grids: np.ndarray,
@@ -239,6 +240,8 @@ def rasterise(
             relative(keyframes, keyframe, P, center, m)
             tiles = (grids[keyframe, 1] + 7) >> 3
             previous = keyframe
+        if block_hidden(m, bounds[block], depth.shape[0], depth.shape[1]):
+            continue
         for row in range(blocks[block, 0], blocks[block, 0] + blocks[block, 1]):
             if state[row] & ALIVE == 0:
                 continue

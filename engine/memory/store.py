@@ -109,6 +109,7 @@ class TokenStore:
         self.keyframe_node = Table((), np.int64)
         self.blocks = Table((3,), np.int64)
         self.spheres = Table((8,), np.float32)
+        self.bounds = Table((6,), np.float32)
         self.alive_in_block = Table((), np.int32)
         self.block_read = Table((), np.int64)
         self._changes: list[tuple[np.ndarray, bool]] = []
@@ -207,7 +208,7 @@ class TokenStore:
             table.truncate(rings)
         for table in (self.keyframes, self.grids, self.spans, self.keyframe_node, self.ring_steps):
             table.truncate(keyframes)
-        for table in (self.blocks, self.spheres, self.alive_in_block, self.block_read):
+        for table in (self.blocks, self.spheres, self.bounds, self.alive_in_block, self.block_read):
             table.truncate(blocks)
 
     @property
@@ -225,6 +226,7 @@ class TokenStore:
         at = self.blocks.count
         self.blocks.append(np.stack([bounds[:-1], np.diff(bounds), np.full(pieces, keyframe)], axis=1))
         self.spheres.extend(pieces)
+        self.bounds.extend(pieces)
         self.alive_in_block.append(np.diff(bounds))
         self.block_read.extend(pieces)
         bound_blocks(
@@ -236,6 +238,7 @@ class TokenStore:
             self.cells.rows,
             self.samples,
             self.spheres.rows,
+            self.bounds.rows,
         )
 
     def keep(self, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -284,7 +287,7 @@ class TokenStore:
 
     def rebuild_blocks(self) -> None:
         """Blocks, their bounds and their living counts, from the spans and the tokens' state."""
-        for table in (self.blocks, self.spheres, self.alive_in_block, self.block_read):
+        for table in (self.blocks, self.spheres, self.bounds, self.alive_in_block, self.block_read):
             table.truncate(0)
         for keyframe, (first, count, _, _) in enumerate(self.spans.rows):
             self._add_blocks(keyframe, int(first), int(count))
@@ -316,6 +319,10 @@ class TokenStore:
     def alive(self) -> np.ndarray:
         """(N,) bool."""
         return (self.state.rows & ALIVE) > 0
+
+    def frozen_at(self, rows: np.ndarray) -> np.ndarray:
+        """Whether tokens (any shape) are frozen."""
+        return (self.state.rows[rows] & FROZEN) > 0
 
     @property
     def frozen(self) -> np.ndarray:

@@ -89,12 +89,14 @@ class View:
         sky = np.empty(shape, np.bool_)
         nearest = depth[0]
 
-        tables = self._tables()
+        tables, bounds = self._tables(), self.store.bounds.rows
 
         def draw(select: bool) -> Callable[[int, int, int], None]:
             def work(part: int, first: int, last: int) -> None:
                 seen = nearest if select else depth[part]
-                raster.rasterise(select, self.visible[first:last], *tables, self.P, self.center, s, seen, keys[part])
+                raster.rasterise(
+                    select, self.visible[first:last], bounds, *tables, self.P, self.center, s, seen, keys[part]
+                )
 
             return work
 
@@ -126,7 +128,9 @@ class View:
 
         def work(part: int, first: int, last: int) -> None:
             seen = self.visible[first:last]
-            kernels.nearest_keys(seen, *tables, self.P, self.center, store.samples, cell_center, keys[part])
+            kernels.nearest_keys(
+                seen, self.store.bounds.rows, *tables, self.P, self.center, store.samples, cell_center, keys[part]
+            )
 
         in_parts(len(self.visible), threads, work)
         return keys.min(axis=0) if threads > 1 else keys[0]
