@@ -151,7 +151,7 @@ class ProvenanceCard(QFrame):
             return
         self._source.show_source(thumbnail, found.source_cell, grid, found.offset)
         born = "in this step" if found.age == 0 else f"{found.age} step{'s' if found.age != 1 else ''} ago"
-        self._text.setText(f"Remembered from step {found.step}, {born}." + (" Frozen." if found.frozen else ""))
+        self._text.setText(f"From step {found.step}, {born}." + (" Frozen." if found.frozen else ""))
         depth = "sky" if math.isinf(found.depth_m) else f"{found.depth_m:.2f} m"
         size = "at infinity" if math.isinf(found.depth_m) else f"{100 * found.footprint_m:.1f} cm"
         self._rows(

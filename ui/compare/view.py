@@ -6,7 +6,7 @@ from collections import OrderedDict
 from typing import Literal, cast
 
 import numpy as np
-from PyQt6.QtCore import Qt
+from PyQt6.QtCore import QPoint, QRect, Qt
 from PyQt6.QtGui import QHideEvent, QResizeEvent, QShowEvent, QStandardItemModel
 from PyQt6.QtWidgets import (
     QBoxLayout,
@@ -57,6 +57,7 @@ SHORT_NAMES: dict[CompareSource, str] = {
 }
 BLOCKY: frozenset[CompareSource] = frozenset({"readout-pca", "coverage", "offsets", "winners"})
 FRAMES_KEPT = 8
+CARD_GAP_PX = 12
 
 
 class CompareView(QWidget):
@@ -210,6 +211,7 @@ class CompareView(QWidget):
     def hideEvent(self, event: QHideEvent | None) -> None:
         """Qt's hook: spare the engine the work."""
         super().hideEvent(event)
+        self.close_card()
         self._ask()
 
     # --------------------------------------------------------------------------------------------------- updates
@@ -319,14 +321,26 @@ class CompareView(QWidget):
             pane.mark(None)
 
     def _place_card(self) -> None:
-        """In the half of the pane that the marked cell is not in, so that it never hides what it explains."""
+        """Where it hides nothing of what it explains: beside a small pane, else in the half without the marked cell."""
+        window = self.window()
+        if window is None:
+            return
+        if self.card.parentWidget() is not window:
+            self.card.setParent(window)  # a small pane is no room for it
+            self.card.show()
+            self.card.raise_()
         self.card.adjustSize()
-        area = self.pane.geometry()
+        area = QRect(self.pane.mapTo(window, QPoint(0, 0)), self.pane.size())
+        width, height = self.card.width(), self.card.height()
         marked = self.pane.marked
-        left = marked is not None and marked[1] < self._grid[1] / 2
-        x = area.right() - self.card.width() - 12 if left else area.left() + 12
-        y = max(area.bottom() - self.card.height() - 12, area.top() + 8)
-        self.card.move(x, y)
+        if area.width() < 2.2 * width and area.left() > width + CARD_GAP_PX:
+            x = area.left() - width - CARD_GAP_PX
+        elif marked is not None and marked[1] < self._grid[1] / 2:
+            x = area.right() - width - CARD_GAP_PX
+        else:
+            x = area.left() + CARD_GAP_PX
+        y = max(area.bottom() - height - CARD_GAP_PX, area.top() + CARD_GAP_PX)
+        self.card.move(max(x, 0), max(min(y, window.height() - height - CARD_GAP_PX), 0))
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Qt's hook."""

@@ -49,7 +49,7 @@ class Filmstrip(QAbstractScrollArea):
         self.current = -1
         self.alive: set[int] | None = None
         self._hover = -1
-        self._pixmaps: OrderedDict[int, QPixmap] = OrderedDict()
+        self._pixmaps: OrderedDict[int, tuple[StepSummary, QPixmap]] = OrderedDict()  # the step keeps its id taken
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -84,8 +84,6 @@ class Filmstrip(QAbstractScrollArea):
         assert bar is not None
         at_end = bar.value() >= bar.maximum() - self._pitch()
         self._range()
-        if self.history.steps:
-            self._pixmaps.pop(id(self.history.steps[-1]), None)
         if at_end:
             bar.setValue(bar.maximum())
         self._update()
@@ -228,19 +226,16 @@ class Filmstrip(QAbstractScrollArea):
 
     def _pixmap(self, step: StepSummary) -> QPixmap:
         key = id(step)
-        found = self._pixmaps.get(key)
-        if found is None:
-            ratio = self.devicePixelRatioF()
-            size = QSize(self._thumb_width(), self.thumb_height()) * ratio
-            image = to_qimage(step.thumbnail)
-            found = QPixmap.fromImage(
-                image.scaled(size, Qt.AspectRatioMode.IgnoreAspectRatio, Qt.TransformationMode.SmoothTransformation)
+        if key not in self._pixmaps:
+            size = QSize(self._thumb_width(), self.thumb_height()) * self.devicePixelRatioF()
+            image = to_qimage(step.thumbnail).scaled(
+                size, Qt.AspectRatioMode.IgnoreAspectRatio, Qt.TransformationMode.SmoothTransformation
             )
-            self._pixmaps[key] = found
+            self._pixmaps[key] = (step, QPixmap.fromImage(image))
             while len(self._pixmaps) > PIXMAPS_KEPT:
                 self._pixmaps.popitem(last=False)
         self._pixmaps.move_to_end(key)
-        return found
+        return self._pixmaps[key][1]
 
     # ------------------------------------------------------------------------------------------------------ input
 
