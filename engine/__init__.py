@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-# OpenMP's threads spin at every barrier until the last one arrives, by default for milliseconds. Where threads outnumber
-# processors (a window that rasterises in software, another program) they burn the very time that the last one needs: 50
-# times slower was measured. Must be set before torch is loaded; spinning for a few microseconds costs nothing elsewhere.
+# OpenMP's threads spin at every barrier until the last one arrives, by default for milliseconds. Where threads
+# outnumber processors (a window that rasterises in software, another program) they burn the very time that the last one
+# needs: 50 times slower was measured. Spinning for microseconds costs nothing elsewhere. It counts before torch is loaded.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 os.environ.setdefault("KMP_BLOCKTIME", "1")
