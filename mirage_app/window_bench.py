@@ -78,6 +78,8 @@ def bench_window(options: Bench) -> int:
 
 def measure_window(options: Bench, seconds: float) -> WindowFigures:
     """Drive the window for ``seconds`` after its world has opened."""
+    from PyQt6 import sip
+
     from ui.app import AppOptions, close_all, make_application, make_bridge, make_window
     from ui.settings import SettingsStore
 
@@ -92,9 +94,10 @@ def measure_window(options: Bench, seconds: float) -> WindowFigures:
     window.show()
     try:
         app.exec()
+        return user.figures()
     finally:
         close_all(window, bridge)
-    return user.figures()
+        sip.delete(window)  # while Qt still lives: at the interpreter's end the order is anyone's guess
 
 
 class _User:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.atomic import atomic_write
-from engine.evaluation.run import REFERENCE, Evaluation
+from engine.evaluation.run import PICTURES, REFERENCE, Evaluation
+from engine.evaluation.sheets import HOME, TRUTH, Album
 from engine.evaluation.summary import Column, estimate, gap_labels, lookup, variants_of
 
 if TYPE_CHECKING:
@@ -58,6 +59,11 @@ def draw(evaluation: Evaluation, folder: Path) -> list[Path]:
     written = [_novel_views(evaluation, folder), _closed_loop(evaluation, folder)]
     if drift := _drift(evaluation, folder):
         written.append(drift)
+    album, names = Album(folder / PICTURES), [TRUTH, *variants_of(evaluation)]
+    gaps = gap_labels(evaluation)
+    for label, file in ((gaps[len(gaps) // 2] if gaps else "", "novel_views_sheet.png"), (HOME, "loop_end_sheet.png")):
+        if sheet := album.sheet(label, list(evaluation.scenes), names, folder / file):
+            written.append(sheet)
     return written
 
 

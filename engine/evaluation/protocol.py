@@ -12,6 +12,7 @@ from engine.evaluation.measures import depth_error, flicker, mean_lab, sharpness
 from engine.evaluation.pose import PoseErrors, PoseProbe, pose_errors, probe_frames
 from engine.evaluation.scenes import Scene, TrueView
 from engine.evaluation.settings import EvaluationSettings
+from engine.evaluation.sheets import HOME, TRUTH, Album
 from engine.evaluation.statistics import mean_of
 from engine.evaluation.visibility import Warp, cells_to_pixels, seen_from, whole_cells
 from engine.explorer import Explorer, ExplorerConfig
@@ -33,7 +34,7 @@ class Trial:
     """Measures memories in one scene. True views and their masks are made once and shared by all variants.
 
     Args:
-        tick: called after every generated frame. cancel: checked between frames.
+        tick: called after every generated frame. cancel: checked between frames. album: keeps some of the pictures.
     """
 
     def __init__(
@@ -44,7 +45,9 @@ class Trial:
         size: tuple[int, int],
         tick: Tick = lambda: None,
         cancel: CancelToken | None = None,
+        album: Album | None = None,
     ) -> None:
+        self.album = album
         self.model = model
         self.scene = scene
         self.settings = settings
@@ -95,6 +98,11 @@ class Trial:
             self._visible[label] = whole_cells(seen, self.stride).numpy()
         return self._visible[label]
 
+    def keep(self, part: str, label: str, image: np.ndarray) -> None:
+        """Put a picture into the album, if there is one."""
+        if self.album is not None:
+            self.album.keep(self.scene.name, part, label, image)
+
     # ------------------------------------------------------------------------------------------- the three parts
 
     def novel_views(self, explorer: Explorer) -> Figures:
@@ -104,6 +112,7 @@ class Trial:
             forked = explorer.fork()
             result = self.step(forked, camera)
             truth = self.scene.true_view(camera)
+            self.keep(explorer.config.memory, label, result.rgb)
             figures[label] = self.compare(label, result.rgb, truth) | {
                 "coverage": result.coverage_mean,
                 "hole_rate": hole_rate(result.coverage, self.visible(label)),
@@ -121,12 +130,14 @@ class Trial:
                 figures[label]["readout_psnr_db"] = psnr_db(decoded, truth.image, mask)
         return figures
 
-    def closed_loop(self, explorer: Explorer) -> Figures:
-        """Leave, come back over the same poses, compare every place with its first visit."""
+    def closed_loop(self, explorer: Explorer, picture: str = "") -> Figures:
+        """Leave, come back over the same poses, compare with first visits; the last frame is kept as ``picture``."""
         cameras = self.scene.loop
         results = [self.begin(explorer)]
         results += [self.step(explorer, camera) for camera in cameras[1:]]
         images = [result.rgb for result in results]
+        if picture:
+            self.keep(picture, HOME, images[-1])
         pairs = revisit_pairs(cameras)
         turn = len(cameras) // 2
         back = range(turn + 1, len(cameras))
@@ -190,8 +201,10 @@ class Trial:
     def reference(self) -> Figures:
         """What the protocol gives for the truth itself and for the autoencoder alone: floors and ceilings."""
         figures: Figures = {"novel": {}, "shared": {}}
+        self.keep(TRUTH, HOME, self.scene.true_view(self.scene.first).image)
         for label, camera in self.scene.gaps.items():
             truth = self.scene.true_view(camera)
+            self.keep(TRUTH, label, truth.image)
             latents = self.model.encode(truth.rgb[None].to(self.model.device))[0]
             figures["novel"][label] = self.compare(label, self.decode(latents), truth)
             figures["shared"][label] = float(self.visible(label).mean())
@@ -275,7 +288,7 @@ def measure(trial: Trial, variant: MemoryVariant, *, drift: bool) -> Figures:
     explorer = trial.explorer(variant)
     trial.begin(explorer)
     figures: Figures = {"novel": trial.novel_views(explorer)}
-    figures["loop"] = trial.closed_loop(trial.explorer(variant))
+    figures["loop"] = trial.closed_loop(trial.explorer(variant), picture=variant)
     if drift and trial.scene.drift:
         figures["drift"] = trial.drift(trial.explorer(variant))
     return figures

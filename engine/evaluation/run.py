@@ -14,6 +14,7 @@ from engine.evaluation.protocol import Figures, Trial, frames_of, measure
 from engine.evaluation.recorded import RecordedScene, find_clips
 from engine.evaluation.scenes import ProceduralScene, Scene, scene_names
 from engine.evaluation.settings import PROTOCOL_VERSION, EvaluationSettings
+from engine.evaluation.sheets import Album
 from engine.evaluation.store import ResultStore
 from engine.explorer import check_size
 from engine.report import machine
@@ -22,6 +23,7 @@ from engine.world_model import CancelToken, WorldModel
 OnProgress = Callable[[int, int, str], None]
 """Called with frames done, frames in all, and what is being measured."""
 REFERENCE, ABLATIONS = "reference", "ablations"
+PICTURES = "pictures"
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ def evaluate(
     size = settings.size or model.spec.image_size
     check_size(size, model.spec.spatial_stride)
     store = ResultStore(out)
+    album = Album(out / PICTURES)
     planned = _plan(settings, size, recordings)
     total = sum(_frames(settings, part, scene.drift) for scene in planned for part in scene.parts)
     done = 0
@@ -131,7 +134,7 @@ def evaluate(
                     on_progress(done, total, label)
                 if trial is None:
                     scene = plan.make()
-                    trial = Trial(model, scene, settings, size, cancel=cancel)
+                    trial = Trial(model, scene, settings, size, cancel=cancel, album=album)
                 trial.tick = tick
                 measured = _measure(trial, part, drift) | {"scene": trial.scene.identity}
                 figures = store.write(plan.name, part, fingerprint, measured)

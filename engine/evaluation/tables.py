@@ -49,6 +49,17 @@ def markdown_table(heads: list[str], rows: list[list[str]]) -> str:
     return "\n".join(lines)
 
 
+def headline_columns(gaps: list[str]) -> list[Column]:
+    """The few figures that say most: fidelity where the memory must know, loop closure, truth, price."""
+    middle = gaps[len(gaps) // 2]
+    return [
+        Column(f"PSNR seen at {middle}, dB", ("novel", middle, "psnr_seen_db")),
+        Column(f"holes at {middle}, %", ("novel", middle, "hole_rate"), 1, 100.0),
+        *(LOOP[n] for n in (0, 1, 3)),
+        Column("memory, MiB", ("loop", "mib")),
+    ]
+
+
 def _rows(evaluation: Evaluation, columns: list[Column], parts: list[str]) -> str:
     rows = []
     for part in parts:
@@ -76,6 +87,7 @@ def evaluation_markdown(evaluation: Evaluation, command: str) -> str:
         CLAIM,
     ]
     measured = variants_of(evaluation)
+    parts += ["## In short", _rows(evaluation, headline_columns(gap_labels(evaluation)), measured)]
     with_reference = measured + ([REFERENCE] if REFERENCE in evaluation.measurements else [])
     gaps = gap_labels(evaluation)
     for gap in gaps:

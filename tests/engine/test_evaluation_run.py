@@ -91,7 +91,11 @@ def test_an_evaluation_measures_resumes_and_reports(tiny_model: EmbeddedModel, t
     for words in ("Closed loop", "Ablations", "LPIPS is not reported", tiny_model.spec.checksum, "1000100"):
         assert words in text
     assert json.loads(json.dumps(finite(summarise(first)), allow_nan=False))["tables"]["closed loop"]["latent"]
-    assert all(file.stat().st_size > 4000 for file in draw(first, tmp_path))
+    drawn = draw(first, tmp_path)
+    assert all(file.stat().st_size > 4000 for file in drawn)
+    sheet = np.asarray(Image.open(tmp_path / "novel_views_sheet.png"))
+    assert sheet.shape == (64, 3 * 112, 3)  # one scene; the truth and two memories
+    assert {file.name for file in drawn} >= {"novel_views.png", "closed_loop.png", "drift.png", "loop_end_sheet.png"}
 
 
 def without(value: object, key: str) -> object:
