@@ -125,22 +125,28 @@ def measure(
         terrain_inverse_depth(sample_grid(inside)),
     )
 
-    def write() -> None:
-        seen = readout
-        explored.write(view, readout=seen)
-
-    readout = explored.readout_learned(inside)
-    add(f"write of a frame that is known, {few}", write, 3.0)
-
-    def write_all() -> None:
-        explored.write(view)
+    def write_new() -> None:
+        explored.write(view, readout=readout)
         explored.retract()
 
-    add(f"write of a whole frame and taking it back, {few}", write_all)
+    readout = explored.readout_learned(inside)
+    add(f"write of what is new in a frame and taking it back, {few}", write_new, 3.0)
+    explored.write(view, readout=readout)
+    known = explored.readout_learned(inside)
+    add(f"write of a frame that is known, {few}", lambda: explored.write(view, readout=known), 3.0)
+
+    first = LatentMemory(explored.config, PassThrough())
+
+    def write_whole() -> None:
+        first.write(view)
+        first.retract()
+
+    add("write of a whole first frame and taking it back", write_whole)
     if large:
         memory = filled(10 * tokens, spread_m=2.0, turn_deg=3.0)
         add(f"nearest readout, {many} in view", lambda: memory.readout_nearest(behind), 12.0)
         memory = filled(10 * tokens, spread_m=80.0, turn_deg=180.0)
-        add(f"nearest readout, {many}, 90 % out of view", lambda: memory.readout_nearest(inside), 3.0)
+        aside = Camera.from_fov(c2w_from_angles(np.array([40.0, 40.0, 2.0]), 45.0, -12.0), FOV_DEG, WIDTH, HEIGHT)
+        add(f"nearest readout, {many}, 90 % out of view", lambda: memory.readout_nearest(aside), 3.0)
         add(f"learned readout without network, {many} explored", lambda: memory.readout_learned(inside))
     return timings
