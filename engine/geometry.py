@@ -96,7 +96,7 @@ def inverse_depth_samples(
     low, high = (step - 1) // 2, step // 2 + 1
     middle = areas[:, :, low:high, low:high].reshape(*areas.shape[:2], -1)
     # Where the very centre is unknown but most of the sample is not, the rest of the sample answers.
-    fallback = ~(middle >= 0.0).any(axis=2)
+    fallback = np.logical_not(np.any(middle >= 0.0, axis=2))
     whole = areas.reshape(*areas.shape[:2], -1)
     values = np.where(fallback[..., None], np.nan, middle)
     result = _one_surface(values)

@@ -13,9 +13,10 @@ import numpy as np
 
 from engine.camera import Camera
 from engine.errors import InputError
+from engine.memory.bounds import bound_blocks
 from engine.memory.config import MemoryConfig
 from engine.memory.grids import cell_of, dilate, tile_order
-from engine.memory.kernels import ALIVE, FROZEN, PLANAR, bound_blocks
+from engine.memory.kernels import ALIVE, FROZEN, PLANAR
 
 BLOCK = 64
 """Most tokens in a block: the unit of culling and of eviction."""
