@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from engine.depth import reconcile, sample_inverse_depth
 from engine.errors import InputError
 from engine.messages import MemoryVariant, Preview, StepResult
 from engine.panels import INK
-from engine.pixels import frozen_numpy, to_uint8
+from engine.pixels import RgbdView, frozen_numpy, to_uint8
 from engine.stepping import check_size, step_generator
 from engine.variants import Memory, make_memory
 from engine.world_model import CancelToken, ChunkRequest, Progress, WorldModel
@@ -31,18 +31,6 @@ if TYPE_CHECKING:
 
 MIN_FIRST_STEPS = 8
 """A world begun from nothing is all invention: it gets at least this many denoising steps."""
-
-
-class RgbdView(Protocol):
-    """A picture with depth: ``engine.images.RgbdImage``, ``engine.worlds.Frame``."""
-
-    @property
-    def rgb(self) -> np.ndarray | Tensor:
-        """(3, H, W) float32 in [0, 1]."""
-
-    @property
-    def depth_m(self) -> np.ndarray | Tensor:
-        """(H, W) float32 z-depth; inf is sky, NaN unknown."""
 
 
 @dataclass(frozen=True)

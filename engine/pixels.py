@@ -1,10 +1,24 @@
-"""From tensors to the arrays that leave the engine."""
+"""Pictures on their way into the engine and out of it."""
 
 from __future__ import annotations
+
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
+
+
+class RgbdView(Protocol):
+    """A picture with depth: ``engine.images.RgbdImage``, ``engine.worlds.Frame``."""
+
+    @property
+    def rgb(self) -> np.ndarray | Tensor:
+        """(3, H, W) float32 in [0, 1]."""
+
+    @property
+    def depth_m(self) -> np.ndarray | Tensor:
+        """(H, W) float32 z-depth; inf is sky, NaN unknown."""
 
 
 def to_uint8(rgb: Tensor) -> np.ndarray:
