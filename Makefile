@@ -1,11 +1,13 @@
 # Mirage. Two commands from nothing: `make run` opens the app, `make test` proves that it works.
 #   make run ARGS="fly --world snow --out snow.mp4"    any mirage command in the environment that make keeps
+#   make test TEST_ARGS="-k flights"                       some of the tests
 #   make run PYTHON=/path/to/python3.12                another interpreter for the environment
 
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.mirage-installed
 ARGS ?=
+TEST_ARGS ?=
 
 .DEFAULT_GOAL := run
 .PHONY: run test lint bench doctor clean
@@ -24,7 +26,7 @@ lint: $(INSTALLED)
 	$(BIN)/lint-imports --no-cache
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TEST_ARGS)
 
 bench: $(INSTALLED)
 	@$(BIN)/python main.py bench --quick $(ARGS)
