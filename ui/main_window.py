@@ -238,6 +238,7 @@ class MainWindow(QMainWindow):
             self._sizes_itself = not self.restoreState(self._layout_kept, _LAYOUT_VERSION)
         if self._sizes_itself:
             self._size_docks()
+            QTimer.singleShot(0, self._size_docks)  # again, once the shown panels have their places
         self.keys.set_enabled(True)
         self.actions_.set_world_open(True)
         self._show_tree(self.bridge.tree)
