@@ -66,7 +66,7 @@ class RgbMemory:
         self._colours = Table((3,), np.uint8)
         self._alive = Table((), np.bool_)
         self._blocks = Table((2,), np.int64)
-        self._sources = Table((5,), np.float32)
+        self._sources = Table((8,), np.float32)
         self._spheres = Table((8,), np.float32)
         self._living = Table((), np.int32)
         self._history: list[tuple[int, int, np.ndarray]] = []
@@ -142,7 +142,8 @@ class RgbMemory:
         counts = np.diff(starts)
         self._blocks.append(np.stack([first + starts[:-1], counts], axis=1))
         focal = np.sqrt(camera.K[0, 0] * camera.K[1, 1])
-        self._sources.append(np.tile(np.array([*camera.position, focal, float(sky)]), (len(counts), 1)))
+        source = np.array([*camera.position, focal, float(sky), *camera.forward])
+        self._sources.append(np.tile(source, (len(counts), 1)))
         self._living.append(counts)
         spheres = self._spheres.extend(len(counts))
         spheres[:, 3] = spheres[:, 7] = -1.0
@@ -290,12 +291,16 @@ def _rasterise(
             py = (p[1, 0] * x + p[1, 1] * y + p[1, 2] * z) * inverse
             if not (px > -8.0 and py > -8.0 and px < width + 8.0 and py < height + 8.0):
                 continue
-            half = np.float32(0.5) * focal / source[3]
             bits = np.int64(0x7F7FFFFF)
+            sx, sy, sz = points[i, 0], points[i, 1], points[i, 2]
             if not sky:
-                sx, sy, sz = points[i, 0] - source[0], points[i, 1] - source[1], points[i, 2] - source[2]
-                half *= np.sqrt((sx * sx + sy * sy + sz * sz) / (x * x + y * y + z * z))
+                sx, sy, sz = sx - source[0], sy - source[1], sz - source[2]
                 bits = np.int64(np.float32(w).view(np.int32))
+            # A pixel grows by the ratio of z-depths, and away from the centre once more by the stretch of perspective.
+            depth = max(sx * source[5] + sy * source[6] + sz * source[7], np.float32(1e-6))
+            far = max(sx * sx + sy * sy + sz * sz, np.float32(1e-12))
+            stretch = depth / w * np.sqrt((x * x + y * y + z * z) / far)
+            half = np.float32(0.5) * focal / source[3] * (depth / w) * max(np.float32(1.0), stretch)
             key = (bits << np.int64(32)) | np.int64(i)
             column, line = int(np.floor(px)), int(np.floor(py))
             if half < np.float32(0.45):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from engine.camera import Camera
+from engine.hole_filling import fill_holes
 from engine.memory import LatentMemory, Readout
 from engine.messages import MemoryStats
 from engine.rgb_memory import RgbMemory, RgbView, assemble_readout
@@ -29,8 +30,9 @@ class PixelMemory:
     def readout(self, camera: Camera) -> Reading:
         spec = self._model.spec
         view = self._cloud.render(camera)
+        picture = fill_holes(view.rgb, view.mask)
         started = time.perf_counter()
-        latents = self._model.encode(view.rgb[None].to(self._model.device))[0].cpu()
+        latents = self._model.encode(picture[None].to(self._model.device))[0].cpu()
         encode_ms = 1000.0 * (time.perf_counter() - started)
         self._seen = (camera, view)
         return Reading(assemble_readout(view, latents, spec.spatial_stride, spec.geometry_samples), encode_ms)
