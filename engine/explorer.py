@@ -19,6 +19,7 @@ from engine.camera import Camera
 from engine.depth import reconcile, sample_inverse_depth
 from engine.errors import InputError
 from engine.messages import MemoryVariant, Preview, StepResult
+from engine.overscan import STEPS_FACTOR, edge_unknown, shown_part, widened
 from engine.panels import INK
 from engine.pixels import RgbdView, frozen_numpy, to_uint8
 from engine.stepping import check_size, step_generator
@@ -51,6 +52,27 @@ class ExplorerConfig:
     memory: MemoryVariant = "latent"
     budget_mib: float | None = None
     size: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class News:
+    """A view about to be shown and written.
+
+    Attributes:
+        camera: the view; wider than the frame where its edge was unknown.
+        readout: what the memory knew of it.
+        latents: (C, h, w).
+        shown: (hs, ws) finite inverse depth.
+        writable: the same, NaN where it must not be written.
+        depth_m: (H, W) where depth of full resolution is known.
+    """
+
+    camera: Camera
+    readout: Readout
+    latents: Tensor
+    shown: Tensor
+    writable: Tensor
+    depth_m: Tensor | None = None
 
 
 class Explorer:
@@ -165,7 +187,8 @@ class Explorer:
             )
         cancel.check()
         shown = torch.where(torch.isnan(inverse), inverse[inverse > 0.0].median(), inverse)
-        return self._finish(camera, readout, latents, shown, inverse, timings, 0, cancel, depth_m)
+        news = News(camera, readout, latents, shown, inverse, depth_m)
+        return self._finish(camera, readout, news, timings, 0, cancel)
 
     # ------------------------------------------------------------------------------------------- reading
 
@@ -278,16 +301,15 @@ class Explorer:
         replaces: int | None = None,
     ) -> StepResult:
         timings: dict[str, float] = {}
-        with self._stage(timings, "readout"):
-            reading = self.memory.readout(camera)
-        readout = reading.readout
-        timings["readout"] -= reading.encode_ms
-        if reading.encode_ms:
-            timings["encode"] = reading.encode_ms
+        readout = self._read(camera, timings)
+        view, known = camera, readout
+        if self.config.memory != "none" and edge_unknown(readout.coverage):
+            view, steps = widened(camera, self.model.spec.spatial_stride), steps * STEPS_FACTOR
+            known = self._read(view, timings)
         with self._stage(timings, "imagine"):
             request = ChunkRequest(
-                cameras=[camera],
-                readouts=[readout],
+                cameras=[view],
+                readouts=[known],
                 biome=self.config.biome,
                 generator=step_generator(self.config.seed, self.index),
                 steps=steps,
@@ -295,49 +317,46 @@ class Explorer:
                 cancel=cancel,
             )
             chunk = self.model.imagine(request)
-            device = readout.inverse_depth.device
-            imagined = chunk.inverse_depth[0].to(device)
-            shown, writable, _ = reconcile(imagined, readout.inverse_depth, readout.covered, readout.sky)
+            imagined = chunk.inverse_depth[0].to(known.inverse_depth.device)
+            shown, writable, _ = reconcile(imagined, known.inverse_depth, known.covered, known.sky)
         cancel.check()
-        return self._finish(
-            camera,
-            readout,
-            chunk.latents[0],
-            shown,
-            writable,
-            timings,
-            steps,
-            cancel,
-            with_readout=with_readout,
-            replaces=replaces,
-        )
+        news = News(view, known, chunk.latents[0], shown, writable)
+        return self._finish(camera, readout, news, timings, steps, cancel, with_readout, replaces)
+
+    def _read(self, camera: Camera, timings: dict[str, float]) -> Readout:
+        """The memory seen from ``camera``; an encoder's part of the time is charged apart."""
+        with self._stage(timings, "readout"):
+            reading = self.memory.readout(camera)
+        timings["readout"] -= reading.encode_ms
+        if reading.encode_ms:
+            timings["encode"] = timings.get("encode", 0.0) + reading.encode_ms
+        return reading.readout
 
     def _finish(
         self,
         camera: Camera,
         readout: Readout,
-        latents: Tensor,
-        shown: Tensor,
-        writable: Tensor,
+        news: News,
         timings: dict[str, float],
         steps: int,
         cancel: CancelToken,
-        depth_m: Tensor | None = None,
         with_readout: bool = False,
         replaces: int | None = None,
     ) -> StepResult:
         """Decode, then commit: whatever fails or is cancelled before the write leaves no trace."""
+        wider = news.camera.size != camera.size
         with self._stage(timings, "decode"):
-            rgb = self.model.decode(latents[None])[0].float()
-            picture = to_uint8(rgb)
+            rgb = self.model.decode(news.latents[None])[0].float()
+            picture = to_uint8(shown_part(rgb, self.model.spec.spatial_stride) if wider else rgb)
         readout_rgb = self.decode_readout(readout) if with_readout else None
+        shown = shown_part(news.shown, self.model.spec.geometry_samples) if wider else news.shown
         coverage, inverse_depth = frozen_numpy(readout.coverage), frozen_numpy(shown)
         cancel.check()
         with self._stage(timings, "write"):
             if replaces is not None:
                 self.memory.drop(replaces)
             before = self.memory.latent.current if self.memory.latent is not None else 0
-            commit = self.memory.write(camera, latents, writable, rgb, readout, depth_m)
+            commit = self.memory.write(news.camera, news.latents, news.writable, rgb, news.readout, news.depth_m)
         self.index += 1
         self.last_readout, self._newest, self._before_newest = readout, self.index - 1, before
         return StepResult(
