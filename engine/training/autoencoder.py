@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from engine.models.embedded.autoencoder import Autoencoder
 from engine.models.embedded.blocks import channels_last
 from engine.models.embedded.config import AutoencoderConfig
+from engine.models.embedded.weights import load_network
 from engine.training.config import AutoencoderTraining
 from engine.training.curves import write_sheet
 from engine.training.losses import psnr_db, reconstruction_loss
@@ -44,6 +45,8 @@ class AutoencoderStage:
         self.device = torch.device(config.loop.device)
         torch.manual_seed(config.loop.seed)
         self.network = channels_last(Autoencoder(AutoencoderConfig()), self.device)
+        if config.start_from:
+            load_network(self.network, Path(config.start_from))
         if config.decoder_only:
             self.network.encoder.requires_grad_(False)
         self.train_scenes = SceneStore(config.scenes.folder)

@@ -60,7 +60,14 @@ class LoopConfig:
 
 @dataclass(frozen=True)
 class AutoencoderTraining:
-    """Losses and data of the autoencoder stage."""
+    """Losses and data of the autoencoder stage.
+
+    Attributes:
+        latent_noise: standard deviation of noise on the latents, so that the decoder forgives the denoiser.
+        recolour: share of crops with other colours than the worlds'.
+        start_from: a weight file to begin with; "" begins anew.
+        decoder_only: leave the encoder, and with it the meaning of latents, as it is.
+    """
 
     loop: LoopConfig = LoopConfig(run="runs/autoencoder")
     scenes: SceneConfig = SceneConfig()
@@ -70,6 +77,7 @@ class AutoencoderTraining:
     gradient_weight: float = 0.4
     mse_weight: float = 2.0
     recolour: float = 0.15
+    start_from: str = ""
     decoder_only: bool = False
 
 
