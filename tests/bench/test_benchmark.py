@@ -86,7 +86,7 @@ def test_a_toy_run_writes_tables_and_plots(tiny_model: EmbeddedModel, tmp_path: 
     assert seen[-1][0] == seen[-1][1]
     latent, cloud = (result.chunks["loop"].courses[name] for name in ("latent", APPEND_ALL))
     assert latent.mib[-1] < cloud.mib[-1]
-    assert cloud.mib[-1] == pytest.approx(5 * cloud.mib[0], rel=0.3)  # append-all grows with every frame
+    assert min(np.diff(cloud.mib)) > 0.9 * cloud.mib[0]  # append-all grows by a whole frame every time
     text = benchmark_markdown(result, "mirage bench")
     assert "Amdahl" in text
     assert tiny_model.spec.checksum in text
