@@ -181,7 +181,7 @@ def _ratios(costs: ChunkCosts) -> str:
         cache = costs.mib_per_chunk(name)[-1] / max(costs.mib_per_chunk("latent")[-1], 1e-9)
         lines.append(
             f"- `{name}` over `latent` (above 1: latent is cheaper): conditioning, readout against rasterise + encode, "
-            f"{conditioning}; a whole frame {end_to_end}, where Amdahl's law allows {bound:.3g}x, because what `latent` "
+            f"{conditioning}; a whole frame {end_to_end}, where Amdahl's law allows {bound:.3g}x, as what `latent` "
             f"spends on imagining and decoding stays; cache {cache:.3g}x."
         )
     return "\n".join(lines)
