@@ -81,7 +81,7 @@ def forget_rectangles(covered: Tensor, generator: torch.Generator) -> Tensor:
 class DenoiserStage:
     """Rectified flow with data prediction; remembered cells start as a copy of the readout."""
 
-    score = "generated_3m_db"
+    score = "balance_db"
 
     def __init__(self, config: DenoiserTraining) -> None:
         self.config = config
@@ -239,7 +239,9 @@ class DenoiserStage:
                     rows.append([known, *outputs.values(), truth])
         nothing = self._nothing(network)
         write_sheet([torch.cat([row[i] for row in rows] + [nothing[i]]) for i in range(len(rows[0]))], sheet)
-        return {name: sum(values) / len(values) for name, values in figures.items()}
+        means = {name: sum(values) / len(values) for name, values in figures.items()}
+        # What is remembered must stay, and what is not must be invented well: the best weights do both.
+        return means | {"balance_db": 0.5 * (means["generated_3m_db"] + means["whole_7m_db"])}
 
     def _nothing(self, network: nn.Module) -> list[Tensor]:
         """A row of views imagined from an empty memory, one biome each."""
