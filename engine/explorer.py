@@ -19,7 +19,7 @@ from engine.camera import Camera
 from engine.depth import reconcile, sample_inverse_depth
 from engine.errors import InputError
 from engine.messages import MemoryVariant, Preview, StepResult
-from engine.overscan import STEPS_FACTOR, edge_unknown, shown_part, widened
+from engine.overscan import edge_unknown, inventing_steps, shown_part, widened
 from engine.panels import INK
 from engine.pixels import RgbdView, frozen_numpy, to_uint8
 from engine.stepping import check_size, step_generator
@@ -304,7 +304,7 @@ class Explorer:
         readout = self._read(camera, timings)
         view, known = camera, readout
         if self.config.memory != "none" and edge_unknown(readout.coverage):
-            view, steps = widened(camera, self.model.spec.spatial_stride), steps * STEPS_FACTOR
+            view = widened(camera, self.model.spec.spatial_stride)
             known = self._read(view, timings)
         with self._stage(timings, "imagine"):
             request = ChunkRequest(
@@ -312,7 +312,7 @@ class Explorer:
                 readouts=[known],
                 biome=self.config.biome,
                 generator=step_generator(self.config.seed, self.index),
-                steps=steps,
+                steps=steps if view is camera else inventing_steps(steps),
                 progress=progress,
                 cancel=cancel,
             )
@@ -372,6 +372,7 @@ class Explorer:
             tokens_written=commit.tokens_written,
             tokens_superseded=commit.tokens_superseded,
             stats=self.memory.stats(),
+            wide=wider,
         )
 
     @contextmanager

@@ -19,14 +19,19 @@ MARGIN_CELLS = (4, 8)
 UNKNOWN_EDGE = 0.05
 """Share of the frame's outermost cells that must be unknown before a wider view is imagined."""
 
-STEPS_FACTOR = 2
-"""Invention takes more denoising steps than cleaning what is remembered."""
+ENOUGH_STEPS = 16
+"""From here on more steps no longer change what is invented."""
 
 
 def edge_unknown(coverage: Tensor) -> bool:
     """Whether the outermost ring of ``coverage (h, w)`` in [0, 1] has holes worth a wider view."""
     ring = torch.cat([coverage[0], coverage[-1], coverage[1:-1, 0], coverage[1:-1, -1]])
     return bool((ring < 0.5).float().mean() > UNKNOWN_EDGE)
+
+
+def inventing_steps(steps: int) -> int:
+    """Denoising steps of a wider view where a frame gets ``steps``: invention takes twice what cleaning memories does."""
+    return max(steps, min(2 * steps, ENOUGH_STEPS))
 
 
 def widened(camera: Camera, stride: int) -> Camera:

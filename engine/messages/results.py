@@ -47,9 +47,10 @@ class StepResult:
         readout_rgb: (H, W, 3) uint8, what the memory alone knew, decoded; ``None`` unless it was asked for.
         timings_ms: milliseconds of ``readout``, ``imagine``, ``decode``, ``write`` (and ``encode``, where an image was
             encoded).
-        steps: denoising steps spent.
+        steps: denoising steps asked for.
         tokens_written, tokens_superseded: what the step changed in the memory.
         stats: the memory after the step.
+        wide: whether it was imagined wider than shown, with more steps (see :mod:`engine.overscan`).
     """
 
     index: int
@@ -64,6 +65,7 @@ class StepResult:
     tokens_written: int
     tokens_superseded: int
     stats: MemoryStats
+    wide: bool = False
 
     @property
     def coverage_mean(self) -> float:

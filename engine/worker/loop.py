@@ -237,7 +237,8 @@ class EngineLoop:
             return True
         self._starved = False
         self._seen_look = look.id
-        self.quality.observe(steps, result.timings_ms)
+        if not result.wide:  # rare and dear: says nothing about what the next frame costs
+            self.quality.observe(steps, result.timings_ms)
         now = time.perf_counter()
         self._frame_times.append(now)
         frame = FrameUpdate(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from engine.camera import Camera, c2w_from_angles
 from engine.explorer import Explorer, ExplorerConfig
 from engine.models.embedded import EmbeddedModel
-from engine.overscan import MARGIN_CELLS, STEPS_FACTOR, edge_unknown, shown_part, widened
+from engine.overscan import MARGIN_CELLS, edge_unknown, inventing_steps, shown_part, widened
 
 STRIDE = 8
 
@@ -58,13 +58,19 @@ def test_a_turn_is_invented_at_once_and_then_remembered(tiny_model: EmbeddedMode
     assert first.inverse_depth.shape == (16, 28)
     turned = explorer.step(camera_at(4.0))
     assert turned.coverage[:, 0].mean() > 0.9
-    assert turned.steps == explorer.default_steps
-    far = explorer.step(camera_at(75.0))
-    assert far.steps == STEPS_FACTOR * explorer.default_steps
+    assert not turned.wide
+    heard: list[str] = []
+    far = explorer.step(camera_at(75.0), progress=lambda fraction, text: heard.append(text))
+    assert far.wide
+    assert len(heard) == inventing_steps(explorer.default_steps) > explorer.default_steps
     assert far.tokens_written > turned.tokens_written
 
 
 def test_without_memory_nothing_is_imagined_wider(tiny_model: EmbeddedModel) -> None:
     explorer = Explorer(tiny_model, ExplorerConfig(biome="meadow", seed=3, memory="none"))
     explorer.begin(camera_at(0.0))
-    assert explorer.step(camera_at(40.0)).steps == explorer.default_steps
+    assert not explorer.step(camera_at(40.0)).wide
+
+
+def test_invention_gets_more_steps_until_there_are_enough() -> None:
+    assert [inventing_steps(steps) for steps in (1, 2, 8, 12, 16, 200)] == [2, 4, 16, 16, 16, 200]
