@@ -78,9 +78,7 @@ class Camera:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Camera):
             return NotImplemented
-        return (
-            self.size == other.size and np.array_equal(self.c2w, other.c2w) and np.array_equal(self.K, other.K)
-        )
+        return self.size == other.size and np.array_equal(self.c2w, other.c2w) and np.array_equal(self.K, other.K)
 
     __hash__ = None  # type: ignore[assignment]
 

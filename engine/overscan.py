@@ -30,7 +30,7 @@ def edge_unknown(coverage: Tensor) -> bool:
 
 
 def inventing_steps(steps: int) -> int:
-    """Denoising steps of a wider view where a frame gets ``steps``: invention takes twice what cleaning memories does."""
+    """Denoising steps of a wider view where a frame gets ``steps``: invention takes twice what cleaning does."""
     return max(steps, min(2 * steps, ENOUGH_STEPS))
 
 
