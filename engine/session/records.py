@@ -1,4 +1,5 @@
-"""Generated frames as they are kept: JPEG for the eye, half-precision depth for meshes, and what is known of the step."""
+"""Generated frames as they are kept: JPEG for the eye, half-precision depth for meshes, and what is known of the step.
+"""
 
 from __future__ import annotations
 

@@ -151,7 +151,8 @@ class FolderSession:
             ) from error
 
     def _sweep(self) -> None:
-        """Remove what neither manifest needs: memories and frames of older saves, left-overs of a save that was killed."""
+        """Remove what neither manifest needs: memories and frames of older saves, left-overs of a save that was killed.
+        """
         wanted = {MANIFEST, PREVIOUS}
         for name in (MANIFEST, PREVIOUS):
             try:

@@ -1,4 +1,5 @@
-"""To the engine thread: one slot for the camera (latest wins), a queue for commands (none is lost), and flags to stop."""
+"""To the engine thread: one slot for the camera (latest wins), a queue for commands (none is lost), and flags to stop.
+"""
 
 from __future__ import annotations
 

@@ -64,7 +64,8 @@ class Quality:
         return last_steps < self.default_steps or (coverage < 0.97 and last_steps < self.steps_still)
 
     def drop(self, stride: int) -> tuple[int, int] | None:
-        """One quality step down after the device ran out of memory: a size of three quarters; ``None`` at the smallest."""
+        """One quality step down after the device ran out of memory: a size of three quarters; ``None`` at the smallest.
+        """
         height, width = (max(8 * stride, int(0.75 * side / stride) * stride) for side in self.size)
         if (height, width) == self.size:
             return None

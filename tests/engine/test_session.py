@@ -256,7 +256,8 @@ def test_links_out_of_a_folder_are_refused(tiny_model: EmbeddedModel, tmp_path: 
 
 @given(st.data())
 def test_no_damage_opens_or_escapes(tiny_model: EmbeddedModel, saved: Path, data: st.DataObject) -> None:
-    """Cut or flipped anywhere, a file either gives one sentence or, where the damage hits nothing that counts, opens."""
+    """Cut or flipped anywhere, a file either gives one sentence or, where the damage hits nothing that counts, opens.
+    """
     content = bytearray(saved.read_bytes())
     if data.draw(st.booleans()):
         content = content[: data.draw(st.integers(0, len(content) - 1))]
@@ -331,7 +332,8 @@ for line in sys.stdin:
 
 @pytest.mark.parametrize(("kind", "kills"), [("folder", 40), ("file", 10)])
 def test_kill_at_any_moment_loses_at_most_the_save_in_progress(tmp_path: Path, kind: str, kills: int) -> None:
-    """The real save in a process that is killed without warning, again and again; each is forked from one that is warm."""
+    """The real save in a process that is killed without warning, again and again; each is forked from one that is warm.
+    """
     place = tmp_path / "place"
     place.mkdir()
     nursery = subprocess.Popen(
