@@ -30,8 +30,8 @@ def edge_unknown(coverage: Tensor) -> bool:
 
 
 def inventing_steps(steps: int) -> int:
-    """Denoising steps of a wider view where a frame gets ``steps``: invention takes twice what cleaning does."""
-    return max(steps, min(2 * steps, ENOUGH_STEPS))
+    """Denoising steps of a wider view where a frame gets ``steps``: one step cleans memories, invention takes more."""
+    return max(steps, min(4 * steps, ENOUGH_STEPS))
 
 
 def widened(camera: Camera, stride: int) -> Camera:

@@ -85,7 +85,7 @@ class EmbeddedConfig:
     latents_mean: tuple[float, ...] = (0.0,) * 16
     latents_std: tuple[float, ...] = (1.0,) * 16
     image_size: tuple[int, int] = (256, 448)
-    default_steps: int = 2
+    default_steps: int = 1
 
     def to_json(self) -> str:
         return json.dumps(
