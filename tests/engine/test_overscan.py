@@ -73,4 +73,4 @@ def test_without_memory_nothing_is_imagined_wider(tiny_model: EmbeddedModel) -> 
 
 
 def test_invention_gets_more_steps_until_there_are_enough() -> None:
-    assert [inventing_steps(steps) for steps in (1, 2, 8, 12, 16, 200)] == [2, 4, 16, 16, 16, 200]
+    assert [inventing_steps(steps) for steps in (1, 2, 8, 12, 16, 200)] == [4, 8, 16, 16, 16, 200]
