@@ -11,7 +11,7 @@ import math
 import time
 from collections import deque
 
-from PyQt6.QtCore import QSize, Qt, pyqtSignal
+from PyQt6.QtCore import QSize, Qt, QTimer, pyqtSignal
 from PyQt6.QtGui import QResizeEvent, QSurfaceFormat
 from PyQt6.QtOpenGLWidgets import QOpenGLWidget
 from PyQt6.QtWidgets import QWidget
@@ -23,6 +23,9 @@ from ui.reprojection import build_mesh, same_view
 from ui.reprojector import Reprojector, is_software
 
 log = logging.getLogger(__name__)
+
+SOFTWARE_PACE_S = 1.0 / 31.0
+"""On software OpenGL every picture takes time from the model; more than the eye needs would starve it."""
 
 
 class LiveView(QOpenGLWidget):
@@ -61,6 +64,10 @@ class LiveView(QOpenGLWidget):
         self._painter: Reprojector | None = None
         self._pending: FrameUpdate | None = None
         self._exact = False
+        self._pace = QTimer(self)
+        self._pace.setSingleShot(True)
+        self._pace.setTimerType(Qt.TimerType.PreciseTimer)
+        self._pace.timeout.connect(self.update)
 
     @property
     def software(self) -> bool:
@@ -116,7 +123,15 @@ class LiveView(QOpenGLWidget):
             self._exact = same_view(self.frame.result.camera, self.camera)
             known = self.frame.result.coverage_mean
             self.badge.set_state("generated" if self._exact else "preview", known)
-        self.update()
+        self._draw_soon()
+
+    def _draw_soon(self) -> None:
+        """Ask for a picture: at once on a GPU, on software OpenGL no sooner than the pace allows."""
+        since_s = time.perf_counter() - self._drawn_at[-1] if self._drawn_at else math.inf
+        if not self.software or since_s >= SOFTWARE_PACE_S:
+            self.update()
+        elif not self._pace.isActive():
+            self._pace.start(math.ceil(1000.0 * (SOFTWARE_PACE_S - since_s)))
 
     # -------------------------------------------------------------------------------------------------- OpenGL
 
@@ -131,6 +146,7 @@ class LiveView(QOpenGLWidget):
         if self._painter is None:
             return
         started = time.perf_counter()
+        self._pace.stop()
         if self._pending is not None:
             result = self._pending.result
             self._painter.set_frame(build_mesh(result.camera, result.rgb, result.inverse_depth))

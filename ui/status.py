@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PyQt6.QtCore import QRectF, QSize, Qt
+from PyQt6.QtCore import QRectF, QSize, Qt, QTimer
 from PyQt6.QtGui import QPainter, QPaintEvent
 from PyQt6.QtWidgets import QHBoxLayout, QLabel, QWidget
 
@@ -11,6 +11,9 @@ from engine.messages import ProgressInfo, Update, WorkerState
 from ui import theme
 from ui.bridge import EngineBridge
 from ui.wording import sentence, thousands
+
+PLACE_EVERY_MS = 120
+"""Figures that change with every mouse move are read at leisure, and each change composes the whole window again."""
 
 _WORDS = {
     WorkerState.WARMING: ("Waking the model", theme.IMAGINED),
@@ -70,7 +73,11 @@ class StatusLine(QWidget):
             row.addSpacing(12)
             row.addWidget(label)
         bridge.updated.connect(self._take)
-        bridge.camera_changed.connect(self._show_camera)
+        self._place_later = QTimer(self)
+        self._place_later.setSingleShot(True)
+        self._place_later.setInterval(PLACE_EVERY_MS)
+        self._place_later.timeout.connect(self._show_place)
+        bridge.camera_changed.connect(self._camera_moved)
         bridge.state_changed.connect(lambda _state: self._show_state(bridge.progress))
         bridge.progress_changed.connect(self._show_state)
         self._show_state(bridge.progress)
@@ -95,6 +102,13 @@ class StatusLine(QWidget):
         if stats is not None:
             self._memory.setText(f"{thousands(stats.tokens_living)} points · {stats.mib:.2f} MiB")
 
-    def _show_camera(self, camera: Camera) -> None:
+    def _camera_moved(self, _camera: Camera) -> None:
+        if not self._place_later.isActive():
+            self._place_later.start()
+
+    def _show_place(self) -> None:
+        camera = self._bridge.camera
+        if camera is None:
+            return
         x, y, z = camera.position
         self._place.setText(f"{x:.1f}  {y:.1f}  {z:.1f} m · {camera.yaw_deg % 360:.0f}°")

@@ -131,6 +131,7 @@ def test_flying_through_a_surface_does_not_break_it(view: LiveView) -> None:
 def test_it_draws_only_when_something_changed(view: LiveView, qtbot: QtBot) -> None:
     view.set_frame(halves())
     picture(view)
+    qtbot.wait(60)  # what was asked for is drawn at the pace of software OpenGL
     drawn = len(view.draw_ms)
     qtbot.wait(120)
     assert len(view.draw_ms) == drawn
