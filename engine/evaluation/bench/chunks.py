@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from engine.camera import Camera
-from engine.evaluation.bench.timing import Ratio, Spread, ratio, rotated, spread
+from engine.evaluation.bench.timing import Ratio, Spread, ratio, shuffled, spread
 from engine.explorer import Explorer, ExplorerConfig, RgbdView
 from engine.flight import revisit_pairs
 from engine.messages import MemoryVariant
@@ -140,7 +140,7 @@ def run_chunks(
     on_frame: Callable[[], None] = lambda: None,
     cancel: CancelToken | None = None,
 ) -> ChunkCosts:
-    """Fly all variants along ``cameras`` in turns: frame by frame, each time another one first.
+    """Fly all variants along ``cameras`` in turns: frame by frame, each time in another order.
 
     Raises:
         Cancelled: as asked.
@@ -153,7 +153,7 @@ def run_chunks(
     pairs = revisit_pairs(cameras)
     wanted = {n for pair in pairs for n in pair}
     for n, camera in enumerate(cameras):
-        for name in rotated(list(variants), n):
+        for name in shuffled(list(variants), n):
             explorer, course = explorers[name], courses[name]
             result = explorer.begin(camera, first) if n == 0 else explorer.step(camera, cancel=cancel)
             for stage in STAGES:

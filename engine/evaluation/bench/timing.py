@@ -44,9 +44,8 @@ def spread(values_ms: Sequence[float]) -> Spread:
 def interleaved(
     tasks: Mapping[str, Callable[[], object]], repeats: int, warmup: int = 1, wait: Callable[[], object] | None = None
 ) -> dict[str, list[float]]:
-    """Milliseconds of every task, ``repeats`` times each, in turns and in rotating order, so that whatever else the
-    machine
-    does hits all alike.
+    """Milliseconds of every task, ``repeats`` times each, in turns and in changing order, so that whatever else the
+    machine does hits all alike.
 
     Args:
         wait: called after each task inside the timing (a device's synchronise).
@@ -54,7 +53,7 @@ def interleaved(
     names = list(tasks)
     times: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(-warmup, repeats):
-        for name in rotated(names, turn):
+        for name in shuffled(names, turn + warmup):
             started = time.perf_counter()
             tasks[name]()
             if wait is not None:
@@ -64,10 +63,9 @@ def interleaved(
     return times
 
 
-def rotated(names: Sequence[str], turn: int) -> list[str]:
-    """``names`` beginning with another one every turn."""
-    first = turn % len(names)
-    return [*names[first:], *names[:first]]
+def shuffled(names: Sequence[str], turn: int) -> list[str]:
+    """``names`` in another order every turn, reproducibly: nobody always follows the one that empties the caches."""
+    return [names[i] for i in np.random.default_rng(turn).permutation(len(names))]
 
 
 def ratio(slow_ms: Sequence[float], fast_ms: Sequence[float], seed: int = 0) -> Ratio:
