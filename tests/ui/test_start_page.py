@@ -154,7 +154,9 @@ def test_recent_sessions_are_one_click_away(page: StartPage, tmp_path: Path) -> 
     assert commands == [OpenSession(session.resolve())]
 
 
-def test_thumbnails_are_rendered_once_and_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thumbnails_are_rendered_once_and_cached(
+    qapp: QApplication, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("engine.thumbnails.SIZE", (36, 64))
     path = render_thumbnail(tmp_path, "desert", 3, "noon")
     assert path.name == thumbnail_name("desert", 3, "noon")
