@@ -11,12 +11,20 @@ from engine.models.embedded.autoencoder import Autoencoder
 from engine.models.embedded.blocks import channels_last
 from engine.models.embedded.config import AutoencoderConfig
 from engine.models.embedded.weights import load_network
+from engine.training.adversarial import Adversary, PatchCritic
 from engine.training.config import AutoencoderTraining
 from engine.training.curves import write_sheet
-from engine.training.losses import psnr_db, reconstruction_loss
+from engine.training.losses import psnr_db, reconstruction_loss, sharpness_ratio
+from engine.training.patterns import pattern_pool
 from engine.training.scenes import SceneStore
 
 CROPS_PER_SCENE = 4
+PATTERNS = 256
+CRITIC_WIDTHS = (64, 128, 192)
+CRITIC_UNSHUFFLE = 4
+CRITIC_PROBE = 0.03
+CRITIC_LEAD = 0.1
+"""The critic learns for this share of the training before it pulls."""
 
 
 def recolour(rgb: Tensor, share: float, generator: torch.Generator) -> Tensor:
@@ -52,7 +60,13 @@ class AutoencoderStage:
         self.train_scenes = SceneStore(config.scenes.folder)
         self.eval_scenes = SceneStore(config.scenes.folder, evaluation=True)
         self.train_scenes.require()
+        pool = PATTERNS if config.patterns else 0
+        self.patterns = pattern_pool(pool, 2 * max(config.crop_height, config.crop_width), config.loop.seed)
         self._batches = 0
+        self.adversary: Adversary | None = None
+        if config.adversarial:
+            critic = PatchCritic(3, CRITIC_WIDTHS, CRITIC_UNSHUFFLE)
+            self.adversary = Adversary(critic, self.device, config.adversarial, CRITIC_PROBE)
 
     def loss(self, generator: torch.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
         """One batch of random crops."""
@@ -60,7 +74,12 @@ class AutoencoderStage:
         config = self.config
         reconstruction = self.network(rgb, config.latent_noise)
         loss = reconstruction_loss(reconstruction, rgb, config.gradient_weight, config.mse_weight)
-        return loss, {"train_psnr_db": float(psnr_db(reconstruction.detach(), rgb).mean())}
+        figures = {"train_psnr_db": float(psnr_db(reconstruction.detach(), rgb).mean())}
+        if self.adversary is not None:
+            figures["critic"] = self.adversary.learn(reconstruction, rgb)
+            if progress >= CRITIC_LEAD:
+                loss, figures["told_apart"] = self.adversary.pull(loss, reconstruction, rgb)
+        return loss, figures
 
     def batch(self, generator: torch.Generator) -> Tensor:
         """(batch, 3, crop_height, crop_width) float in [0, 1]."""
@@ -84,19 +103,31 @@ class AutoencoderStage:
         flip = torch.rand(len(rgb), generator=generator) < 0.5
         rgb[flip] = rgb[flip].flip(-1)
         rgb = recolour(rgb, config.recolour, generator)
+        for index in range(round(config.patterns * config.loop.batch)):
+            rgb[index] = self._pattern(generator)
         return rgb.to(self.device).contiguous(memory_format=torch.channels_last)
+
+    def _pattern(self, generator: torch.Generator) -> Tensor:
+        """(3, crop_height, crop_width) of a picture of dead leaves."""
+        height, width = self.config.crop_height, self.config.crop_width
+        picture = self.patterns[int(torch.randint(len(self.patterns), (), generator=generator))]
+        top = int(torch.randint(picture.shape[1] - height + 1, (), generator=generator))
+        left = int(torch.randint(picture.shape[2] - width + 1, (), generator=generator))
+        return picture[:, top : top + height, left : left + width].float() / 255
 
     def evaluate(self, network: nn.Module, sheet: Path) -> dict[str, float]:
         """PSNR on whole evaluation frames; the sheet shows truth and reconstruction."""
         self.eval_scenes.refresh()
         scenes = self.eval_scenes if len(self.eval_scenes) else self.train_scenes
-        figures, truths, outputs = [], [], []
+        figures, sharpness, truths, outputs = [], [], [], []
         for index in range(min(len(scenes), 16)):
             rgb = (scenes.scene(index).rgb[::4].float() / 255).to(self.device)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.loop.amp):
                 output = network(rgb.contiguous(memory_format=torch.channels_last)).clamp(0, 1)
             figures.append(psnr_db(output, rgb))
+            everywhere = torch.ones(len(rgb), rgb.shape[-2] // 8, rgb.shape[-1] // 8, dtype=torch.bool)
+            sharpness.append(float(sharpness_ratio(output, rgb, everywhere.to(self.device))))
             truths.append(rgb[:1])
             outputs.append(output[:1])
         write_sheet([torch.cat(truths[:6]), torch.cat(outputs[:6])], sheet)
-        return {"psnr_db": float(torch.cat(figures).mean())}
+        return {"psnr_db": float(torch.cat(figures).mean()), "sharpness": sum(sharpness) / len(sharpness)}

@@ -37,6 +37,7 @@ class LoopConfig:
         minutes: time to train, over all resumes; the learning rate follows it (warm-up, then cosine).
         steps: stop after so many steps if that comes first; 0 is no such limit.
         checkpoint_minutes: time between checkpoints; a kill loses at most this much.
+        learning_rate: Muon's, of the inner kernels; see :mod:`engine.training.optimizer`.
         amp: bfloat16 autocast.
         noise_floor: final learning rate as a share of ``learning_rate``.
     """
@@ -45,7 +46,7 @@ class LoopConfig:
     minutes: float = 30.0
     steps: int = 0
     batch: int = 16
-    learning_rate: float = 1.5e-3
+    learning_rate: float = 8e-3
     weight_decay: float = 1e-4
     warmup: float = 0.02
     noise_floor: float = 0.02
@@ -65,8 +66,11 @@ class AutoencoderTraining:
     Attributes:
         latent_noise: standard deviation of noise on the latents, so that the decoder forgives the denoiser.
         recolour: share of crops with other colours than the worlds'.
-        start_from: a weight file to begin with; "" begins anew.
+        patterns: share of crops that show dead leaves instead of a world.
+        start_from: a weight file to begin with, of this configuration; "" begins anew.
         decoder_only: leave the encoder, and with it the meaning of latents, as it is.
+        adversarial: how hard the critic pulls, see :class:`engine.training.adversarial.Adversary`; 0 is none. For the
+            end, with ``decoder_only``; the best weights by PSNR are those before it pulled, so take the latest.
     """
 
     loop: LoopConfig = LoopConfig(run="runs/autoencoder")
@@ -75,21 +79,25 @@ class AutoencoderTraining:
     crop_width: int = 128
     latent_noise: float = 0.04
     gradient_weight: float = 0.4
-    mse_weight: float = 2.0
-    recolour: float = 0.15
+    mse_weight: float = 20.0
+    recolour: float = 0.08
+    patterns: float = 0.125
     start_from: str = ""
     decoder_only: bool = False
+    adversarial: float = 0.0
 
 
 @dataclass(frozen=True)
 class ReadoutTraining:
-    """The readout stage: true latents of some views resampled for another."""
+    """The readout stage: true latents of some views resampled for another; ``start_from`` is a weight file to begin
+    with."""
 
-    loop: LoopConfig = LoopConfig(run="runs/readout", batch=4, learning_rate=1e-3)
+    loop: LoopConfig = LoopConfig(run="runs/readout", batch=4, learning_rate=6e-3)
     scenes: SceneConfig = SceneConfig()
     autoencoder_run: str = "runs/autoencoder"
     max_sources: int = 3
     latent_noise: float = 0.03
+    start_from: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,24 +108,34 @@ class DenoiserTraining:
         noises_per_view: how many (time, noise) pairs share one readout.
         empty: share of views trained with no memory at all.
         dropped: share of views whose memory loses random rectangles.
-        pure_noise: share trained at t = 0, where few-step sampling begins.
+        pure_noise: share trained at t = 0, where sampling begins.
+        few_step: share trained at the other times of samplers of two and four steps.
         self_memory: final share of views whose memory holds the model's own output (ramped up over the second half).
         perturb: standard deviation of noise on remembered latents, in latent units.
         depth_weight: weight of the log-depth channels.
+        covered_weight: how much more an error weighs where the memory knows.
+        adversarial: how hard the critic pulls, see :class:`engine.training.adversarial.Adversary`; 0 is none.
+        adversarial_from: share of the training after which the critic begins to learn.
+        start_from: a weight file to begin with; "" begins anew.
     """
 
-    loop: LoopConfig = LoopConfig(run="runs/denoiser", batch=4, learning_rate=6e-4)
+    loop: LoopConfig = LoopConfig(run="runs/denoiser", batch=8, learning_rate=4e-3)
     scenes: SceneConfig = SceneConfig()
     autoencoder_run: str = "runs/autoencoder"
     readout_run: str = "runs/readout"
     max_sources: int = 3
     noises_per_view: int = 2
-    empty: float = 0.06
-    dropped: float = 0.35
-    pure_noise: float = 0.15
+    empty: float = 0.1
+    dropped: float = 0.45
+    pure_noise: float = 0.4
+    few_step: float = 0.3
     self_memory: float = 0.5
     perturb: float = 0.08
     depth_weight: float = 1.0
+    covered_weight: float = 4.0
+    adversarial: float = 0.4
+    adversarial_from: float = 0.25
+    start_from: str = ""
 
 
 C = TypeVar("C")

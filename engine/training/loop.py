@@ -20,8 +20,10 @@ from torch.optim.swa_utils import AveragedModel
 from engine.atomic import atomic_write
 from engine.errors import InputError
 from engine.models.embedded.weights import save_network
+from engine.training.adversarial import Adversary
 from engine.training.config import LoopConfig
 from engine.training.curves import draw_curves
+from engine.training.optimizer import make_optimizer
 
 METRICS_NAME = "metrics.jsonl"
 Parameters = tuple[Tensor, ...] | list[Tensor]
@@ -33,9 +35,13 @@ class Stage(Protocol):
     Attributes:
         network: the module whose EMA weights are exported.
         score: name of the evaluation figure that decides which weights are best (higher is better).
+        adversary: trained along, if there is one, and checkpointed.
     """
 
     score: str
+
+    @property
+    def adversary(self) -> Adversary | None: ...
 
     @property
     def network(self) -> nn.Module: ...
@@ -80,9 +86,7 @@ class Trainer:
         if self.device.type == "cuda" and not torch.cuda.is_available():
             raise InputError('Training on CUDA was asked for, but torch finds no CUDA device; use device = "cpu".')
         self.parameters = [p for p in stage.network.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(
-            self.parameters, lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.99)
-        )
+        self.optimizer = make_optimizer(stage.network, config.learning_rate, config.weight_decay)
         self.ema = AveragedModel(stage.network, multi_avg_fn=warming_average(config.ema))
         self.generator = torch.Generator().manual_seed(config.seed)
         self.step, self.seconds, self.best = 0, 0.0, -math.inf
@@ -180,6 +184,8 @@ class Trainer:
             "seconds": self.seconds,
             "best": self.best,
         }
+        if self.stage.adversary is not None:
+            state["adversary"] = self.stage.adversary.state_dict()
         with atomic_write(self.folder / "checkpoint.pt") as temporary:
             torch.save(state, temporary)
 
@@ -192,6 +198,8 @@ class Trainer:
             self.stage.network.load_state_dict(state["network"])
             self.ema.load_state_dict(state["ema"])
             self.optimizer.load_state_dict(state["optimizer"])
+            if self.stage.adversary is not None and "adversary" in state:
+                self.stage.adversary.load_state_dict(state["adversary"])
         except (RuntimeError, ValueError, KeyError) as error:
             raise InputError(
                 f"{path} was written with another configuration ({error}); choose another run folder or remove it."

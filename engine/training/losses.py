@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, l1_loss, mse_loss
+from torch.nn.functional import avg_pool2d, conv2d, l1_loss, mse_loss
 
 
 def gradient_loss(prediction: Tensor, target: Tensor, scales: int = 3) -> Tensor:
@@ -35,7 +35,23 @@ def psnr_db(prediction: Tensor, target: Tensor) -> Tensor:
 
 def covered_psnr_db(prediction: Tensor, target: Tensor, covered: Tensor) -> Tensor:
     """PSNR on covered cells only: (B, 3, H, W) twice and covered (B, h, w) bool -> (B,) dB."""
-    mask = covered[:, None].repeat_interleave(target.shape[-2] // covered.shape[-2], 2)
-    mask = mask.repeat_interleave(target.shape[-1] // covered.shape[-1], 3).float()
+    mask = cells_to_pixels(covered, target.shape[-1] // covered.shape[-1])
     error = ((prediction.float() - target.float()).square().mean(1, keepdim=True) * mask).flatten(1).sum(1)
     return -10.0 * torch.log10((error / mask.flatten(1).sum(1).clamp(min=1.0)).clamp(min=1e-10))
+
+
+def sharpness_ratio(prediction: Tensor, target: Tensor, cells: Tensor) -> Tensor:
+    """Energy of the Laplacian of luma over the truth's, on some cells: (B, 3, H, W) twice, cells (B, h, w) bool ->
+    scalar; 1 is as sharp as the truth. The quick cousin of :func:`engine.evaluation.measures.sharpness_ratio`."""
+    mask = cells_to_pixels(cells, target.shape[-1] // cells.shape[-1])[:, :, 1:-1, 1:-1]
+    kernel = target.new_tensor([[0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, None]
+    luma = target.new_tensor([0.299, 0.587, 0.114])[:, None, None]
+    made, true = (
+        (conv2d((x.float() * luma).sum(1, keepdim=True), kernel) * mask).square().sum() for x in (prediction, target)
+    )
+    return made / true.clamp(min=1e-9)
+
+
+def cells_to_pixels(cells: Tensor, stride: int = 8) -> Tensor:
+    """(B, h, w) bool -> (B, 1, stride h, stride w) float."""
+    return cells[:, None].repeat_interleave(stride, 2).repeat_interleave(stride, 3).float()

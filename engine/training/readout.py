@@ -11,6 +11,7 @@ from torch.nn.functional import avg_pool2d
 from engine.models.embedded.blocks import channels_last
 from engine.models.embedded.config import ReadoutConfig
 from engine.models.embedded.readout import ReadoutNetwork
+from engine.models.embedded.weights import load_network
 from engine.training.config import ReadoutTraining
 from engine.training.curves import write_sheet
 from engine.training.losses import covered_psnr_db
@@ -22,12 +23,15 @@ class ReadoutStage:
     """MSE to the true latents of the target, where the memory covers it."""
 
     score = "learned_3m_db"
+    adversary = None
 
     def __init__(self, config: ReadoutTraining) -> None:
         self.config = config
         self.device = torch.device(config.loop.device)
         torch.manual_seed(config.loop.seed)
         self.network = channels_last(ReadoutNetwork(ReadoutConfig()), self.device)
+        if config.start_from:
+            load_network(self.network, Path(config.start_from))
         self.autoencoder, weights = trained_autoencoder(config.autoencoder_run, self.device)
         self.scenes = LatentScenes(SceneStore(config.scenes.folder), self.autoencoder, weights, self.device)
         self.eval_scenes = LatentScenes(

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from engine.errors import InputError
+from engine.models import shipped_model_dir
 from engine.models.embedded import EmbeddedModel
 from engine.training.autoencoder import AutoencoderStage, recolour
 from engine.training.config import (
@@ -21,7 +23,8 @@ from engine.training.config import (
     SceneConfig,
     configure,
 )
-from engine.training.denoiser import DenoiserStage, forget_rectangles
+from engine.training.denoiser import DenoiserStage
+from engine.training.examples import forget
 from engine.training.loop import Trainer, learning_rate
 from engine.training.losses import covered_psnr_db, psnr_db
 from engine.training.readout import ReadoutStage
@@ -44,6 +47,7 @@ class LineStage:
     """Learns y = 2 x: the smallest thing with a loss and an evaluation."""
 
     score = "closeness"
+    adversary = None
 
     def __init__(self) -> None:
         torch.manual_seed(0)
@@ -117,7 +121,7 @@ def test_the_learning_rate_warms_up_and_falls() -> None:
 
 
 def test_a_run_learns_keeps_the_best_and_goes_on_after_a_kill(tmp_path: Path) -> None:
-    config = LoopConfig(run=str(tmp_path), steps=80, learning_rate=0.1, ema=0.5, checkpoint_minutes=0.0001)
+    config = LoopConfig(run=str(tmp_path), steps=80, learning_rate=1.0, ema=0.5, checkpoint_minutes=0.0001)
     trainer = Trainer(LineStage(), config, config)
     figures = trainer.run()
     assert figures["closeness"] > -0.05
@@ -156,7 +160,7 @@ def test_every_stage_trains_and_their_best_becomes_a_model(scenes: Path, tmp_pat
     assert {"learned_3m_db", "nearest_3m_db", "ceiling_3m_db"} <= set(figures)
     denoiser = {**common, **runs, "loop.run": str(tmp_path / "denoiser")}
     figures = train("denoiser", None, denoiser)
-    assert {"generated_3m_db", "whole_7m_db"} <= set(figures)
+    assert {"covered_3m_1_step_db", "whole_7m_2_step_db", "balance_db"} <= set(figures)
     assert (tmp_path / "denoiser" / "sheet.png").exists()
     model = export(configure(DenoiserTraining(), None, denoiser), tmp_path / "model")
     assert EmbeddedModel.load(tmp_path / "model").spec == model.spec
@@ -173,7 +177,42 @@ def test_a_step_on_self_made_memory_has_a_finite_loss(scenes: Path, tmp_path: Pa
     loss, logs = stage.loss(generator, progress=1.0)
     loss.backward()
     assert torch.isfinite(loss)
-    assert set(logs) == {"latent", "depth"}
+    assert {"latent", "depth", "critic", "told_apart"} == set(logs)
+
+
+def test_a_critic_goes_on_where_it_stopped(scenes: Path, tmp_path: Path) -> None:
+    common = {**SMALL, "scenes.folder": str(scenes), "loop.batch": 1, "crop_height": 64, "crop_width": 64}
+    settings = {**common, "loop.run": str(tmp_path), "loop.steps": 2, "adversarial": 0.3, "decoder_only": True}
+    train("autoencoder", None, settings)
+    config = configure(AutoencoderTraining(), None, settings)
+    stage = AutoencoderStage(config)
+    fresh = stage.adversary.critic.judge_half.weight.clone()
+    Trainer(stage, config.loop, config)
+    saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["adversary"]["critic"]["judge_half.weight"]
+    assert torch.equal(stage.adversary.critic.judge_half.weight, saved)
+    assert not torch.equal(fresh, saved)
+
+
+@pytest.mark.parametrize("stage", ["autoencoder", "readout", "denoiser"])
+def test_training_can_begin_with_given_weights(scenes: Path, tmp_path: Path, stage: str) -> None:
+    runs = {f"{name}_run": str(tmp_path / name) for name in ("autoencoder", "readout")}
+    crops = {"crop_height": 64, "crop_width": 64}
+    common = {**SMALL, "scenes.folder": str(scenes), "loop.steps": 1, "loop.batch": 1}
+    train("autoencoder", None, {**common, **crops, "loop.run": runs["autoencoder_run"]})
+    train("readout", None, {**common, "loop.run": runs["readout_run"], "autoencoder_run": runs["autoencoder_run"]})
+    shipped = shipped_model_dir() / f"{stage}.safetensors"
+    settings = {**common, "start_from": str(shipped)}
+    made: AutoencoderStage | ReadoutStage | DenoiserStage
+    if stage == "autoencoder":
+        made = AutoencoderStage(configure(AutoencoderTraining(), None, {**settings, **crops}))
+    elif stage == "readout":
+        made = ReadoutStage(
+            configure(ReadoutTraining(), None, {**settings, "autoencoder_run": runs["autoencoder_run"]})
+        )
+    else:
+        made = DenoiserStage(configure(DenoiserTraining(), None, {**settings, **runs}))
+    for name, value in load_file(shipped).items():
+        assert torch.equal(made.network.state_dict()[name], value.float())
 
 
 @pytest.mark.parametrize(("stage", "words"), [("scenery", "no stage"), ("readout", "no trained autoencoder")])
@@ -197,7 +236,7 @@ def test_forgetting_drops_whole_cells_and_adds_none() -> None:
     generator = torch.Generator().manual_seed(0)
     covered = torch.rand(16, 28, generator=generator) < 0.8
     for _ in range(20):
-        kept = forget_rectangles(covered, generator)
+        kept = forget(covered, generator)
         assert not (kept & ~covered).any()
         assert kept.sum() < covered.sum()
 

@@ -29,7 +29,7 @@ class AutoencoderConfig:
     decoder_width_8: int = 160
     decoder_blocks_8: int = 3
     decoder_width_4: int = 80
-    decoder_blocks_4: int = 2
+    decoder_blocks_4: int = 3
 
     @property
     def stride(self) -> int:

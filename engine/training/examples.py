@@ -1,0 +1,169 @@
+"""What the denoiser trains on: a view, and what a memory of other views knows of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
+
+from engine.camera import Camera
+from engine.depth import reconcile
+from engine.memory import LatentMemory, LatentView
+from engine.models.embedded.condition import build_condition, pack_state, ray_elevation, unpack_state
+from engine.models.embedded.denoiser import Denoiser
+from engine.models.embedded.readout import ReadoutNetwork
+from engine.models.embedded.sampler import flow_times, sample_flow
+from engine.training.config import DenoiserTraining
+from engine.training.recall import (
+    LatentScene,
+    LatentScenes,
+    cell_scale,
+    choose_views,
+    fresh_memory,
+    read_batch,
+    recall,
+    remember,
+)
+from engine.training.scenes import SAMPLES
+from engine.worlds import BIOMES
+
+ROLLOUT_STEPS = 2
+"""An imagined memory is made with one to this many steps a view, as a flight's is."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One view to be denoised.
+
+    Attributes:
+        condition: (condition_channels, h, w).
+        target: (C + s*s, h, w) the true state.
+        biome: index into the biome embedding.
+    """
+
+    condition: Tensor
+    target: Tensor
+    biome: int
+
+
+def forget(covered: Tensor, generator: torch.Generator) -> Tensor:
+    """Drop from a memory's coverage (h*s, w*s) bool what a flight would not know yet: everything to one side, all
+    around the middle, or one to three rectangles; whole cells only."""
+    hs, ws = covered.shape
+    keep = torch.ones(hs // SAMPLES, ws // SAMPLES, dtype=torch.bool)
+    h, w = keep.shape
+
+    def below(limit: float) -> int:
+        return int(torch.randint(1, max(2, int(limit)), (), generator=generator))
+
+    kind = float(torch.rand((), generator=generator))
+    if kind < 0.35:  # what a turn of the head reveals
+        width = below(w / 2)
+        if torch.rand((), generator=generator) < 0.5:
+            keep[:, :width] = False
+        else:
+            keep[:, w - width :] = False
+    elif kind < 0.6:  # what a wider view reveals, see engine.overscan
+        rows, columns = below(h / 4), below(w / 4)
+        keep[:rows] = keep[h - rows :] = False
+        keep[:, :columns] = keep[:, w - columns :] = False
+    else:
+        for _ in range(below(4)):
+            rows, columns = below(h * 0.6), below(w * 0.6)
+            top = int(torch.randint(0, h - rows + 1, (), generator=generator))
+            left = int(torch.randint(0, w - columns + 1, (), generator=generator))
+            keep[top : top + rows, left : left + columns] = False
+    return covered & keep.repeat_interleave(SAMPLES, 0).repeat_interleave(SAMPLES, 1)
+
+
+class ExampleSource:
+    """Draws examples from scenes.
+
+    Args:
+        scenes: with their latents. readout: trained and frozen. mean, std: (C, 1, 1) of the latents.
+    """
+
+    def __init__(
+        self, config: DenoiserTraining, scenes: LatentScenes, readout: ReadoutNetwork, mean: Tensor, std: Tensor
+    ) -> None:
+        self.config = config
+        self.scenes = scenes
+        self.readout = readout
+        self.mean, self.std = mean, std
+        self.device = mean.device
+
+    def example(self, generator: torch.Generator, progress: float, network: Denoiser) -> Example:
+        """A view, and what a memory of true views, or of views that ``network`` imagined, knows of it."""
+        config = self.config
+        scene = self.scenes.scene(int(torch.randint(len(self.scenes), (), generator=generator)))
+        sources, target = choose_views(len(scene.cameras), config.max_sources, generator)
+        roll = float(torch.rand((), generator=generator))
+        perturb = config.perturb * float(torch.rand((), generator=generator))
+        if roll < config.empty:
+            memory = fresh_memory(scene.latents.shape[1])
+        elif roll > 1.0 - config.self_memory * max(0.0, 2.0 * progress - 1.0) and len(sources) > 1:
+            memory = self.imagined_memory(scene, sources, generator, network)
+        else:
+            latents = scene.latents[sources]
+            memory = remember(scene, sources, latents + perturb * torch.randn(latents.shape, generator=generator))
+        drop = config.empty <= roll and float(torch.rand((), generator=generator)) < config.dropped
+        with torch.no_grad():
+            condition = self.condition(memory, scene.cameras[target], generator if drop else None)
+        state = pack_state(
+            scene.latents[target : target + 1].to(self.device),
+            scene.inverse_depth[target : target + 1].to(self.device),
+            self.mean,
+            self.std,
+            SAMPLES,
+        )
+        return Example(condition[0], state[0], 1 + BIOMES.index(scene.biome))
+
+    def condition(self, memory: LatentMemory, camera: Camera, forgetting: torch.Generator | None = None) -> Tensor:
+        """(1, condition_channels, h, w): the memory read out for ``camera``, with parts forgotten if a generator is
+        given."""
+        item = recall(memory, camera)
+        features, covered = read_batch(self.readout, [item], self.device)
+        if forgetting is not None:
+            covered = forget(covered[0].cpu(), forgetting)[None].to(self.device)
+            features = features * (avg_pool2d(covered.float()[:, None], SAMPLES) > 0)
+        elevation = ray_elevation(camera, *features.shape[-2:]).to(self.device)
+        return build_condition(
+            (features.float() - self.mean) / self.std,
+            covered,
+            item.samples.inverse_depth[None].to(self.device) * covered,
+            cell_scale(item.samples)[None].to(self.device),
+            elevation[None],
+            SAMPLES,
+        )
+
+    @torch.no_grad()
+    def imagined_memory(
+        self, scene: LatentScene, sources: list[int], generator: torch.Generator, network: Denoiser
+    ) -> LatentMemory:
+        """A memory that starts from one true view and goes on with the network's own."""
+        memory = remember(scene, sources[:1])
+        for view in sources[1:]:
+            self.imagine_into(memory, scene.cameras[view], 1 + BIOMES.index(scene.biome), generator, network)
+        return memory
+
+    def imagine_into(
+        self, memory: LatentMemory, camera: Camera, biome: int, generator: torch.Generator, network: nn.Module
+    ) -> Tensor:
+        """Imagine a view from a memory and write it, as the explorer does; returns its latents (C, h, w)."""
+        condition = self.condition(memory, camera)
+        channels = self.mean.shape[0] + SAMPLES**2
+        noise = torch.randn((1, channels, *condition.shape[-2:]), generator=generator).to(self.device)
+        index = torch.tensor([biome], device=self.device)
+        steps = int(torch.randint(1, ROLLOUT_STEPS + 1, (), generator=generator))
+        state = sample_flow(
+            lambda x, t: network(x, torch.full((1,), t, device=self.device), condition, index),
+            noise,
+            flow_times(steps),
+        )
+        latents, inverse_depth = unpack_state(state.float(), self.mean, self.std, SAMPLES)
+        samples = memory.sample_map(camera)
+        _, writable, _ = reconcile(inverse_depth[0].cpu(), samples.inverse_depth, samples.covered, samples.sky)
+        memory.write(LatentView(camera, latents[0].cpu(), writable))
+        return latents[0]

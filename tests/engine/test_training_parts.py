@@ -1,0 +1,139 @@
+"""The parts that training leans on: the optimiser, the critic, the pictures of dead leaves."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from engine.training.adversarial import Adversary, PatchCritic
+from engine.training.losses import sharpness_ratio
+from engine.training.optimizer import make_optimizer, orthogonalise
+from engine.training.patterns import pattern_pool
+
+
+@pytest.mark.parametrize("shape", [(24, 96), (96, 24), (3, 16, 40)])
+def test_orthogonalising_evens_out_the_singular_values_and_keeps_the_directions(shape: tuple[int, ...]) -> None:
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 7.0
+    found = orthogonalise(matrix)
+    values = torch.linalg.svdvals(found)
+    assert found.shape == matrix.shape
+    assert 0.6 < float(values.min()) <= float(values.max()) < 1.25
+    u, _, vh = torch.linalg.svd(matrix, full_matrices=False)
+    turned = u.mT @ found @ vh.mT
+    assert float((turned - torch.diag_embed(torch.diagonal(turned, dim1=-2, dim2=-1))).abs().max()) < 1e-3
+
+
+def small_network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1),
+        nn.SiLU(),
+        nn.Conv2d(8, 8, 3, padding=1),
+        nn.SiLU(),
+        nn.Conv2d(8, 1, 3, padding=1),
+    )
+
+
+def test_only_inner_kernels_are_whitened_and_a_frozen_part_is_left_alone() -> None:
+    network = small_network()
+    optimizer = make_optimizer(network, lr=0.01, weight_decay=0.0)
+    whitened, others = (group["params"] for group in optimizer.param_groups)
+    assert [p is network[2].weight for p in whitened] == [True]
+    assert len(others) == 5
+    network[0].requires_grad_(False)
+    before = network[0].weight.clone()
+    optimizer = make_optimizer(network, lr=0.01, weight_decay=0.1)
+    network(torch.randn(1, 1, 8, 8)).square().mean().backward()
+    optimizer.step()
+    assert torch.equal(network[0].weight, before)
+
+
+def test_the_optimiser_goes_on_from_its_state_as_if_never_stopped() -> None:
+    x = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+
+    def train(network: nn.Module, optimizer: torch.optim.Optimizer, steps: int) -> None:
+        for _ in range(steps):
+            optimizer.zero_grad()
+            (network(x) - x.flip(-1)).square().mean().backward()
+            optimizer.step()
+
+    straight, stopped = small_network(), small_network()
+    whole, first = make_optimizer(straight, 0.02, 1e-4), make_optimizer(stopped, 0.02, 1e-4)
+    train(straight, whole, 12)
+    train(stopped, first, 5)
+    second = make_optimizer(stopped, 0.02, 1e-4)
+    second.load_state_dict(first.state_dict())
+    train(stopped, second, 7)
+    for a, b in zip(straight.parameters(), stopped.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def stripes(count: int, generator: torch.Generator) -> Tensor:
+    """(count, 1, 16, 16): upright stripes of a pixel whose phase nobody can know."""
+    phase = torch.randint(2, (count, 1, 1, 1), generator=generator)
+    return ((torch.arange(16) + phase) % 2).float().expand(count, 1, 16, 16).contiguous()
+
+
+def test_a_critic_makes_what_cannot_be_known_sharp_instead_of_grey() -> None:
+    """Mean squares alone answer an unknown phase with grey; with a critic the answer has stripes."""
+
+    def trained(share: float) -> Tensor:
+        generator = torch.Generator().manual_seed(0)
+        network = small_network()
+        optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
+        adversary = Adversary(PatchCritic(1, (16, 16, 16)), torch.device("cpu"), share, probe=0.05, lr=2e-3)
+        for _ in range(150):
+            real = stripes(8, generator)
+            # A hint of the stripes' direction, none of their phase.
+            noise = torch.randn(8, 1, 1, 16, generator=generator).expand(8, 1, 16, 16)
+            fake = network(noise)
+            loss = (fake - real).square().mean()
+            if share:
+                adversary.learn(fake, real)
+                loss, told_apart = adversary.pull(loss, fake, real)
+                assert 0.0 <= told_apart <= 1.0
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        with torch.no_grad():
+            return network(torch.randn(32, 1, 1, 16, generator=generator).expand(32, 1, 16, 16))
+
+    assert float(trained(0.0).std()) < 0.15
+    assert float(trained(1.0).std()) > 0.25
+
+
+def test_a_pull_keeps_the_losss_value_and_leaves_the_critic_alone() -> None:
+    torch.manual_seed(0)
+    adversary = Adversary(PatchCritic(1, (16, 16, 16)), torch.device("cpu"), 0.5, probe=0.05)
+    fake = torch.rand(2, 1, 16, 16, requires_grad=True)
+    real = torch.rand(2, 1, 16, 16)
+    loss = (fake - real).square().mean()
+    pulled, _ = adversary.pull(loss, fake, real)
+    assert float(pulled) == pytest.approx(float(loss))
+    pulled.backward()
+    (own,) = torch.autograd.grad((fake - real).square().mean(), fake)
+    assert float((fake.grad - own).norm() / own.norm()) == pytest.approx(0.5, rel=1e-3)
+    assert all(p.grad is None for p in adversary.critic.parameters())
+
+
+def test_a_blurred_picture_is_less_sharp_and_the_truth_is_as_sharp_as_itself() -> None:
+    truth = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    blurred = nn.functional.avg_pool2d(truth, 3, stride=1, padding=1)
+    everywhere = torch.ones(1, 4, 4, dtype=torch.bool)
+    assert float(sharpness_ratio(truth, truth, everywhere)) == pytest.approx(1.0)
+    assert float(sharpness_ratio(blurred, truth, everywhere)) < 0.3
+    half = torch.zeros(1, 4, 4, dtype=torch.bool)
+    half[..., :2] = True
+    mixed = torch.cat([truth[..., :18], blurred[..., 18:]], dim=-1)
+    assert float(sharpness_ratio(mixed, truth, half)) == pytest.approx(1.0)
+
+
+def test_dead_leaves_are_varied_and_the_same_for_a_seed() -> None:
+    pool = pattern_pool(4, 64, seed=3)
+    assert pool.shape == (4, 3, 64, 64)
+    assert pool.dtype == torch.uint8
+    assert torch.equal(pool, pattern_pool(4, 64, seed=3))
+    assert all(float(picture.float().std()) > 5 for picture in pool)
+    assert len({int(picture.long().sum()) for picture in pool}) == 4
+    assert pattern_pool(0, 64, seed=3).shape == (0, 3, 64, 64)
