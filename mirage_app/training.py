@@ -22,14 +22,14 @@ def train(options: Train) -> int:
     Raises:
         InputError: a setting does not fit, or an earlier stage is missing.
     """
-    from engine.training.config import DenoiserTraining, configure
+    from engine.training.config import ExportConfig, configure
     from engine.training.run import export, train
 
     values = overrides(options)
     console = Console()
     if options.stage == "export":
         folder = options.out or Path("assets/models/embedded")
-        model = export(configure(DenoiserTraining(), options.config, values), folder)
+        model = export(configure(ExportConfig(), options.config, values), folder)
         console.print(f"Wrote {folder} (checksum {model.spec.checksum[:12]}).")
         return 0
     figures = train(options.stage, options.config, values)

@@ -11,7 +11,7 @@ from engine.models.embedded.autoencoder import Autoencoder
 from engine.models.embedded.blocks import channels_last
 from engine.models.embedded.config import AutoencoderConfig
 from engine.models.embedded.weights import load_network
-from engine.training.adversarial import Adversary, PatchCritic
+from engine.training.adversarial import Adversary
 from engine.training.config import AutoencoderTraining
 from engine.training.curves import write_sheet
 from engine.training.losses import psnr_db, reconstruction_loss, sharpness_ratio
@@ -20,11 +20,6 @@ from engine.training.scenes import SceneStore
 
 CROPS_PER_SCENE = 4
 PATTERNS = 256
-CRITIC_WIDTHS = (64, 128, 192)
-CRITIC_UNSHUFFLE = 4
-CRITIC_PROBE = 0.03
-CRITIC_LEAD = 0.1
-"""The critic learns for this share of the training before it pulls."""
 
 
 def recolour(rgb: Tensor, share: float, generator: torch.Generator) -> Tensor:
@@ -43,10 +38,10 @@ def recolour(rgb: Tensor, share: float, generator: torch.Generator) -> Tensor:
 
 
 class AutoencoderStage:
-    """Reconstruction with noise on the latents; ``decoder_only`` freezes the encoder so that latents stay what they
-    are."""
+    """Reconstruction with a little noise on the latents."""
 
     score = "psnr_db"
+    adversary: Adversary | None = None
 
     def __init__(self, config: AutoencoderTraining) -> None:
         self.config = config
@@ -55,18 +50,12 @@ class AutoencoderStage:
         self.network = channels_last(Autoencoder(AutoencoderConfig()), self.device)
         if config.start_from:
             load_network(self.network, Path(config.start_from))
-        if config.decoder_only:
-            self.network.encoder.requires_grad_(False)
         self.train_scenes = SceneStore(config.scenes.folder)
         self.eval_scenes = SceneStore(config.scenes.folder, evaluation=True)
         self.train_scenes.require()
         pool = PATTERNS if config.patterns else 0
         self.patterns = pattern_pool(pool, 2 * max(config.crop_height, config.crop_width), config.loop.seed)
         self._batches = 0
-        self.adversary: Adversary | None = None
-        if config.adversarial:
-            critic = PatchCritic(3, CRITIC_WIDTHS, CRITIC_UNSHUFFLE)
-            self.adversary = Adversary(critic, self.device, config.adversarial, CRITIC_PROBE)
 
     def loss(self, generator: torch.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
         """One batch of random crops."""
@@ -74,12 +63,7 @@ class AutoencoderStage:
         config = self.config
         reconstruction = self.network(rgb, config.latent_noise)
         loss = reconstruction_loss(reconstruction, rgb, config.gradient_weight, config.mse_weight)
-        figures = {"train_psnr_db": float(psnr_db(reconstruction.detach(), rgb).mean())}
-        if self.adversary is not None:
-            figures["critic"] = self.adversary.learn(reconstruction, rgb)
-            if progress >= CRITIC_LEAD:
-                loss, figures["told_apart"] = self.adversary.pull(loss, reconstruction, rgb)
-        return loss, figures
+        return loss, {"train_psnr_db": float(psnr_db(reconstruction.detach(), rgb).mean())}
 
     def batch(self, generator: torch.Generator) -> Tensor:
         """(batch, 3, crop_height, crop_width) float in [0, 1]."""

@@ -68,9 +68,6 @@ class AutoencoderTraining:
         recolour: share of crops with other colours than the worlds'.
         patterns: share of crops that show dead leaves instead of a world.
         start_from: a weight file to begin with, of this configuration; "" begins anew.
-        decoder_only: leave the encoder, and with it the meaning of latents, as it is.
-        adversarial: how hard the critic pulls, see :class:`engine.training.adversarial.Adversary`; 0 is none. For the
-            end, with ``decoder_only``; the best weights by PSNR are those before it pulled, so take the latest.
     """
 
     loop: LoopConfig = LoopConfig(run="runs/autoencoder")
@@ -83,8 +80,6 @@ class AutoencoderTraining:
     recolour: float = 0.08
     patterns: float = 0.125
     start_from: str = ""
-    decoder_only: bool = False
-    adversarial: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -136,6 +131,49 @@ class DenoiserTraining:
     adversarial: float = 0.4
     adversarial_from: float = 0.25
     start_from: str = ""
+
+
+@dataclass(frozen=True)
+class DecoderTraining:
+    """The last stage: the decoder alone, on true and on generated latents.
+
+    Attributes:
+        own: generated crops, as a share of the batch and in addition to it.
+        adversarial: how hard the critic pulls, see :class:`engine.training.adversarial.Adversary`; 0 is none.
+    """
+
+    loop: LoopConfig = LoopConfig(run="runs/decoder", batch=12, learning_rate=4e-3)
+    scenes: SceneConfig = SceneConfig()
+    autoencoder_run: str = "runs/autoencoder"
+    readout_run: str = "runs/readout"
+    denoiser_run: str = "runs/denoiser"
+    crop_height: int = 128
+    crop_width: int = 128
+    max_sources: int = 3
+    own: float = 0.7
+    latent_noise: float = 0.03
+    gradient_weight: float = 0.4
+    mse_weight: float = 20.0
+    recolour: float = 0.04
+    patterns: float = 0.1
+    adversarial: float = 0.3
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """The runs whose best weights make up a model.
+
+    Attributes:
+        decoder_run: where the last stage left the autoencoder with its better decoder; "" takes ``autoencoder_run``'s.
+        default_steps: denoising steps a frame unless asked for others.
+    """
+
+    scenes: SceneConfig = SceneConfig()
+    autoencoder_run: str = "runs/autoencoder"
+    readout_run: str = "runs/readout"
+    denoiser_run: str = "runs/denoiser"
+    decoder_run: str = "runs/decoder"
+    default_steps: int = 1
 
 
 C = TypeVar("C")

@@ -1,5 +1,5 @@
-"""Starting a stage by name: scenes, autoencoder, readout, denoiser; and putting the results together as a model
-folder."""
+"""Starting a stage by name: scenes, autoencoder, readout, denoiser, decoder; and putting the results together as a
+model folder."""
 
 from __future__ import annotations
 
@@ -14,13 +14,21 @@ from engine.errors import InputError
 from engine.models.embedded.config import DenoiserConfig, EmbeddedConfig
 from engine.models.embedded.model import EmbeddedModel
 from engine.models.embedded.weights import load_network
-from engine.training.config import AutoencoderTraining, DenoiserTraining, ReadoutTraining, SceneConfig, configure
+from engine.training.config import (
+    AutoencoderTraining,
+    DecoderTraining,
+    DenoiserTraining,
+    ExportConfig,
+    ReadoutTraining,
+    SceneConfig,
+    configure,
+)
 from engine.training.loop import Trainer
 from engine.training.recall import LatentScenes, trained_autoencoder
 from engine.training.scenes import SceneStore, render_scenes
 from engine.worlds import BIOMES
 
-STAGES = ("scenes", "autoencoder", "readout", "denoiser", "export")
+STAGES = ("scenes", "autoencoder", "readout", "denoiser", "decoder", "export")
 
 
 def train(stage: str, config_file: Path | None = None, overrides: dict[str, Any] | None = None) -> dict[str, float]:
@@ -54,6 +62,11 @@ def train(stage: str, config_file: Path | None = None, overrides: dict[str, Any]
 
         denoiser = configure(DenoiserTraining(), config_file, overrides)
         return Trainer(DenoiserStage(denoiser), denoiser.loop, denoiser).run()
+    if stage == "decoder":
+        from engine.training.decoder import DecoderStage
+
+        decoder = configure(DecoderTraining(), config_file, overrides)
+        return Trainer(DecoderStage(decoder), decoder.loop, decoder).run()
     raise InputError(f"Training knows no stage {stage!r}; the stages are {', '.join(STAGES[:-1])}.")
 
 
@@ -66,13 +79,15 @@ def _render(config: SceneConfig) -> dict[str, float]:
     return {"scenes": float(total)}
 
 
-def export(config: DenoiserTraining, folder: Path) -> EmbeddedModel:
-    """Assemble the best weights of the three runs into a model folder, their figures and settings beside them.
+def export(config: ExportConfig, folder: Path) -> EmbeddedModel:
+    """Assemble the best weights of the runs into a model folder, their figures and settings beside them.
 
     Raises:
         InputError: a run has no trained weights yet.
     """
-    runs = {"autoencoder": config.autoencoder_run, "readout": config.readout_run, "denoiser": config.loop.run}
+    runs = {"autoencoder": config.autoencoder_run, "readout": config.readout_run, "denoiser": config.denoiser_run}
+    if config.decoder_run:
+        runs["decoder"] = config.decoder_run
     for name, run in runs.items():
         if not (Path(run) / "best.safetensors").exists():
             raise InputError(f"{run} holds no trained {name}; run `mirage train {name}` first.")
@@ -83,10 +98,13 @@ def export(config: DenoiserTraining, folder: Path) -> EmbeddedModel:
         latents_mean=tuple(round(v, 5) for v in mean.tolist()),
         latents_std=tuple(round(v, 5) for v in std.tolist()),
         image_size=(config.scenes.height, config.scenes.width),
+        default_steps=config.default_steps,
     )
     model = EmbeddedModel(embedded, checksum="")
     for name, module in model.networks().items():
-        load_network(module, Path(runs[name]) / "best.safetensors")
+        # The decoder's run holds the whole autoencoder, its encoder unchanged.
+        run = runs.get("decoder", runs[name]) if name == "autoencoder" else runs[name]
+        load_network(module, Path(run) / "best.safetensors")
     model.save(folder)
     for source, target in (("best.json", "metrics.json"), ("training.json", "training.json")):
         collected = {name: json.loads((Path(run) / source).read_text(encoding="utf-8")) for name, run in runs.items()}

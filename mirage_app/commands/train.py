@@ -15,8 +15,8 @@ from mirage_app.commands.options import DeviceName, MaybeFloat, MaybePath
 class Train(Command):
     """Train a part of the embedded model on procedural worlds; a killed run goes on where it stopped."""
 
-    stage: Annotated[Literal["scenes", "autoencoder", "readout", "denoiser", "export"], tyro.conf.Positional]
-    """What to do, in this order: render the scenes, train the three parts, put the model's folder together."""
+    stage: Annotated[Literal["scenes", "autoencoder", "readout", "denoiser", "decoder", "export"], tyro.conf.Positional]
+    """What to do, in this order: render the scenes, train the parts, put the model's folder together."""
     config: MaybePath = None
     """TOML file of the stage's settings; those it does not name keep the recipe's values."""
     set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()

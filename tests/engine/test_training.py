@@ -18,6 +18,7 @@ from engine.training.config import (
     TRAINING_SEEDS,
     AutoencoderTraining,
     DenoiserTraining,
+    ExportConfig,
     LoopConfig,
     ReadoutTraining,
     SceneConfig,
@@ -162,9 +163,22 @@ def test_every_stage_trains_and_their_best_becomes_a_model(scenes: Path, tmp_pat
     figures = train("denoiser", None, denoiser)
     assert {"covered_3m_1_step_db", "whole_7m_2_step_db", "balance_db"} <= set(figures)
     assert (tmp_path / "denoiser" / "sheet.png").exists()
-    model = export(configure(DenoiserTraining(), None, denoiser), tmp_path / "model")
+    runs |= {f"{name}_run": str(tmp_path / name) for name in ("denoiser", "decoder")}
+    decoder = {**common, **{k: v for k, v in runs.items() if k != "decoder_run"}, "loop.run": runs["decoder_run"]}
+    figures = train("decoder", None, {**decoder, "crop_height": 64, "crop_width": 64, "own": 1.0})
+    assert {"psnr_db", "covered_3m_db", "covered_3m_sharpness"} <= set(figures)
+
+    options = {**{k: v for k, v in SMALL.items() if k != "scenes.views"}, **runs, "scenes.folder": str(scenes)}
+    model = export(configure(ExportConfig(), None, options), tmp_path / "model")
     assert EmbeddedModel.load(tmp_path / "model").spec == model.spec
-    assert set(json.loads((tmp_path / "model" / "metrics.json").read_text())) == {"autoencoder", "readout", "denoiser"}
+    stages = {"autoencoder", "readout", "denoiser", "decoder"}
+    assert set(json.loads((tmp_path / "model" / "metrics.json").read_text())) == stages
+    first, last = (load_file(tmp_path / name / "best.safetensors") for name in ("autoencoder", "decoder"))
+    assert all(torch.equal(first[n], last[n]) for n in first if n.startswith("encoder."))
+    assert any(not torch.equal(first[n], last[n]) for n in first if n.startswith("decoder."))
+    assert torch.equal(
+        model.autoencoder.decoder.layers[0].weight.float(), last["decoder.layers.0.weight"].to(model.dtype).float()
+    )
 
 
 def test_a_step_on_self_made_memory_has_a_finite_loss(scenes: Path, tmp_path: Path) -> None:
@@ -181,14 +195,19 @@ def test_a_step_on_self_made_memory_has_a_finite_loss(scenes: Path, tmp_path: Pa
 
 
 def test_a_critic_goes_on_where_it_stopped(scenes: Path, tmp_path: Path) -> None:
-    common = {**SMALL, "scenes.folder": str(scenes), "loop.batch": 1, "crop_height": 64, "crop_width": 64}
-    settings = {**common, "loop.run": str(tmp_path), "loop.steps": 2, "adversarial": 0.3, "decoder_only": True}
-    train("autoencoder", None, settings)
-    config = configure(AutoencoderTraining(), None, settings)
-    stage = AutoencoderStage(config)
+    runs = {f"{name}_run": str(tmp_path / name) for name in ("autoencoder", "readout")}
+    common = {**SMALL, "scenes.folder": str(scenes), "loop.steps": 1, "loop.batch": 1}
+    train("autoencoder", None, {**common, "loop.run": runs["autoencoder_run"], "crop_height": 64, "crop_width": 64})
+    train("readout", None, {**common, "loop.run": runs["readout_run"], "autoencoder_run": runs["autoencoder_run"]})
+    settings = {**common, **runs, "loop.run": str(tmp_path / "denoiser"), "loop.steps": 2}
+    train("denoiser", None, settings)
+    config = configure(DenoiserTraining(), None, settings)
+    stage = DenoiserStage(config)
+    assert stage.adversary is not None
     fresh = stage.adversary.critic.judge_half.weight.clone()
     Trainer(stage, config.loop, config)
-    saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["adversary"]["critic"]["judge_half.weight"]
+    saved = torch.load(tmp_path / "denoiser" / "checkpoint.pt", weights_only=True)
+    saved = saved["adversary"]["critic"]["judge_half.weight"]
     assert torch.equal(stage.adversary.critic.judge_half.weight, saved)
     assert not torch.equal(fresh, saved)
 
