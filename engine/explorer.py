@@ -11,17 +11,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from engine.camera import Camera
 from engine.depth import reconcile, sample_inverse_depth
+from engine.drawing import draw, draw_readout
 from engine.errors import InputError
 from engine.messages import MemoryVariant, Preview, StepResult
 from engine.overscan import edge_unknown, inventing_steps, shown_part, widened
-from engine.panels import INK
-from engine.pixels import RgbdView, frozen_numpy, to_uint8
+from engine.pixels import RgbdView, frozen_numpy
 from engine.stepping import check_size, step_generator
 from engine.variants import Memory, make_memory
 from engine.world_model import CancelToken, ChunkRequest, Progress, WorldModel
@@ -43,6 +42,7 @@ class ExplorerConfig:
         steps: denoising steps a frame; ``None``: the model's default. first_steps: of a world begun from nothing.
         memory: which memory conditions the model, see :mod:`engine.variants`.
         budget_mib: limit of the memory. size: (height, width) of generated frames; ``None``: the model's.
+        fine: also draw frames at the model's fine scale, for the eye.
     """
 
     biome: str = ""
@@ -52,6 +52,7 @@ class ExplorerConfig:
     memory: MemoryVariant = "latent"
     budget_mib: float | None = None
     size: tuple[int, int] | None = None
+    fine: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,7 +201,7 @@ class Explorer:
             reading = self.memory.readout(camera)
         readout = reading.readout
         with self._stage(timings, "decode"):
-            rgb = self.decode_readout(readout)
+            rgb = draw_readout(self.model, readout)
         return Preview(
             camera=camera,
             rgb=rgb,
@@ -211,14 +212,6 @@ class Explorer:
             log2_scale=frozen_numpy(readout.log2_scale),
             timings_ms=timings,
         )
-
-    def decode_readout(self, readout: Readout) -> np.ndarray:
-        """(H, W, 3) uint8: a readout's latents decoded, faded to dark where nothing is covered."""
-        rgb = self.model.decode(readout.features[None].to(self.model.device))[0].float()
-        cover = readout.coverage[None, None].to(rgb.device).float()
-        share = torch.nn.functional.interpolate(cover, rgb.shape[1:], mode="bilinear", align_corners=False)[0]
-        ink = torch.tensor(INK / 255.0, dtype=torch.float32, device=rgb.device)[:, None, None]
-        return to_uint8(share * rgb + (1.0 - share) * ink)
 
     def coverage(self, camera: Camera) -> float:
         """Share of the view that is remembered, in [0, 1], from geometry alone."""
@@ -346,9 +339,8 @@ class Explorer:
         """Decode, then commit: whatever fails or is cancelled before the write leaves no trace."""
         wider = news.camera.size != camera.size
         with self._stage(timings, "decode"):
-            rgb = self.model.decode(news.latents[None])[0].float()
-            picture = to_uint8(shown_part(rgb, self.model.spec.spatial_stride) if wider else rgb)
-        readout_rgb = self.decode_readout(readout) if with_readout else None
+            drawing = draw(self.model, news.latents, wider=wider, fine=self.config.fine)
+        readout_rgb = draw_readout(self.model, readout) if with_readout else None
         shown = shown_part(news.shown, self.model.spec.geometry_samples) if wider else news.shown
         coverage, inverse_depth = frozen_numpy(readout.coverage), frozen_numpy(shown)
         cancel.check()
@@ -356,14 +348,16 @@ class Explorer:
             if replaces is not None:
                 self.memory.drop(replaces)
             before = self.memory.latent.current if self.memory.latent is not None else 0
-            commit = self.memory.write(news.camera, news.latents, news.writable, rgb, news.readout, news.depth_m)
+            commit = self.memory.write(
+                news.camera, news.latents, news.writable, drawing.rgb, news.readout, news.depth_m
+            )
         self.index += 1
         self.last_readout, self._newest, self._before_newest = readout, self.index - 1, before
         return StepResult(
             index=self.index - 1,
             node=commit.node,
             camera=camera,
-            rgb=picture,
+            rgb=drawing.picture,
             inverse_depth=inverse_depth,
             coverage=coverage,
             readout_rgb=readout_rgb,
@@ -373,6 +367,7 @@ class Explorer:
             tokens_superseded=commit.tokens_superseded,
             stats=self.memory.stats(),
             wide=wider,
+            fine_rgb=drawing.fine,
         )
 
     @contextmanager

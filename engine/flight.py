@@ -72,11 +72,11 @@ def memory_points(memory: LatentMemory) -> tuple[np.ndarray, np.ndarray]:
 def layout_frame(result: StepResult, layout: Layout, explorer: Explorer) -> np.ndarray:
     """The film's picture of a step, (H, W', 3) uint8 with even sides.
 
-    ``generated`` is the frame itself; ``side-by-side`` adds what the memory knew and the coverage; ``with-memory`` adds
-    the memory as points, seen from behind the camera.
+    ``generated`` is the frame itself, as fine as it was drawn; ``side-by-side`` adds what the memory knew and the
+    coverage; ``with-memory`` adds the memory as points, seen from behind the camera.
     """
     if layout == "generated":
-        return result.rgb
+        return result.picture
     if layout == "side-by-side":
         known = result.readout_rgb if result.readout_rgb is not None else np.zeros_like(result.rgb)
         cover = panels.coverage_image(result.coverage, result.rgb)
@@ -174,7 +174,8 @@ class Flight:
             timings["film"] = 1000.0 * (time.perf_counter() - started)
         for stage, ms in timings.items():
             self._timings.setdefault(stage, []).append(ms)
-        self._results.append(dataclasses.replace(result, rgb=np.empty((0, 0, 3), np.uint8), readout_rgb=None))
+        nothing = np.empty((0, 0, 3), np.uint8)
+        self._results.append(dataclasses.replace(result, rgb=nothing, readout_rgb=None, fine_rgb=None))
         if number == 0:
             self._first_frame_s = time.perf_counter() - self._started
         self._measure(number, result.rgb)

@@ -67,6 +67,7 @@ class ModelSpec:
     biomes: tuple[str, ...]
     default_steps: int
     checksum: str
+    fine_scale: int = 1
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,10 @@ class WorldModel(Protocol):
 
     def decode(self, latents: Tensor) -> Tensor:
         """latents ``(t, C, h, w)`` -> ``rgb (T, 3, H, W)`` float32 in [0, 1]."""
+
+    def decode_fine(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """The frames as :meth:`decode` gives them, and at ``spec.fine_scale`` times the size; only where that is above
+        1."""
 
     def imagine(self, request: ChunkRequest) -> Chunk:
         """Denoise one chunk. Raises :class:`Cancelled` between steps when asked to stop."""

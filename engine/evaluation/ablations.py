@@ -17,10 +17,11 @@ from torch import Tensor
 from engine.depth import SMOOTH_RATIO, sample_inverse_depth
 from engine.evaluation.protocol import FULL, Figures, Trial, hole_rate
 from engine.evaluation.settings import EvaluationSettings
-from engine.explorer import Explorer, ExplorerConfig, RgbdView, step_generator, to_uint8
+from engine.explorer import Explorer, ExplorerConfig, RgbdView, step_generator
 from engine.memory import LatentMemory, LatentView, MemoryConfig, Readout
 from engine.messages import StepResult
 from engine.metrics import psnr_db
+from engine.pixels import to_uint8
 from engine.variants import LatentVariant, memory_config, readout_network
 from engine.world_model import CancelToken, ChunkRequest, Progress, WorldModel
 

@@ -65,6 +65,7 @@ class Trial:
         biomes = self.model.spec.biomes
         biome = self.scene.biome if self.scene.biome in biomes else ""
         config = ExplorerConfig(
+            fine=False,
             biome=biome, seed=NOISE_SEED, steps=steps or self.settings.steps, memory=variant, size=self.size
         )
         return Explorer(self.model, config)
@@ -239,7 +240,7 @@ class Trial:
 
     def decode(self, latents: Any) -> np.ndarray:
         """``latents (C, h, w)`` -> (H, W, 3) uint8."""
-        from engine.explorer import to_uint8
+        from engine.pixels import to_uint8
 
         return to_uint8(self.model.decode(latents[None].to(self.model.device))[0].float())
 

@@ -51,6 +51,7 @@ class StepResult:
         tokens_written, tokens_superseded: what the step changed in the memory.
         stats: the memory after the step.
         wide: whether it was imagined wider than shown, with more steps (see :mod:`engine.overscan`).
+        fine_rgb: (sH, sW, 3) uint8, the frame at the model's fine scale; ``None`` where it was not drawn.
     """
 
     index: int
@@ -66,6 +67,12 @@ class StepResult:
     tokens_superseded: int
     stats: MemoryStats
     wide: bool = False
+    fine_rgb: np.ndarray | None = None
+
+    @property
+    def picture(self) -> np.ndarray:
+        """The finest picture there is of the frame, uint8: for the eye, not for measuring."""
+        return self.rgb if self.fine_rgb is None else self.fine_rgb
 
     @property
     def coverage_mean(self) -> float:

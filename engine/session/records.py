@@ -28,7 +28,7 @@ class FrameRecord:
 
     Attributes:
         summary: cameras, counts and timings, with the thumbnail.
-        jpeg: the frame; empty when only the summary was kept.
+        jpeg: the frame, as fine as it was drawn; empty when only the summary was kept.
         inverse_depth: (hs, ws) float16, 1/m, 0 is sky. coverage: (h, w) float16.
     """
 
@@ -42,23 +42,30 @@ class FrameRecord:
         """Keep ``result``."""
         return cls(
             summarise(result, refinement),
-            encode_jpeg(result.rgb),
+            encode_jpeg(result.picture),
             result.inverse_depth.astype(np.float16),
             result.coverage.astype(np.float16),
         )
 
-    def rgb(self) -> np.ndarray:
-        """(H, W, 3) uint8."""
+    def picture(self) -> np.ndarray:
+        """(H, W, 3) uint8 or a multiple of that size: the finest picture that was kept."""
         return decode_jpeg(self.jpeg)
+
+    def rgb(self) -> np.ndarray:
+        """(H, W, 3) uint8, of the camera's size."""
+        return _reduced(self.picture(), self.summary.camera.size)
 
     def result(self) -> StepResult:
         """The step again, as far as it was kept."""
         summary = self.summary
+        picture = self.picture()
+        rgb = _reduced(picture, summary.camera.size)
         return StepResult(
             index=summary.index,
             node=summary.node,
             camera=summary.camera,
-            rgb=self.rgb(),
+            rgb=rgb,
+            fine_rgb=picture if picture is not rgb else None,
             inverse_depth=self.inverse_depth.astype(np.float32),
             coverage=self.coverage.astype(np.float32),
             readout_rgb=None,
@@ -87,6 +94,15 @@ def summarise(result: StepResult, refinement: int = 0) -> StepSummary:
         steps=result.steps,
         refinement=refinement,
     )
+
+
+def _reduced(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """``picture`` itself if it is of ``size`` (height, width) already, else averaged down to it."""
+    if picture.shape[:2] == size:
+        return picture
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(picture).resize((size[1], size[0]), Image.Resampling.BOX))
 
 
 def encode_jpeg(rgb: np.ndarray) -> bytes:

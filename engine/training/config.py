@@ -135,27 +135,31 @@ class DenoiserTraining:
 
 @dataclass(frozen=True)
 class DecoderTraining:
-    """The last stage: the decoder alone, on true and on generated latents.
+    """The last stage: the decoder alone, on true and on generated latents, at both of its sizes.
 
     Attributes:
-        own: generated crops, as a share of the batch and in addition to it.
+        fine: the first scenes of ``scenes`` once more, rendered at twice the size.
+        own: share of the batch that is generated.
+        patterns: share of the batch that shows dead leaves.
         adversarial: how hard the critic pulls, see :class:`engine.training.adversarial.Adversary`; 0 is none.
+        fine_weight: weight of the fine picture's errors beside the plain one's.
     """
 
-    loop: LoopConfig = LoopConfig(run="runs/decoder", batch=12, learning_rate=4e-3)
+    loop: LoopConfig = LoopConfig(run="runs/decoder", batch=16, learning_rate=4e-3)
     scenes: SceneConfig = SceneConfig()
+    fine: SceneConfig = SceneConfig(folder="data/fine", scenes=130, views=4, height=512, width=896)
     autoencoder_run: str = "runs/autoencoder"
     readout_run: str = "runs/readout"
     denoiser_run: str = "runs/denoiser"
     crop_height: int = 128
     crop_width: int = 128
     max_sources: int = 3
-    own: float = 0.7
+    own: float = 0.5
+    patterns: float = 0.125
     latent_noise: float = 0.03
     gradient_weight: float = 0.4
     mse_weight: float = 20.0
-    recolour: float = 0.04
-    patterns: float = 0.1
+    fine_weight: float = 1.0
     adversarial: float = 0.3
 
 

@@ -1,169 +1,137 @@
-"""Training the decoder alone, at the end, on what it will be given: latents that the memory and the denoiser made."""
+"""Training the decoder alone, at the end, on what it will be given: latents that the memory and the denoiser made.
+
+It learns to draw them at twice the size too, and a critic that sees both pictures keeps them sharp. The encoder, and
+with it the meaning of every latent, stays as it is.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import interpolate, pixel_shuffle, pixel_unshuffle
 
-from engine.models.embedded.condition import unpack_state
-from engine.models.embedded.sampler import flow_times, sample_flow
+from engine.models.embedded.autoencoder import Autoencoder, Decoder
+from engine.models.embedded.blocks import channels_last
+from engine.models.embedded.config import AutoencoderConfig
 from engine.models.embedded.weights import load_network
 from engine.training.adversarial import Adversary, PatchCritic
-from engine.training.autoencoder import AutoencoderStage
-from engine.training.config import AutoencoderTraining, DecoderTraining, DenoiserTraining
-from engine.training.denoiser import DenoiserStage
+from engine.training.config import DecoderTraining
+from engine.training.curves import write_sheet
+from engine.training.decoder_crops import CropSource
 from engine.training.losses import cells_to_pixels, covered_psnr_db, psnr_db, reconstruction_loss, sharpness_ratio
-from engine.training.recall import LatentScene, choose_views, remember
-from engine.training.scenes import SAMPLES, STRIDE
-from engine.worlds import BIOMES
+from engine.training.scenes import STRIDE
 
-CRITIC_WIDTHS = (64, 128, 192)
-CRITIC_UNSHUFFLE = 4
+CRITIC_WIDTHS = (96, 128, 192)
 CRITIC_PROBE = 0.03
 CRITIC_LEAD = 0.1
 """The critic learns for this share of the training before it pulls."""
-CROPS_PER_VIEW = 4
-TWO_STEPS = 0.3
-"""Share of views that are generated in two steps instead of one."""
+FOLD = 4
+"""Pixels of the plain picture that the critic folds into channels."""
 SHARP_IS_WORTH_DB = 5.0
+"""In the score, drawing as sharply as the true world weighs as much as so many dB of faithfulness."""
 EVALUATED_VIEW = 2
 """The evaluation view three metres on."""
 
 
-@dataclass(frozen=True)
-class OwnCrops:
-    """Crops of generated views.
-
-    Attributes:
-        latents: (n, C, h, w). rgb: (n, 3, H, W) what is truly there. covered: (n, h, w) in [0, 1], how much of a cell
-            the memory knew; elsewhere the truth says nothing.
-    """
-
-    latents: Tensor
-    rgb: Tensor
-    covered: Tensor
-
-
-class DecoderStage(AutoencoderStage):
+class DecoderStage:
     """Reconstruction of true and of generated views with the encoder frozen, under a critic."""
 
     score = "balance_db"
 
     def __init__(self, config: DecoderTraining) -> None:
-        super().__init__(
-            AutoencoderTraining(
-                loop=config.loop,
-                scenes=config.scenes,
-                latent_noise=config.latent_noise,
-                recolour=config.recolour,
-                patterns=config.patterns,
-                start_from=str(Path(config.autoencoder_run) / "best.safetensors"),
-                crop_height=config.crop_height,
-                crop_width=config.crop_width,
-            )
-        )
-        self.settings = config
+        self.config = config
+        self.device = torch.device(config.loop.device)
+        torch.manual_seed(config.loop.seed)
+        self.network = channels_last(Autoencoder(AutoencoderConfig()), self.device)
+        load_network(self.network, Path(config.autoencoder_run) / "best.safetensors")
         self.network.encoder.requires_grad_(False)
-        self.imagination = DenoiserStage(
-            DenoiserTraining(
-                loop=config.loop,
-                scenes=config.scenes,
-                autoencoder_run=config.autoencoder_run,
-                readout_run=config.readout_run,
-                adversarial=0.0,
-            )
-        )
-        load_network(self.imagination.network, Path(config.denoiser_run) / "best.safetensors")
-        self.imagination.network.eval().requires_grad_(False)
+        self.source = CropSource(config, self.network)
+        self.scale = self.network.config.fine_scale
+        self.adversary: Adversary | None = None
         if config.adversarial:
-            critic = PatchCritic(3, CRITIC_WIDTHS, CRITIC_UNSHUFFLE)
+            critic = PatchCritic(3 * FOLD**2 * (1 + self.scale**2), CRITIC_WIDTHS)
             self.adversary = Adversary(critic, self.device, config.adversarial, CRITIC_PROBE)
 
     def loss(self, generator: torch.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
-        """One batch of crops, a share of them generated."""
-        config = self.settings
-        true_rgb = self.batch(generator)
-        with torch.no_grad():
-            true_latents = self.network.encoder(true_rgb)
-        true_latents = true_latents + config.latent_noise * torch.randn_like(true_latents)
-        own = self.own_crops(round(config.own * config.loop.batch), generator)
-        rgb = torch.cat([true_rgb, own.rgb])
-        decoded = self.network.decoder(torch.cat([true_latents, own.latents]))
-        known = torch.cat([torch.ones_like(own.covered[:1]).expand(len(true_rgb), -1, -1), own.covered])
-        mask = cells_to_pixels(known > 0.99)
-        loss = reconstruction_loss(decoded * mask, rgb * mask, config.gradient_weight, config.mse_weight)
-        figures = {"train_psnr_db": float(psnr_db(decoded[: len(true_rgb)].detach(), true_rgb).mean())}
+        """One batch of crops at both sizes."""
+        config = self.config
+        crops = self.source.draw(generator)
+        latents = crops.latents.contiguous(memory_format=torch.channels_last)
+        drawn = self._fold(*self.network.decoder.both(latents))
+        true = self._fold(crops.rgb, crops.fine)
+        loss = drawn.new_zeros(())
+        for (made, truth), weight, stride in zip(
+            zip(self._unfold(drawn), (crops.rgb, crops.fine), strict=True),
+            (1.0, config.fine_weight),
+            (STRIDE, STRIDE * self.scale),
+            strict=True,
+        ):
+            mask = cells_to_pixels(crops.known, stride)
+            loss = loss + weight * reconstruction_loss(
+                made * mask, truth * mask, config.gradient_weight, config.mse_weight
+            )
+        figures = {"loss_db": float(psnr_db(self._unfold(drawn.detach())[0], crops.rgb).mean())}
         if self.adversary is not None:
-            figures["critic"] = self.adversary.learn(decoded, rgb)
+            figures["critic"] = self.adversary.learn(drawn, true)
             if progress >= CRITIC_LEAD:
-                loss, figures["told_apart"] = self.adversary.pull(loss, decoded, rgb)
+                loss, figures["told_apart"] = self.adversary.pull(loss, drawn, true)
         return loss, figures
 
-    @torch.no_grad()
-    def own_crops(self, count: int, generator: torch.Generator) -> OwnCrops:
-        """``count`` crops of views generated from memories of true views."""
-        height, width = self.config.crop_height // STRIDE, self.config.crop_width // STRIDE
-        latents: list[Tensor] = []
-        rgb: list[Tensor] = []
-        covered: list[Tensor] = []
-        while len(latents) < count:
-            index = int(torch.randint(len(self.imagination.scenes), (), generator=generator))
-            scene = self.imagination.scenes.scene(index)
-            sources, target = choose_views(len(scene.cameras), self.settings.max_sources, generator)
-            steps = 1 + int(torch.rand((), generator=generator) < TWO_STEPS)
-            made, known = self._generate(scene, sources, target, steps, generator)
-            for _ in range(min(CROPS_PER_VIEW, count - len(latents))):
-                top = int(torch.randint(made.shape[-2] - height + 1, (), generator=generator))
-                left = int(torch.randint(made.shape[-1] - width + 1, (), generator=generator))
-                box = (top * STRIDE, left * STRIDE, height * STRIDE, width * STRIDE)
-                latents.append(made[0, :, top : top + height, left : left + width])
-                covered.append(known[0, top : top + height, left : left + width])
-                rgb.append(self.train_scenes.crops(index, [target], [box])[0].float() / 255)
-        if not latents:
-            return OwnCrops(
-                torch.zeros(0, self.network.config.latent_channels, height, width, device=self.device),
-                torch.zeros(0, 3, height * STRIDE, width * STRIDE, device=self.device),
-                torch.zeros(0, height, width, device=self.device),
-            )
-        return OwnCrops(torch.stack(latents), torch.stack(rgb).to(self.device), torch.stack(covered))
+    def _fold(self, rgb: Tensor, fine: Tensor) -> Tensor:
+        """Both pictures on one grid: (B, 3, H, W) and (B, 3, sH, sW) -> (B, channels, H / FOLD, W / FOLD)."""
+        return torch.cat([pixel_unshuffle(rgb, FOLD), pixel_unshuffle(fine, FOLD * self.scale)], dim=1)
 
-    def _generate(
-        self, scene: LatentScene, sources: list[int], target: int, steps: int, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """A view's latents (1, C, h, w) as the explorer would make them, and how much of each cell was known (1, h,
-        w)."""
-        stage = self.imagination
-        condition = stage.source.condition(remember(scene, sources), scene.cameras[target])
-        channels = self.network.config.latent_channels
-        biome = torch.tensor([1 + BIOMES.index(scene.biome)], device=self.device)
-        noise = torch.randn(
-            (1, stage.network.config.state_channels, *condition.shape[-2:]), generator=generator
-        ).to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.loop.amp):
-            state = sample_flow(
-                lambda x, t: stage.network(x, torch.full((1,), t, device=self.device), condition, biome),
-                noise,
-                flow_times(steps),
-            )
-        return unpack_state(state.float(), stage.mean, stage.std, SAMPLES)[0], condition[:, channels]
+    def _unfold(self, folded: Tensor) -> tuple[Tensor, Tensor]:
+        plain = 3 * FOLD**2
+        return pixel_shuffle(folded[:, :plain], FOLD), pixel_shuffle(folded[:, plain:], FOLD * self.scale)
 
     def evaluate(self, network: nn.Module, sheet: Path) -> dict[str, float]:
-        """As the autoencoder's, and views generated three metres on: PSNR and sharpness on covered cells."""
-        figures = super().evaluate(network, sheet)
-        decode = network.get_submodule("decoder")
-        scenes = self.imagination.eval_scenes
+        """On evaluation frames: PSNR and sharpness of true views decoded at both sizes, and on covered cells of views
+        generated three metres on. ``enlarged_db`` is what smooth enlarging of the true plain picture would reach."""
+        decoder = network.get_submodule("decoder")
+        assert isinstance(decoder, Decoder)
+        scenes, fine_scenes = self.source.imagination.eval_scenes, self.source.eval_fine
         generator = torch.Generator().manual_seed(0)
-        psnr, sharpness = [], []
-        for index in range(len(scenes)):
-            latents, known = self._generate(scenes.scene(index), [0], EVALUATED_VIEW, 1, generator)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.loop.amp):
-                made = decode(latents.contiguous(memory_format=torch.channels_last)).clamp(0, 1)
-            truth = scenes.store.scene(index).rgb[EVALUATED_VIEW : EVALUATED_VIEW + 1].to(self.device).float() / 255
-            psnr.append(float(covered_psnr_db(made, truth, known > 0.99)))
-            sharpness.append(float(sharpness_ratio(made, truth, known > 0.99)))
-        figures |= {"covered_3m_db": sum(psnr) / len(psnr), "covered_3m_sharpness": sum(sharpness) / len(sharpness)}
-        balance = figures["covered_3m_db"] + SHARP_IS_WORTH_DB * min(1.0, figures["covered_3m_sharpness"])
-        return figures | {"balance_db": balance}
+        figures: dict[str, list[float]] = {}
+        columns: list[list[Tensor]] = [[], [], []]
+        for index in range(len(fine_scenes)):
+            scene, view = scenes.scene(index), slice(EVALUATED_VIEW, EVALUATED_VIEW + 1)
+            rgb = scenes.store.scene(index).rgb[view].to(self.device).float() / 255
+            fine = fine_scenes.scene(index).rgb[view].to(self.device).float() / 255
+            made, known = self.source.generate(scene, [0], EVALUATED_VIEW, 1, generator)
+            everywhere = torch.ones_like(known)
+            plain, drawn = self._draw(decoder, scene.latents[view].to(self.device))
+            found = {
+                "psnr_db": psnr_db(plain, rgb),
+                "sharpness": sharpness_ratio(plain, rgb, everywhere),
+                "fine_db": psnr_db(drawn, fine),
+                "fine_sharpness": sharpness_ratio(drawn, fine, everywhere),
+                "enlarged_db": psnr_db(
+                    interpolate(rgb, scale_factor=self.scale, mode="bicubic", align_corners=False), fine
+                ),
+            }
+            plain, drawn = self._draw(decoder, made)
+            found |= {
+                "covered_3m_db": covered_psnr_db(plain, rgb, known),
+                "covered_3m_sharpness": sharpness_ratio(plain, rgb, known),
+                "covered_3m_fine_db": covered_psnr_db(drawn, fine, known),
+                "covered_3m_fine_sharpness": sharpness_ratio(drawn, fine, known),
+            }
+            for name, value in found.items():
+                figures.setdefault(name, []).append(float(value))
+            if index < 5:
+                shown = interpolate(plain, scale_factor=self.scale, mode="bicubic", align_corners=False)
+                for column, image in zip(columns, (shown, drawn, fine), strict=True):
+                    column.append(image)
+        write_sheet([torch.cat(column) for column in columns], sheet)
+        means = {name: sum(values) / len(values) for name, values in figures.items()}
+        return means | {
+            "balance_db": means["covered_3m_db"] + SHARP_IS_WORTH_DB * min(1.0, means["covered_3m_sharpness"])
+        }
+
+    def _draw(self, decoder: Decoder, latents: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.loop.amp):
+            rgb, fine = decoder.both(latents.contiguous(memory_format=torch.channels_last))
+        return rgb.clamp(0, 1), fine.clamp(0, 1)

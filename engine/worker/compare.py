@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from engine import panels
+from engine.drawing import draw_readout
 from engine.errors import InputError
 from engine.messages import COMPARE_SOURCES, CompareImage, CompareSource, Preview
 from engine.rgb_memory import RgbMemory
@@ -203,7 +204,7 @@ def conditions(world: OpenedWorld) -> Preview:
         return explorer.preview(last.camera)
     return Preview(
         camera=last.camera,
-        rgb=explorer.decode_readout(readout),
+        rgb=draw_readout(explorer.model, readout),
         inverse_depth=readout.inverse_depth.cpu().numpy(),
         coverage=readout.coverage.cpu().numpy(),
         token=readout.token.cpu().numpy(),

@@ -84,12 +84,12 @@ def _frame(loop: EngineLoop, ident: int, command: ExportFrame) -> Any:
     if command.node is None:
         if world.last is None:
             raise InputError("There is no frame yet.")
-        write_png(command.path, world.last.rgb)
+        write_png(command.path, world.last.picture)
         return command.path
     record = record_of(loop, command.node)
     if record is None:
         raise InputError(f"No frame of node {command.node} was kept; choose another.")
-    write_png(command.path, record.rgb())
+    write_png(command.path, record.picture())
     return command.path
 
 

@@ -97,6 +97,7 @@ class RecordedFilm(Film):
         if not self._records:
             raise InputError("There is no recorded flight yet; press record, fly, and export again.")
         super().__init__(ident, job, len(self._records))
+        self._picture_size = self._records[0].picture().shape[:2]
         self._explorer = world.explorer
 
     def advance(self, loop: EngineLoop) -> bool:
@@ -106,7 +107,8 @@ class RecordedFilm(Film):
             result = replace(result, readout_rgb=preview.rgb)
         size = self._records[0].summary.camera.size
         if result.rgb.shape[:2] != size:  # the size was changed during the flight
-            result = replace(result, rgb=panels.enlarge(result.rgb, *size))
+            fine = panels.enlarge(result.picture, *self._picture_size)
+            result = replace(result, rgb=panels.enlarge(result.rgb, *size), fine_rgb=fine)
         picture = layout_frame(result, self.job.layout, self._explorer)
         self.writer.write(picture)
         self.done += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,7 @@ from engine.errors import Cancelled, InputError
 from engine.explorer import Explorer, ExplorerConfig
 from engine.messages import MEMORY_VARIANTS, MemoryVariant
 from engine.models.embedded import EmbeddedModel
+from engine.session.records import FrameRecord
 from engine.stepping import check_size, step_generator
 from engine.world_model import CancelToken, Chunk, ChunkRequest
 from tests.engine.explorer_support import SIZE, camera, explorer, first_view
@@ -217,3 +219,36 @@ def test_bad_beginnings_say_so(tiny_model: EmbeddedModel) -> None:
     with pytest.raises(InputError, match="Only a procedural world"):
         one.first_view(camera())
     check_size((64, 112), 8)
+
+
+def test_the_fine_picture_is_the_same_frame_drawn_larger(tiny_model: EmbeddedModel) -> None:
+    """What is generated and remembered does not depend on it, and measured pixels stay of the camera's size."""
+    drawn = explorer(tiny_model)
+    plain = Explorer(tiny_model, replace(drawn.config, fine=False))
+    results = []
+    for one in (drawn, plain):
+        one.begin(camera(), first_view())
+        results.append([one.step(camera(0.3 * k, 20.0 * k)) for k in range(3)])
+    assert any(result.wide for result in results[0])
+    for fine, coarse in zip(*results, strict=True):
+        assert coarse.fine_rgb is None and coarse.picture is coarse.rgb
+        assert fine.fine_rgb is not None and fine.picture is fine.fine_rgb
+        assert fine.fine_rgb.shape == (2 * fine.rgb.shape[0], 2 * fine.rgb.shape[1], 3)
+        assert np.array_equal(fine.rgb, coarse.rgb)
+        assert np.array_equal(fine.coverage, coarse.coverage)
+        reduced = fine.fine_rgb.reshape(fine.rgb.shape[0], 2, fine.rgb.shape[1], 2, 3).mean((1, 3))
+        shifted = np.abs(reduced - np.roll(fine.rgb, 8, axis=1)).mean()
+        assert np.abs(reduced - fine.rgb).mean() < shifted
+
+
+def test_kept_frames_are_as_fine_as_they_were_drawn(tiny_model: EmbeddedModel) -> None:
+    one = explorer(tiny_model)
+    one.begin(camera(), first_view())
+    result = one.step(camera(0.2))
+    record = FrameRecord.of(result)
+    assert record.picture().shape == result.picture.shape
+    assert record.rgb().shape == result.rgb.shape
+    again = record.result()
+    assert again.picture.shape == result.picture.shape and again.rgb.shape == result.rgb.shape
+    coarse = FrameRecord.of(replace(result, fine_rgb=None)).result()
+    assert coarse.fine_rgb is None and coarse.rgb.shape == result.rgb.shape

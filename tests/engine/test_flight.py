@@ -95,11 +95,13 @@ def test_stopping_keeps_a_playable_film(tiny_model: EmbeddedModel, tmp_path: Pat
     assert list(tmp_path.iterdir()) == [film]
 
 
-@pytest.mark.parametrize(("layout", "width"), [("generated", 112), ("side-by-side", 340), ("with-memory", 226)])
-def test_layouts(tiny_model: EmbeddedModel, layout: str, width: int) -> None:
+@pytest.mark.parametrize(
+    ("layout", "size"), [("generated", (128, 224)), ("side-by-side", (64, 340)), ("with-memory", (64, 226))]
+)
+def test_layouts(tiny_model: EmbeddedModel, layout: str, size: tuple[int, int]) -> None:
     shelf = Shelf()
     fly(explorer(tiny_model), LOOP[:2], shelf, layout=layout, first=first_view())  # type: ignore[arg-type]
-    assert {frame.shape for frame in shelf.frames} == {(64, width, 3)}
+    assert {frame.shape for frame in shelf.frames} == {(*size, 3)}
     assert all(frame.dtype == np.uint8 for frame in shelf.frames)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -41,6 +42,15 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("scenes")
     config = SceneConfig(folder=str(folder), scenes=1, evaluation_scenes=1, views=4, height=64, width=112)
     assert list(render_scenes(config)) == [(1, 2), (2, 2)]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def fine_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same two scenes at twice the size."""
+    folder = tmp_path_factory.mktemp("fine")
+    config = SceneConfig(folder=str(folder), scenes=1, evaluation_scenes=1, views=3, height=128, width=224)
+    list(render_scenes(config))
     return folder
 
 
@@ -147,7 +157,19 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
         Trainer(other, config, config)
 
 
-def test_every_stage_trains_and_their_best_becomes_a_model(scenes: Path, tmp_path: Path) -> None:
+def test_scenes_at_twice_the_size_show_the_same_views(scenes: Path, fine_scenes: Path) -> None:
+    for evaluation in (False, True):
+        plain, fine = (SceneStore(folder, evaluation).scene(0) for folder in (scenes, fine_scenes))
+        for view in range(3):
+            assert np.allclose(plain.cameras[view].c2w, fine.cameras[view].c2w)
+            assert np.allclose(2 * plain.cameras[view].K[:2], fine.cameras[view].K[:2])
+        reduced = nn.functional.avg_pool2d(fine.rgb[:3].float(), 2)
+        assert float((reduced - plain.rgb[:3].float()).abs().mean()) < 6.0
+
+
+def test_every_stage_trains_and_their_best_becomes_a_model(
+    scenes: Path, fine_scenes: Path, tmp_path: Path
+) -> None:
     """The whole recipe in miniature: real networks, real scenes, a fraction of a second each."""
     runs = {f"{name}_run": str(tmp_path / name) for name in ("autoencoder", "readout")}
     common = {**SMALL, "scenes.folder": str(scenes), "loop.steps": 2, "loop.batch": 1}
@@ -165,8 +187,12 @@ def test_every_stage_trains_and_their_best_becomes_a_model(scenes: Path, tmp_pat
     assert (tmp_path / "denoiser" / "sheet.png").exists()
     runs |= {f"{name}_run": str(tmp_path / name) for name in ("denoiser", "decoder")}
     decoder = {**common, **{k: v for k, v in runs.items() if k != "decoder_run"}, "loop.run": runs["decoder_run"]}
-    figures = train("decoder", None, {**decoder, "crop_height": 64, "crop_width": 64, "own": 1.0})
-    assert {"psnr_db", "covered_3m_db", "covered_3m_sharpness"} <= set(figures)
+    decoder |= {"crop_height": 32, "crop_width": 48, "own": 0.5, "patterns": 0.25, "loop.batch": 8}
+    with pytest.raises(InputError, match=r"at 2 times the size.*height=128"):
+        train("decoder", None, {**decoder, "fine.folder": str(tmp_path / "none")})
+    figures = train("decoder", None, {**decoder, "fine.folder": str(fine_scenes), "fine.views": 3})
+    assert {"psnr_db", "fine_db", "covered_3m_db", "covered_3m_fine_sharpness"} <= set(figures)
+    assert (tmp_path / "decoder" / "sheet.png").exists()
 
     options = {**{k: v for k, v in SMALL.items() if k != "scenes.views"}, **runs, "scenes.folder": str(scenes)}
     model = export(configure(ExportConfig(), None, options), tmp_path / "model")

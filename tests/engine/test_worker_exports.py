@@ -104,7 +104,7 @@ def test_points_and_frames_are_exported(listener: Listener, tmp_path: Path) -> N
     assert listener.do(ExportFrame(tmp_path / "f.png")) == tmp_path / "f.png"
     from PIL import Image
 
-    assert Image.open(tmp_path / "f.png").size == (112, 64)
+    assert Image.open(tmp_path / "f.png").size == (224, 128)
     assert isinstance(listener.do(ExportPoints(tmp_path / "p.xyz")), Failed)
     assert frame.result.index == 1
 

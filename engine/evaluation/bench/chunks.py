@@ -175,5 +175,5 @@ def run_chunks(
 
 def _explorer(model: WorldModel, name: str, size: tuple[int, int], steps: int | None) -> Explorer:
     biome = BENCH_WORLD.biome if BENCH_WORLD.biome in model.spec.biomes else ""
-    config = ExplorerConfig(biome=biome, seed=3, steps=steps, memory=VARIANTS[name], size=size)
+    config = ExplorerConfig(fine=False, biome=biome, seed=3, steps=steps, memory=VARIANTS[name], size=size)
     return AppendAllExplorer(model, config) if name == APPEND_ALL else Explorer(model, config)

@@ -145,7 +145,7 @@ def live_fps(
 ) -> float:
     """Generated frames a second of ``latent`` flying straight: readout, imagine, decode and write, the median frame."""
     biome = chunks.BENCH_WORLD.biome if chunks.BENCH_WORLD.biome in model.spec.biomes else ""
-    explorer = Explorer(model, ExplorerConfig(biome=biome, size=size, steps=settings.steps), world)
+    explorer = Explorer(model, ExplorerConfig(fine=False, biome=biome, size=size, steps=settings.steps), world)
     cameras = Straight().path(world.spawn(size[1], size[0]), settings.live_frames).cameras
     explorer.begin(cameras[0], explorer.first_view(cameras[0]))
     tick(f"live at {size[0]}x{size[1]}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from engine.models.embedded.blocks import ResidualBlock
+from engine.models.embedded.blocks import ResidualBlock, zero_
 from engine.models.embedded.config import AutoencoderConfig
 
 
@@ -32,11 +32,12 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """latents -> rgb."""
+    """latents -> rgb, and the same picture at ``fine_scale`` times the size from the same features."""
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
         eighth, quarter = config.decoder_width_8, config.decoder_width_4
+        self.scale = config.fine_scale
         self.layers = nn.Sequential(
             nn.Conv2d(config.latent_channels, eighth, 3, padding=1),
             *(ResidualBlock(eighth) for _ in range(config.decoder_blocks_8)),
@@ -48,10 +49,24 @@ class Decoder(nn.Module):
             nn.Conv2d(quarter, 48, 3, padding=1),
             nn.PixelShuffle(4),
         )
+        self.fine = nn.Sequential(
+            ResidualBlock(quarter),
+            nn.SiLU(),
+            zero_(nn.Conv2d(quarter, 48 * config.fine_scale**2, 3, padding=1)),
+            nn.PixelShuffle(4 * config.fine_scale),
+        )
 
     def forward(self, latents: Tensor) -> Tensor:
         """latents (B, C, h, w) -> rgb (B, 3, 8h, 8w), not clamped."""
         return self.layers(latents).float() * 0.5 + 0.5
+
+    def both(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """latents (B, C, h, w) -> rgb as :meth:`forward` gives it, and fine (B, 3, 8h s, 8w s), s the fine scale: the
+        picture enlarged smoothly, plus the detail that the features tell of."""
+        features = self.layers[:-3](latents)
+        rgb = self.layers[-3:](features).float() * 0.5 + 0.5
+        enlarged = nn.functional.interpolate(rgb, scale_factor=self.scale, mode="bilinear", align_corners=False)
+        return rgb, enlarged + self.fine(features).float()
 
 
 class Autoencoder(nn.Module):

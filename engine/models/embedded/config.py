@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class AutoencoderConfig:
-    """Frames to tokens: f8, 16 channels."""
+    """Frames to tokens: f8, 16 channels; back at the same size and at ``fine_scale`` times it."""
 
     latent_channels: int = 16
     latent_bound: float = 3.0
@@ -30,6 +30,7 @@ class AutoencoderConfig:
     decoder_blocks_8: int = 3
     decoder_width_4: int = 80
     decoder_blocks_4: int = 3
+    fine_scale: int = 2
 
     @property
     def stride(self) -> int:

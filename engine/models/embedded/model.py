@@ -56,6 +56,7 @@ class EmbeddedModel:
             biomes=config.denoiser.biomes,
             default_steps=config.default_steps,
             checksum=checksum,
+            fine_scale=config.autoencoder.fine_scale,
         )
         self._mean = torch.tensor(config.latents_mean, device=self.device)[:, None, None]
         self._std = torch.tensor(config.latents_std, device=self.device)[:, None, None]
@@ -125,6 +126,13 @@ class EmbeddedModel:
         """latents ``(T, C, h, w)`` -> ``rgb (T, 3, 8h, 8w)`` float32 in [0, 1]."""
         with torch.inference_mode():
             return self.autoencoder.decoder(self._input(latents)).clamp_(0.0, 1.0)
+
+    def decode_fine(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """latents ``(T, C, h, w)`` -> ``rgb (T, 3, 8h, 8w)`` as :meth:`decode` gives it, and the same picture at
+        ``spec.fine_scale`` times the size, both float32 in [0, 1]."""
+        with torch.inference_mode():
+            rgb, fine = self.autoencoder.decoder.both(self._input(latents))
+            return rgb.clamp_(0.0, 1.0), fine.clamp_(0.0, 1.0)
 
     def imagine(self, request: ChunkRequest) -> Chunk:
         """Denoise one frame conditioned on its readout.
