@@ -19,7 +19,7 @@ from engine.depth import reconcile, sample_inverse_depth
 from engine.drawing import draw, draw_readout
 from engine.errors import InputError
 from engine.messages import MemoryVariant, Preview, StepResult
-from engine.overscan import edge_unknown, inventing_steps, shown_part, widened
+from engine.overscan import edge_unknown, inventing_steps, much_unknown, shown_part, widened
 from engine.pixels import RgbdView, frozen_numpy
 from engine.stepping import check_size, step_generator
 from engine.variants import Memory, make_memory
@@ -296,16 +296,19 @@ class Explorer:
         timings: dict[str, float] = {}
         readout = self._read(camera, timings)
         view, known = camera, readout
-        if self.config.memory != "none" and edge_unknown(readout.coverage):
-            view = widened(camera, self.model.spec.spatial_stride)
-            known = self._read(view, timings)
+        inventive = False
+        if self.config.memory != "none":
+            if edge_unknown(readout.coverage):
+                view = widened(camera, self.model.spec.spatial_stride)
+                known = self._read(view, timings)
+            inventive = view is not camera or much_unknown(readout.coverage)
         with self._stage(timings, "imagine"):
             request = ChunkRequest(
                 cameras=[view],
                 readouts=[known],
                 biome=self.config.biome,
                 generator=step_generator(self.config.seed, self.index),
-                steps=steps if view is camera else inventing_steps(steps),
+                steps=inventing_steps(steps) if inventive else steps,
                 progress=progress,
                 cancel=cancel,
             )
@@ -314,7 +317,8 @@ class Explorer:
             shown, writable, _ = reconcile(imagined, known.inverse_depth, known.covered, known.sky)
         cancel.check()
         news = News(view, known, chunk.latents[0], shown, writable)
-        return self._finish(camera, readout, news, timings, steps, cancel, with_readout, replaces)
+        result = self._finish(camera, readout, news, timings, steps, cancel, with_readout, replaces)
+        return replace(result, inventive=inventive)
 
     def _read(self, camera: Camera, timings: dict[str, float]) -> Readout:
         """The memory seen from ``camera``; an encoder's part of the time is charged apart."""

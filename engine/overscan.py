@@ -19,6 +19,9 @@ MARGIN_CELLS = (4, 8)
 UNKNOWN_EDGE = 0.05
 """Share of the frame's outermost cells that must be unknown before a wider view is imagined."""
 
+UNKNOWN_INSIDE = 0.02
+"""Share of all cells that must be unknown before a frame is worth the steps of an invention."""
+
 ENOUGH_STEPS = 16
 """From here on more steps no longer change what is invented."""
 
@@ -29,8 +32,15 @@ def edge_unknown(coverage: Tensor) -> bool:
     return bool((ring < 0.5).float().mean() > UNKNOWN_EDGE)
 
 
+def much_unknown(coverage: Tensor) -> bool:
+    """Whether ``coverage (h, w)`` in [0, 1] leaves so much open that it should be invented with care: what one step
+    invents is soft, and would be remembered so."""
+    return bool((coverage < 0.5).float().mean() > UNKNOWN_INSIDE)
+
+
 def inventing_steps(steps: int) -> int:
-    """Denoising steps of a wider view where a frame gets ``steps``: one step cleans memories, invention takes more."""
+    """Denoising steps where much must be invented and a frame gets ``steps``: one step cleans memories, invention takes
+    more."""
     return max(steps, min(4 * steps, ENOUGH_STEPS))
 
 

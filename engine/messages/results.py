@@ -51,6 +51,7 @@ class StepResult:
         tokens_written, tokens_superseded: what the step changed in the memory.
         stats: the memory after the step.
         wide: whether it was imagined wider than shown, with more steps (see :mod:`engine.overscan`).
+        inventive: whether so much was unknown that it took more steps than asked for.
         fine_rgb: (sH, sW, 3) uint8, the frame at the model's fine scale; ``None`` where it was not drawn.
     """
 
@@ -67,6 +68,7 @@ class StepResult:
     tokens_superseded: int
     stats: MemoryStats
     wide: bool = False
+    inventive: bool = False
     fine_rgb: np.ndarray | None = None
 
     @property

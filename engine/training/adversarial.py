@@ -2,8 +2,8 @@
 averaged.
 
 Relativistic pairing (Jolicoeur-Martineau 2018): the critic compares a generated picture with the true one of the same
-view. Its slope is held down at true and generated pictures alike (R1 and R2, Mescheder et al. 2018) by finite
-differences, which need no second derivatives.
+view. Both reach it with a little noise on them, and its slope is held down at both (R1 and R2, Mescheder et al. 2018)
+by finite differences, which need no second derivatives: a steep critic finds differences that no eye does.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from torch.nn.functional import silu, softplus
 
 from engine.models.embedded.blocks import ResidualBlock, channels_last
 
-SLOPE_EVERY = 4
-"""Steps between two looks at the critic's slope: it changes slowly, and a look costs as much as a step."""
+DRIFT_WEIGHT = 0.01
+SLOPE_EVERY = 2
+"""Steps between two looks at the critic's slope: a look costs as much as a step."""
 
 
 class PatchCritic(nn.Module):
@@ -44,8 +45,10 @@ class PatchCritic(nn.Module):
         """(B, inputs, h, w) -> (B, judgements) float32; higher means truer."""
         half = self.to_half(self.stem(picture))
         quarter = self.to_quarter(half)
-        judged = [self.judge_half(silu(half)), self.judge_quarter(silu(quarter))]
-        return torch.cat([j.float().flatten(1) for j in judged], dim=1)
+        # The last sums in float32: bfloat16 would round away the differences that the slope is measured by.
+        with torch.autocast(picture.device.type, enabled=False):
+            judged = [self.judge_half(silu(half.float())), self.judge_quarter(silu(quarter.float()))]
+        return torch.cat([j.flatten(1) for j in judged], dim=1)
 
 
 class Adversary:
@@ -54,7 +57,7 @@ class Adversary:
     Args:
         critic: judges ``[picture, context]`` stacked along channels.
         share: how hard the critic pulls: the norm of its gradient over that of the other losses, at the picture.
-        probe: standard deviation of the finite differences, in units of the picture.
+        probe: standard deviation of the noise and of the finite differences, in units of the picture.
         slope_weight: weight of R1 and R2, which are looked at every ``SLOPE_EVERY`` steps.
     """
 
@@ -74,41 +77,50 @@ class Adversary:
         self._steps = 0
         self.optimizer = torch.optim.AdamW(self.critic.parameters(), lr=lr, betas=(0.5, 0.99), weight_decay=1e-3)
 
-    def pull(self, loss: Tensor, fake: Tensor, real: Tensor, context: Tensor | None = None) -> tuple[Tensor, float]:
+    def pull(
+        self, loss: Tensor, fake: Tensor, real: Tensor, context: Tensor | None = None, where: Tensor | None = None
+    ) -> tuple[Tensor, float]:
         """A loss whose gradient at ``fake`` is that of ``loss`` plus the critic's, scaled to ``share``.
 
         Args:
             loss: scalar, a function of ``fake``.
             fake: (B, C, h, w) generated. real: the same shape. context: (B, K, h, w).
+            where: (B, 1, h, w) in [0, 1], how much the critic may pull at each place; everywhere if not given.
 
         Returns:
             The loss to go backward from (its value is ``loss``), and how well the critic tells them apart, 0.5 to 1.
         """
         self.critic.requires_grad_(False)
-        judged = self._judge(fake, context) - self._judge(real, context).detach()
+        judged = self._judge(self._noisy(fake), context) - self._judge(self._noisy(real), context).detach()
         (towards_true,) = torch.autograd.grad(softplus(-judged).mean(), fake, retain_graph=True)
         (own,) = torch.autograd.grad(loss, fake, retain_graph=True)
         self.critic.requires_grad_(True)
-        norm = own.norm() / towards_true.norm().clamp(min=1e-12)
+        weight = torch.ones_like(own[:, :1]) if where is None else where
+        towards_true = towards_true * weight
+        norm = (own * weight).norm() / towards_true.norm().clamp(min=1e-12)
         gradient = (own + self.share * norm * towards_true).detach()
         surrogate = (fake * gradient).sum()
         return loss.detach() + surrogate - surrogate.detach(), float((judged < 0).float().mean())
 
     def learn(self, fake: Tensor, real: Tensor, context: Tensor | None = None) -> float:
         """One step of the critic; returns its loss."""
-        fake = fake.detach()
+        fake, real = self._noisy(fake.detach()), self._noisy(real)
         true, made = self._judge(real, context), self._judge(fake, context)
-        loss = softplus(made - true).mean()
+        # Only differences count above, so both judgements together would drift.
+        loss = softplus(made - true).mean() + DRIFT_WEIGHT * (true.square().mean() + made.square().mean())
         if self._steps % SLOPE_EVERY == 0:
             for picture, judged in ((real, true), (fake, made)):
-                probed = self._judge(picture + self.probe * torch.randn_like(picture), context)
+                probed = self._judge(self._noisy(picture), context)
                 loss = loss + SLOPE_EVERY * self.slope_weight * (probed - judged).square().mean()
         self._steps += 1
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.critic.parameters(), 5.0)
+        nn.utils.clip_grad_norm_(self.critic.parameters(), 20.0)
         self.optimizer.step()
         return float(loss.detach())
+
+    def _noisy(self, picture: Tensor) -> Tensor:
+        return picture + self.probe * torch.randn_like(picture)
 
     def _judge(self, picture: Tensor, context: Tensor | None) -> Tensor:
         seen = picture if context is None else torch.cat([picture, context], dim=1)

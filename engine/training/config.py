@@ -108,7 +108,8 @@ class DenoiserTraining:
         self_memory: final share of views whose memory holds the model's own output (ramped up over the second half).
         perturb: standard deviation of noise on remembered latents, in latent units.
         depth_weight: weight of the log-depth channels.
-        covered_weight: how much more an error weighs where the memory knows.
+        covered_weight, invented_weight: how much an error weighs where the memory knows, and where it does not: there
+            the truth is one possibility of many, and the critic is the better judge.
         adversarial: how hard the critic pulls, see :class:`engine.training.adversarial.Adversary`; 0 is none.
         adversarial_from: share of the training after which the critic begins to learn.
         start_from: a weight file to begin with; "" begins anew.
@@ -127,8 +128,9 @@ class DenoiserTraining:
     self_memory: float = 0.5
     perturb: float = 0.08
     depth_weight: float = 1.0
-    covered_weight: float = 4.0
-    adversarial: float = 0.4
+    covered_weight: float = 5.0
+    invented_weight: float = 0.3
+    adversarial: float = 1.2
     adversarial_from: float = 0.25
     start_from: str = ""
 

@@ -147,11 +147,12 @@ class CropSource:
         biome = torch.tensor([1 + BIOMES.index(scene.biome)], device=self.device)
         shape = (1, stage.network.config.state_channels, *condition.shape[-2:])
         noise = torch.randn(shape, generator=generator).to(self.device)
+        known = condition[:, self.autoencoder.config.latent_channels][:, None]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.loop.amp):
             state = sample_flow(
                 lambda x, t: stage.network(x, torch.full((1,), t, device=self.device), condition, biome),
                 noise,
                 flow_times(steps),
+                known=known,
             )
-        channels = self.autoencoder.config.latent_channels
-        return unpack_state(state.float(), stage.mean, stage.std, SAMPLES)[0], condition[:, channels] > 0.99
+        return unpack_state(state.float(), stage.mean, stage.std, SAMPLES)[0], known[:, 0] > 0.99

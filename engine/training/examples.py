@@ -161,6 +161,7 @@ class ExampleSource:
             lambda x, t: network(x, torch.full((1,), t, device=self.device), condition, index),
             noise,
             flow_times(steps),
+            known=condition[:, self.mean.shape[0]][:, None],
         )
         latents, inverse_depth = unpack_state(state.float(), self.mean, self.std, SAMPLES)
         samples = memory.sample_map(camera)

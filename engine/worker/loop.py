@@ -237,7 +237,7 @@ class EngineLoop:
             return True
         self._starved = False
         self._seen_look = look.id
-        if not result.wide:  # rare and dear: says nothing about what the next frame costs
+        if not result.inventive:  # rare and dear: says nothing about what the next frame costs
             self.quality.observe(steps, result.timings_ms)
         now = time.perf_counter()
         self._frame_times.append(now)

@@ -212,3 +212,17 @@ def test_damaged_model_folders_are_named(tmp_path: Path, tiny_model: EmbeddedMod
     damage(tmp_path)
     with pytest.raises(ModelError, match=words):
         EmbeddedModel.load(tmp_path)
+
+
+def test_further_steps_leave_what_is_known_as_the_first_predicted_it() -> None:
+    """Every prediction differs; where the memory knows, the first one stands, elsewhere the last."""
+    known = torch.tensor([1.0, 1.0, 0.0, 0.0])[None, None, None]
+    calls: list[float] = []
+
+    def predict(state: torch.Tensor, t: float) -> torch.Tensor:
+        calls.append(t)
+        return torch.full_like(state, float(len(calls)))
+
+    state = sample_flow(predict, torch.randn(1, 2, 1, 4), flow_times(4), known=known)
+    assert calls == [0.0, 0.25, 0.5, 0.75]
+    assert torch.allclose(state, torch.tensor([1.0, 1.0, 4.0, 4.0]).expand(1, 2, 1, 4))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from engine.camera import Camera, c2w_from_angles
 from engine.explorer import Explorer, ExplorerConfig
 from engine.models.embedded import EmbeddedModel
-from engine.overscan import MARGIN_CELLS, edge_unknown, inventing_steps, shown_part, widened
+from engine.overscan import MARGIN_CELLS, edge_unknown, inventing_steps, much_unknown, shown_part, widened
 
 STRIDE = 8
 
@@ -74,3 +74,13 @@ def test_without_memory_nothing_is_imagined_wider(tiny_model: EmbeddedModel) -> 
 
 def test_invention_gets_more_steps_until_there_are_enough() -> None:
     assert [inventing_steps(steps) for steps in (1, 2, 8, 12, 16, 200)] == [4, 8, 16, 16, 16, 200]
+
+
+def test_a_hole_in_the_middle_is_invented_with_care_and_a_speck_is_not() -> None:
+    coverage = torch.ones(32, 56)
+    assert not much_unknown(coverage)
+    coverage[10:12, 10:12] = 0
+    assert not much_unknown(coverage)
+    coverage[10:20, 10:20] = 0
+    assert much_unknown(coverage)
+    assert not edge_unknown(coverage)

@@ -165,7 +165,9 @@ class EmbeddedModel:
                 if request.progress is not None:
                     request.progress(step / request.steps, f"imagining, step {step + 1} of {request.steps}")
 
-            state = sample_flow(predict, noise, flow_times(request.steps), between)
+            channels = self.config.autoencoder.latent_channels
+            known = condition[:, channels : channels + 1]
+            state = sample_flow(predict, noise, flow_times(request.steps), between, known)
             latents, inverse_depth = unpack_state(state, self._mean, self._std, samples)
         return Chunk(latents, inverse_depth)
 

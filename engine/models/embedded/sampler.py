@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
+import torch
 from torch import Tensor
 
 
@@ -18,6 +19,7 @@ def sample_flow(
     noise: Tensor,
     times: Sequence[float],
     between: Callable[[int], None] | None = None,
+    known: Tensor | None = None,
 ) -> Tensor:
     """Euler steps along ``dx/dt = (data - x) / (1 - t)`` where ``predict(x, t)`` gives the data.
 
@@ -26,14 +28,19 @@ def sample_flow(
         noise: the state at ``times[0]``.
         times: increasing, the last is 1.
         between: called before every step with its index; may raise to stop.
+        known: in [0, 1], broadcast over the state: where the memory knows, the first prediction stands, because every
+            further step drifts from what is remembered; steps are for what must be invented.
 
     Returns:
         The state at time 1: the last prediction.
     """
-    state = noise
+    state, first = noise, None
     for step, (now, after) in enumerate(pairwise(times)):
         if between is not None:
             between(step)
         data = predict(state, now)
+        first = data if first is None else first
+        if known is not None:
+            data = torch.lerp(data, first, known)
         state = state + (after - now) / (1.0 - now) * (data - state)
     return state
