@@ -25,8 +25,9 @@ from engine.training.scenes import STRIDE
 
 CRITIC_WIDTHS = (96, 128, 192)
 CRITIC_PROBE = 0.03
+CRITIC_FROM = 0.4
 CRITIC_LEAD = 0.1
-"""The critic learns for this share of the training before it pulls."""
+"""The critic comes in at this share of the training, and learns for that share before it pulls."""
 FOLD = 4
 """Pixels of the plain picture that the critic folds into channels."""
 SHARP_IS_WORTH_DB = 5.0
@@ -73,9 +74,9 @@ class DecoderStage:
                 made * mask, truth * mask, config.gradient_weight, config.mse_weight
             )
         figures = {"loss_db": float(psnr_db(self._unfold(drawn.detach())[0], crops.rgb).mean())}
-        if self.adversary is not None:
+        if self.adversary is not None and progress >= CRITIC_FROM:
             figures["critic"] = self.adversary.learn(drawn, true)
-            if progress >= CRITIC_LEAD:
+            if progress >= CRITIC_FROM + CRITIC_LEAD:
                 loss, figures["told_apart"] = self.adversary.pull(loss, drawn, true)
         return loss, figures
 

@@ -38,6 +38,12 @@ class Decoder(nn.Module):
         super().__init__()
         eighth, quarter = config.decoder_width_8, config.decoder_width_4
         self.scale = config.fine_scale
+        self.fine = nn.Sequential(
+            ResidualBlock(quarter),
+            nn.SiLU(),
+            zero_(nn.Conv2d(quarter, 48 * config.fine_scale**2, 3, padding=1)),
+            nn.PixelShuffle(4 * config.fine_scale),
+        )
         self.layers = nn.Sequential(
             nn.Conv2d(config.latent_channels, eighth, 3, padding=1),
             *(ResidualBlock(eighth) for _ in range(config.decoder_blocks_8)),
@@ -48,12 +54,6 @@ class Decoder(nn.Module):
             nn.SiLU(),
             nn.Conv2d(quarter, 48, 3, padding=1),
             nn.PixelShuffle(4),
-        )
-        self.fine = nn.Sequential(
-            ResidualBlock(quarter),
-            nn.SiLU(),
-            zero_(nn.Conv2d(quarter, 48 * config.fine_scale**2, 3, padding=1)),
-            nn.PixelShuffle(4 * config.fine_scale),
         )
 
     def forward(self, latents: Tensor) -> Tensor:
