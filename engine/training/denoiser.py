@@ -120,8 +120,8 @@ class DenoiserStage:
         return latent_loss + self.config.depth_weight * depth_loss, figures
 
     def evaluate(self, network: nn.Module, sheet: Path) -> dict[str, float]:
-        """Views generated in one, two and four steps at each gap against the truth: PSNR on covered cells and whole, and
-        at 7 m the sharpness of what was invented; the sheet shows 1, 2, 4 and 8 steps."""
+        """Views generated in one, two and four steps at each gap against the truth: PSNR on covered cells and whole,
+        and at 7 m the sharpness of what was invented; the sheet shows 1, 2, 4 and 8 steps."""
         self.eval_scenes.store.refresh()
         figures: dict[str, list[float]] = {}
         rows: list[list[Tensor]] = []
