@@ -109,6 +109,7 @@ class WorldInfo:
         session: the ``.mirage`` file, if it has one. saved: nothing changed since that file was written.
         recorded: frames in the recorded flight; recording: whether new frames are being added.
         epoch: grows whenever another world takes this one's place, so that views know to drop what they hold.
+        fine_scale: frames are drawn at so many times the size at which they are generated.
     """
 
     kind: Literal["world", "nothing", "image", "session"]
@@ -125,6 +126,11 @@ class WorldInfo:
     recording: bool = False
     has_truth: bool = False
     notes: dict[str, Any] = field(default_factory=dict)
+    fine_scale: int = 1
+
+    def film_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) of a film of the frames alone, generated at ``size``: as fine as they are drawn."""
+        return size[0] * self.fine_scale, size[1] * self.fine_scale
 
 
 @dataclass(frozen=True)

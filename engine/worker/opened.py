@@ -87,6 +87,7 @@ class OpenedWorld:
             recording=self.recording,
             has_truth=self.has_truth,
             notes=dict(self.notes),
+            fine_scale=self.explorer.model.spec.fine_scale if config.fine else 1,
         )
 
     @property

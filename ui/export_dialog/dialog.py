@@ -198,6 +198,8 @@ class ExportDialog(QDialog):
         if not job.path.name:
             return "Give the film a file name."
         height, width = job.size or (self.form.world.size if self.form.world is not None else self.model.size)
+        if job.layout == "generated" and self.form.world is not None:
+            height, width = self.form.world.film_size((height, width))
         times, gap = LAYOUT_WIDTHS[job.layout]
         try:
             check_output(job.path, (height, width * times + gap), job.fps)

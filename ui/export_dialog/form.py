@@ -112,7 +112,7 @@ class FilmForm(QWidget):
         file_row.addWidget(browse)
         form.addRow("Film of", self.source)
         form.addRow("Layout", self._layouts())
-        form.addRow("Size", self.size_box)
+        form.addRow("Generated at", self.size_box)
         form.addRow("Frames a second", self.fps)
         form.addRow("Denoising steps", self.steps)
         form.addRow("Format", self.kind)
@@ -190,7 +190,7 @@ class FilmForm(QWidget):
     def set_world(self, world: WorldInfo) -> None:
         """Another world, or another state of it."""
         before, self.world = self.world, world
-        if before is None or before.size != world.size:
+        if before is None or (before.size, before.fine_scale) != (world.size, world.fine_scale):
             self._fill_sizes(world.size)
         if before is None or before.epoch != world.epoch:
             self._suggest()
@@ -219,7 +219,11 @@ class FilmForm(QWidget):
         self.size_box.blockSignals(True)
         self.size_box.clear()
         for size in sorted({*SIZES, current}):
-            text = f"{size[1]} x {size[0]}" + ("  (as now)" if size == current else "")
+            text = f"{size[1]} x {size[0]}"
+            if self.world is not None and self.world.fine_scale > 1:
+                height, width = self.world.film_size(size)
+                text += f", drawn at {width} x {height}"
+            text += "  (as now)" if size == current else ""
             self.size_box.addItem(text, size)
         offered = [self.size_box.itemData(row) for row in range(self.size_box.count())]
         self.size_box.setCurrentIndex(offered.index(chosen))
