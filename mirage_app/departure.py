@@ -71,7 +71,7 @@ def depart(options: Fly, model: WorldModel, size: tuple[int, int] | None) -> Dep
         memory=options.memory,
         budget_mib=options.budget_mib,
         size=size,
-        fine=options.fine,
+        fine=not options.plain,
     )
     if options.image is not None:
         from engine.images import load_rgbd

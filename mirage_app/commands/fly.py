@@ -43,8 +43,8 @@ class Fly(Command):
     """Frames a second of the film; by default 24, or the path file's own."""
     size: Annotated[str | None, tyro.conf.arg(metavar="HxW")] = None
     """Height and width of the generated frames, both divisible by 8; by default the model's own, 256x448."""
-    fine: bool = True
-    """Draw frames of the layout `generated` at twice their size; what is generated and remembered stays the same."""
+    plain: bool = False
+    """Draw frames of the layout `generated` at the size at which they are generated, not at twice that."""
     steps: MaybeInt = None
     """Denoising steps a frame; by default the model's own."""
     memory: MemoryKind = "latent"
