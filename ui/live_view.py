@@ -149,7 +149,7 @@ class LiveView(QOpenGLWidget):
         self._pace.stop()
         if self._pending is not None:
             result = self._pending.result
-            self._painter.set_frame(build_mesh(result.camera, result.picture, result.inverse_depth))
+            self._painter.set_frame(build_mesh(result.camera, result.picture, result.inverse_depth, result.rgb))
             self._pending = None
         ratio = self.devicePixelRatioF()
         size = (max(1, round(self.width() * ratio)), max(1, round(self.height() * ratio)))

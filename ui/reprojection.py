@@ -201,13 +201,15 @@ def _down(image: np.ndarray, rows: int, cols: int) -> np.ndarray:
     return np.asarray(total * 0.25, np.float32)
 
 
-def build_mesh(camera: Camera, rgb: np.ndarray, inverse_depth: np.ndarray) -> FrameMesh:
+def build_mesh(
+    camera: Camera, rgb: np.ndarray, inverse_depth: np.ndarray, coarse_rgb: np.ndarray | None = None
+) -> FrameMesh:
     """Prepare a frame: ``rgb (H, W, 3)`` uint8 and ``inverse_depth (hs, ws)`` float32, 1/m, 0 = sky; what is not
-    finite counts as sky.
+    finite counts as sky. ``coarse_rgb``: the same picture with fewer pixels, which are cheaper to blur.
     """
     q = np.nan_to_num(np.asarray(inverse_depth, np.float32), nan=0.0, posinf=0.0, neginf=0.0).clip(min=0.0)
     vertices, solid, edges = _surface(q)
-    small = _down(rgb, *q.shape)
+    small = _down(rgb if coarse_rgb is None else coarse_rgb, *q.shape)
     q_far, far_rgb = _far_layer(small, q)
     stride = 4 if min(q.shape) >= 8 else 1
     coarse = np.pad(q_far[stride // 2 :: stride, stride // 2 :: stride], 1, mode="edge")

@@ -46,7 +46,7 @@ class LoopConfig:
     minutes: float = 30.0
     steps: int = 0
     batch: int = 16
-    learning_rate: float = 8e-3
+    learning_rate: float = 6e-3
     weight_decay: float = 1e-4
     warmup: float = 0.02
     noise_floor: float = 0.02
@@ -115,7 +115,7 @@ class DenoiserTraining:
         start_from: a weight file to begin with; "" begins anew.
     """
 
-    loop: LoopConfig = LoopConfig(run="runs/denoiser", batch=8, learning_rate=4e-3)
+    loop: LoopConfig = LoopConfig(run="runs/denoiser", batch=8, learning_rate=5e-3)
     scenes: SceneConfig = SceneConfig()
     autoencoder_run: str = "runs/autoencoder"
     readout_run: str = "runs/readout"
@@ -129,8 +129,8 @@ class DenoiserTraining:
     perturb: float = 0.08
     depth_weight: float = 1.0
     covered_weight: float = 5.0
-    invented_weight: float = 0.3
-    adversarial: float = 1.2
+    invented_weight: float = 1.0
+    adversarial: float = 0.0
     adversarial_from: float = 0.25
     start_from: str = ""
 
@@ -147,7 +147,7 @@ class DecoderTraining:
         fine_weight: weight of the fine picture's errors beside the plain one's.
     """
 
-    loop: LoopConfig = LoopConfig(run="runs/decoder", batch=16, learning_rate=4e-3)
+    loop: LoopConfig = LoopConfig(run="runs/decoder", batch=16, learning_rate=5e-3)
     scenes: SceneConfig = SceneConfig()
     fine: SceneConfig = SceneConfig(folder="data/fine", scenes=130, views=4, height=512, width=896)
     autoencoder_run: str = "runs/autoencoder"
@@ -162,7 +162,7 @@ class DecoderTraining:
     gradient_weight: float = 0.4
     mse_weight: float = 20.0
     fine_weight: float = 1.0
-    adversarial: float = 0.3
+    adversarial: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -187,7 +187,7 @@ def test_every_stage_trains_and_their_best_becomes_a_model(
     assert (tmp_path / "denoiser" / "sheet.png").exists()
     runs |= {f"{name}_run": str(tmp_path / name) for name in ("denoiser", "decoder")}
     decoder = {**common, **{k: v for k, v in runs.items() if k != "decoder_run"}, "loop.run": runs["decoder_run"]}
-    decoder |= {"crop_height": 32, "crop_width": 48, "own": 0.5, "patterns": 0.25, "loop.batch": 8}
+    decoder |= {"crop_height": 32, "crop_width": 48, "own": 0.5, "patterns": 0.25, "loop.batch": 8, "adversarial": 0.3}
     with pytest.raises(InputError, match=r"at 2 times the size.*height=128"):
         train("decoder", None, {**decoder, "fine.folder": str(tmp_path / "none")})
     figures = train("decoder", None, {**decoder, "fine.folder": str(fine_scenes), "fine.views": 3})
@@ -212,7 +212,8 @@ def test_a_step_on_self_made_memory_has_a_finite_loss(scenes: Path, tmp_path: Pa
     common = {**SMALL, "scenes.folder": str(scenes), "loop.steps": 1, "loop.batch": 1}
     train("autoencoder", None, {**common, "loop.run": runs["autoencoder_run"], "crop_height": 64, "crop_width": 64})
     train("readout", None, {**common, "loop.run": runs["readout_run"], "autoencoder_run": runs["autoencoder_run"]})
-    stage = DenoiserStage(configure(DenoiserTraining(), None, {**common, **runs, "self_memory": 1.0, "empty": 0.0}))
+    settings = {**common, **runs, "self_memory": 1.0, "empty": 0.0, "adversarial": 0.5}
+    stage = DenoiserStage(configure(DenoiserTraining(), None, settings))
     generator = torch.Generator().manual_seed(0)
     loss, logs = stage.loss(generator, progress=1.0)
     loss.backward()
@@ -225,7 +226,7 @@ def test_a_critic_goes_on_where_it_stopped(scenes: Path, tmp_path: Path) -> None
     common = {**SMALL, "scenes.folder": str(scenes), "loop.steps": 1, "loop.batch": 1}
     train("autoencoder", None, {**common, "loop.run": runs["autoencoder_run"], "crop_height": 64, "crop_width": 64})
     train("readout", None, {**common, "loop.run": runs["readout_run"], "autoencoder_run": runs["autoencoder_run"]})
-    settings = {**common, **runs, "loop.run": str(tmp_path / "denoiser"), "loop.steps": 2}
+    settings = {**common, **runs, "loop.run": str(tmp_path / "denoiser"), "loop.steps": 2, "adversarial": 0.5}
     train("denoiser", None, settings)
     config = configure(DenoiserTraining(), None, settings)
     stage = DenoiserStage(config)
