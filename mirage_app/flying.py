@@ -134,7 +134,7 @@ def _tell(options: Fly, report: FlightReport, fps: float) -> None:
         sys.stderr.write("Stopped before the first frame was finished; nothing was written.\n")
         return
     film = os.fspath(options.out)
-    facts = [f"{report.frames} frames of {report.size[0]}x{report.size[1]} at {fps:g} frames a second"]
+    facts = [f"{report.frames} frames generated at {report.size[0]}x{report.size[1]}, {fps:g} a second"]
     if report.generated_fps:
         facts.append(f"{report.generated_fps:.1f} generated a second")
     facts.append(f"the memory holds {report.points[-1]:,} tokens in {report.mib[-1]:.2f} MiB")

@@ -46,14 +46,14 @@ def test_a_flight_through_a_world_makes_a_film_and_a_report(
     film, report = tmp_path / "fly.mp4", tmp_path / "fly.json"
     words = ["fly", "--model", str(tiny_model_dir), "--world", "snow", "--seed", "1000003", "--path", "loop"]
     assert main([*words, "--frames", "7", "--fps", "12", "--out", str(film), "--report", str(report)]) == EXIT_DONE
-    assert film_shape(film) == (7, 64, 112, 12.0)
+    assert film_shape(film) == (7, 128, 224, 12.0)
     told = json.loads(report.read_text())
     assert told["frames"] == told["asked"] == 7
     assert told["config"]["biome"] == "snow"
     assert {"readout", "imagine", "decode", "write"} <= set(told["stages"])
     assert len(told["points"]) == len(told["mib"]) == len(told["coverage"]) == len(told["points_added"]) == 7
     assert told["extra"]["process_start_to_first_frame_s"] > 0
-    assert "7 frames of 64x112 at 12 frames a second" in capsys.readouterr().out
+    assert "7 frames generated at 64x112, 12 a second" in capsys.readouterr().out
     assert sorted(file.name for file in tmp_path.iterdir()) == ["fly.json", "fly.mp4"]
 
 
@@ -65,8 +65,15 @@ def test_kinds_of_film_and_layouts(name: str, layout: str, start: list[str], tmp
     words = ["--path", "dolly:distance_m=1", "--frames", "4", "--size", "64x112", "--layout", layout]
     assert main([*start, *words, "--out", str(film)]) == EXIT_DONE
     frames, height, width, _ = film_shape(film)
-    assert (frames, height) == (4, 64)
-    assert width >= {"generated": 112, "side-by-side": 3 * 112, "with-memory": 2 * 112}[layout]
+    assert (frames, height) == (4, 128 if layout == "generated" else 64)
+    assert width >= {"generated": 224, "side-by-side": 3 * 112, "with-memory": 2 * 112}[layout]
+
+
+def test_a_plain_film_has_the_size_at_which_it_was_generated(start: list[str], tmp_path: Path) -> None:
+    film = tmp_path / "plain.mp4"
+    words = ["--path", "dolly:distance_m=1", "--frames", "2", "--size", "64x112", "--plain"]
+    assert main([*start, *words, "--out", str(film)]) == EXIT_DONE
+    assert film_shape(film)[:3] == (2, 64, 112)
 
 
 def test_the_same_words_give_the_same_frames(start: list[str], tmp_path: Path) -> None:
