@@ -16,6 +16,8 @@ from torch.nn.functional import silu, softplus
 
 from engine.models.embedded.blocks import ResidualBlock, channels_last
 
+LEAD = 0.1
+"""The critic learns for this share of the training before it pulls."""
 DRIFT_WEIGHT = 0.01
 SLOPE_EVERY = 2
 """Steps between two looks at the critic's slope: a look costs as much as a step."""
@@ -76,6 +78,22 @@ class Adversary:
         self.slope_weight = slope_weight
         self._steps = 0
         self.optimizer = torch.optim.AdamW(self.critic.parameters(), lr=lr, betas=(0.5, 0.99), weight_decay=1e-3)
+
+    def join(
+        self,
+        loss: Tensor,
+        fake: Tensor,
+        real: Tensor,
+        since: float,
+        context: Tensor | None = None,
+        where: Tensor | None = None,
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Learn from a batch, and pull once there was time to learn: ``since`` is the share of the training since the
+        critic came in. The rest is as for :meth:`pull`; returns the loss and figures to log."""
+        figures = {"critic": self.learn(fake, real, context)}
+        if since >= LEAD:
+            loss, figures["told_apart"] = self.pull(loss, fake, real, context, where)
+        return loss, figures
 
     def pull(
         self, loss: Tensor, fake: Tensor, real: Tensor, context: Tensor | None = None, where: Tensor | None = None

@@ -21,13 +21,13 @@ from engine.training.config import DecoderTraining
 from engine.training.curves import write_sheet
 from engine.training.decoder_crops import CropSource
 from engine.training.losses import cells_to_pixels, covered_psnr_db, psnr_db, reconstruction_loss, sharpness_ratio
+from engine.training.recall import trained_weights
 from engine.training.scenes import STRIDE
 
 CRITIC_WIDTHS = (96, 128, 192)
 CRITIC_PROBE = 0.03
 CRITIC_FROM = 0.4
-CRITIC_LEAD = 0.1
-"""The critic comes in at this share of the training, and learns for that share before it pulls."""
+"""The critic comes in at this share of the training."""
 FOLD = 4
 """Pixels of the plain picture that the critic folds into channels."""
 SHARP_IS_WORTH_DB = 5.0
@@ -46,7 +46,7 @@ class DecoderStage:
         self.device = torch.device(config.loop.device)
         torch.manual_seed(config.loop.seed)
         self.network = channels_last(Autoencoder(AutoencoderConfig()), self.device)
-        load_network(self.network, Path(config.autoencoder_run) / "best.safetensors")
+        load_network(self.network, trained_weights("autoencoder", config.autoencoder_run))
         self.network.encoder.requires_grad_(False)
         self.source = CropSource(config, self.network)
         self.scale = self.network.config.fine_scale
@@ -75,9 +75,8 @@ class DecoderStage:
             )
         figures = {"loss_db": float(psnr_db(self._unfold(drawn.detach())[0], crops.rgb).mean())}
         if self.adversary is not None and progress >= CRITIC_FROM:
-            figures["critic"] = self.adversary.learn(drawn, true)
-            if progress >= CRITIC_FROM + CRITIC_LEAD:
-                loss, figures["told_apart"] = self.adversary.pull(loss, drawn, true)
+            loss, told = self.adversary.join(loss, drawn, true, progress - CRITIC_FROM)
+            figures |= told
         return loss, figures
 
     def _fold(self, rgb: Tensor, fine: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -11,14 +10,13 @@ from torch.nn.functional import avg_pool2d
 
 from engine.errors import InputError
 from engine.models.embedded.autoencoder import Autoencoder
-from engine.models.embedded.condition import unpack_state
-from engine.models.embedded.sampler import flow_times, sample_flow
+from engine.models.embedded.condition import known_share
 from engine.models.embedded.weights import load_network
 from engine.training.config import DecoderTraining, DenoiserTraining
 from engine.training.denoiser import DenoiserStage
 from engine.training.patterns import pattern_pool
-from engine.training.recall import LatentScene, choose_views, remember
-from engine.training.scenes import SAMPLES, STRIDE, SceneStore
+from engine.training.recall import LatentScene, choose_views, remember, trained_weights
+from engine.training.scenes import STRIDE, SceneStore
 from engine.worlds import BIOMES
 
 CROPS_PER_VIEW = 4
@@ -71,10 +69,7 @@ class CropSource:
                 adversarial=0.0,
             )
         )
-        weights = Path(config.denoiser_run) / "best.safetensors"
-        if not weights.exists():
-            raise InputError(f"There is no trained denoiser at {weights}; run `mirage train denoiser` first.")
-        load_network(self.imagination.network, weights)
+        load_network(self.imagination.network, trained_weights("denoiser", config.denoiser_run))
         self.imagination.network.eval().requires_grad_(False)
         self.patterns = pattern_pool(
             PATTERNS if config.patterns else 0, 2 * self.scale * config.crop_width, config.loop.seed
@@ -144,15 +139,6 @@ class CropSource:
         """A view's latents (1, C, h, w) as the explorer would make them, and which cells were known (1, h, w)."""
         stage = self.imagination
         condition = stage.source.condition(remember(scene, sources), scene.cameras[target])
-        biome = torch.tensor([1 + BIOMES.index(scene.biome)], device=self.device)
-        shape = (1, stage.network.config.state_channels, *condition.shape[-2:])
-        noise = torch.randn(shape, generator=generator).to(self.device)
-        known = condition[:, self.autoencoder.config.latent_channels][:, None]
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.loop.amp):
-            state = sample_flow(
-                lambda x, t: stage.network(x, torch.full((1,), t, device=self.device), condition, biome),
-                noise,
-                flow_times(steps),
-                known=known,
-            )
-        return unpack_state(state.float(), stage.mean, stage.std, SAMPLES)[0], known[:, 0] > 0.99
+        biome = 1 + BIOMES.index(scene.biome)
+        latents, _ = stage.source.imagine(stage.network, condition, biome, steps, generator)
+        return latents, known_share(condition, self.autoencoder.config.latent_channels)[:, 0] > 0.99

@@ -6,23 +6,21 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, smooth_l1_loss
+from torch.nn.functional import smooth_l1_loss
 
-from engine.errors import InputError
 from engine.models.embedded.blocks import channels_last
-from engine.models.embedded.condition import unpack_state
+from engine.models.embedded.condition import known_share
 from engine.models.embedded.config import DenoiserConfig, ReadoutConfig
 from engine.models.embedded.denoiser import Denoiser
 from engine.models.embedded.readout import ReadoutNetwork
-from engine.models.embedded.sampler import flow_times, sample_flow
 from engine.models.embedded.weights import load_network
 from engine.training.adversarial import Adversary, PatchCritic
 from engine.training.config import DenoiserTraining
 from engine.training.curves import write_sheet
 from engine.training.examples import ExampleSource
 from engine.training.losses import cells_to_pixels, covered_psnr_db, sharpness_ratio
-from engine.training.recall import LatentScenes, fresh_memory, remember, trained_autoencoder
-from engine.training.scenes import EVALUATION_GAPS_M, SAMPLES, SceneStore
+from engine.training.recall import LatentScenes, fresh_memory, remember, trained_autoencoder, trained_weights
+from engine.training.scenes import EVALUATION_GAPS_M, SceneStore
 from engine.worlds import BIOMES
 
 WEIGHT_FLOOR = 0.1
@@ -30,8 +28,6 @@ FEW_STEP_TIMES = (0.25, 0.5, 0.75)
 """Where samplers of two and four steps look besides t = 0."""
 CRITIC_WIDTHS = (64, 128, 192)
 CRITIC_PROBE = 0.2
-CRITIC_LEAD = 0.1
-"""The critic learns for this share of the training before it pulls."""
 MEASURED_STEPS = (1, 2, 4)
 SHARP_IS_WORTH_DB = 5.0
 """In the score, inventing as sharply as the true world weighs as much as so many dB of faithfulness to memory."""
@@ -65,10 +61,7 @@ class DenoiserStage:
 
     def _trained_readout(self) -> ReadoutNetwork:
         readout = ReadoutNetwork(ReadoutConfig())
-        path = Path(self.config.readout_run) / "best.safetensors"
-        if not path.exists():
-            raise InputError(f"There is no trained readout at {path}; run `mirage train readout` first.")
-        load_network(readout, path)
+        load_network(readout, trained_weights("readout", self.config.readout_run))
         return channels_last(readout, self.device).eval().requires_grad_(False)
 
     def loss(self, generator: torch.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
@@ -85,11 +78,10 @@ class DenoiserStage:
         predicted = self.network(noisy, t, condition, biome)
         loss, figures = self._flow_loss(predicted, target, condition, t)
         if self.adversary is not None and progress >= config.adversarial_from:
-            figures["critic"] = self.adversary.learn(predicted, target, condition)
-            if progress >= config.adversarial_from + CRITIC_LEAD:
-                channels = self.network.config.latent_channels
-                unknown = 1.0 - condition[:, channels : channels + 1]
-                loss, figures["told_apart"] = self.adversary.pull(loss, predicted, target, condition, unknown)
+            since = progress - config.adversarial_from
+            unknown = 1.0 - known_share(condition, self.network.config.latent_channels)
+            loss, told = self.adversary.join(loss, predicted, target, since, condition, unknown)
+            figures |= told
         return loss, figures
 
     def times(self, count: int, generator: torch.Generator) -> Tensor:
@@ -109,7 +101,7 @@ class DenoiserStage:
         # Between the weight of the data and that of the velocity, 1 / (1 - t)^2: late steps matter, but do not drown
         # the first. Errors where the memory knows are small and would drown in those where nobody can know.
         weight = (1.0 / (1.0 - t + WEIGHT_FLOOR))[:, None, None, None]
-        known = condition[:, channels : channels + 1]
+        known = known_share(condition, channels)
         weight = weight * torch.lerp(
             known.new_tensor(self.config.invented_weight), known.new_tensor(self.config.covered_weight), known
         )
@@ -127,16 +119,13 @@ class DenoiserStage:
         rows: list[list[Tensor]] = []
         for index in range(len(self.eval_scenes)):
             scene, images = self.eval_scenes.scene(index), self.eval_scenes.store.scene(index).rgb.float() / 255
-            biome = torch.tensor([1 + BIOMES.index(scene.biome)], device=self.device)
+            biome = 1 + BIOMES.index(scene.biome)
             for view, gap_m in enumerate(EVALUATION_GAPS_M, start=1):
-                memory = remember(scene, [0])
-                condition = self.source.condition(memory, scene.cameras[view])
+                condition = self.source.condition(remember(scene, [0]), scene.cameras[view])
                 shown = gap_m == 7.0 and index < 5
                 counts = (*MEASURED_STEPS, 8) if shown else MEASURED_STEPS
                 outputs = {n: self._generate(network, condition, biome, n, seed=index) for n in counts}
-                coverage = avg_pool2d(memory.sample_map(scene.cameras[view]).covered[None].float()[:, None], SAMPLES)[
-                    :, 0
-                ].to(self.device)
+                coverage = known_share(condition, self.network.config.latent_channels)[:, 0]
                 cells, holes = coverage > 0.99, coverage < 0.01
                 truth = images[view : view + 1].to(self.device)
                 for n in MEASURED_STEPS:
@@ -165,24 +154,11 @@ class DenoiserStage:
         """A row of views imagined from an empty memory, one biome each."""
         camera = self.eval_scenes.scene(0).cameras[0]
         condition = self.source.condition(fresh_memory(self.mean.shape[0]), camera)
-        return [
-            self._generate(network, condition, torch.tensor([1 + i % len(BIOMES)], device=self.device), 8, seed=i)
-            for i in range(6)
-        ]
+        return [self._generate(network, condition, 1 + i % len(BIOMES), 8, seed=i) for i in range(6)]
 
-    def _generate(self, network: nn.Module, condition: Tensor, biome: Tensor, steps: int, seed: int) -> Tensor:
-        noise = torch.randn(
-            (1, self.network.config.state_channels, *condition.shape[-2:]),
-            generator=torch.Generator().manual_seed(seed),
-        ).to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16):
-            state = sample_flow(
-                lambda x, t: network(x, torch.full((1,), t, device=self.device), condition, biome),
-                noise,
-                flow_times(steps),
-                known=condition[:, self.network.config.latent_channels][:, None],
-            )
-        return self._decode(unpack_state(state.float(), self.mean, self.std, SAMPLES)[0])
+    def _generate(self, network: nn.Module, condition: Tensor, biome: int, steps: int, seed: int) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        return self._decode(self.source.imagine(network, condition, biome, steps, generator)[0])
 
     def _decode(self, latents: Tensor) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16):

@@ -11,7 +11,13 @@ from torch.nn.functional import avg_pool2d
 from engine.camera import Camera
 from engine.depth import reconcile
 from engine.memory import LatentMemory, LatentView
-from engine.models.embedded.condition import build_condition, pack_state, ray_elevation, unpack_state
+from engine.models.embedded.condition import (
+    build_condition,
+    known_share,
+    pack_state,
+    ray_elevation,
+    unpack_state,
+)
 from engine.models.embedded.denoiser import Denoiser
 from engine.models.embedded.readout import ReadoutNetwork
 from engine.models.embedded.sampler import flow_times, sample_flow
@@ -139,6 +145,23 @@ class ExampleSource:
         )
 
     @torch.no_grad()
+    def imagine(
+        self, network: nn.Module, condition: Tensor, biome: int, steps: int, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """A view as the model imagines it: latents (1, C, h, w) and inverse depth (1, h*s, w*s)."""
+        channels = self.mean.shape[0]
+        noise = torch.randn((1, channels + SAMPLES**2, *condition.shape[-2:]), generator=generator).to(self.device)
+        index = torch.tensor([biome], device=self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.loop.amp):
+            state = sample_flow(
+                lambda x, t: network(x, torch.full((1,), t, device=self.device), condition, index),
+                noise,
+                flow_times(steps),
+                known=known_share(condition, channels),
+            )
+        return unpack_state(state.float(), self.mean, self.std, SAMPLES)
+
+    @torch.no_grad()
     def imagined_memory(
         self, scene: LatentScene, sources: list[int], generator: torch.Generator, network: Denoiser
     ) -> LatentMemory:
@@ -150,21 +173,10 @@ class ExampleSource:
 
     def imagine_into(
         self, memory: LatentMemory, camera: Camera, biome: int, generator: torch.Generator, network: nn.Module
-    ) -> Tensor:
-        """Imagine a view from a memory and write it, as the explorer does; returns its latents (C, h, w)."""
-        condition = self.condition(memory, camera)
-        channels = self.mean.shape[0] + SAMPLES**2
-        noise = torch.randn((1, channels, *condition.shape[-2:]), generator=generator).to(self.device)
-        index = torch.tensor([biome], device=self.device)
+    ) -> None:
+        """Imagine a view from a memory and write it, as the explorer does."""
         steps = int(torch.randint(1, ROLLOUT_STEPS + 1, (), generator=generator))
-        state = sample_flow(
-            lambda x, t: network(x, torch.full((1,), t, device=self.device), condition, index),
-            noise,
-            flow_times(steps),
-            known=condition[:, self.mean.shape[0]][:, None],
-        )
-        latents, inverse_depth = unpack_state(state.float(), self.mean, self.std, SAMPLES)
+        latents, inverse_depth = self.imagine(network, self.condition(memory, camera), biome, steps, generator)
         samples = memory.sample_map(camera)
         _, writable, _ = reconcile(inverse_depth[0].cpu(), samples.inverse_depth, samples.covered, samples.sky)
         memory.write(LatentView(camera, latents[0].cpu(), writable))
-        return latents[0]

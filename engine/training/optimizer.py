@@ -51,7 +51,9 @@ class Muon(torch.optim.Optimizer):
 
     def _muon(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         state = self.state[parameter]
-        momentum = state.setdefault("momentum", torch.zeros_like(gradient))
+        if not state:
+            state["momentum"] = torch.zeros_like(gradient)
+        momentum = state["momentum"]
         momentum.lerp_(gradient, 1.0 - group["momentum"])
         direction = gradient.lerp(momentum, group["momentum"]).flatten(1)
         whitened = orthogonalise(direction.to(torch.bfloat16)).to(parameter.dtype).view_as(parameter)
@@ -61,9 +63,10 @@ class Muon(torch.optim.Optimizer):
     def _adam(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         state = self.state[parameter]
         beta1, beta2 = group["betas"]
-        first = state.setdefault("first", torch.zeros_like(gradient))
-        second = state.setdefault("second", torch.zeros_like(gradient))
-        state["count"] = state.get("count", 0) + 1
+        if not state:
+            state |= {"first": torch.zeros_like(gradient), "second": torch.zeros_like(gradient), "count": 0}
+        first, second = state["first"], state["second"]
+        state["count"] += 1
         first.lerp_(gradient, 1.0 - beta1)
         second.lerp_(gradient.square(), 1.0 - beta2)
         scale = (second / (1.0 - beta2 ** state["count"])).sqrt_().add_(1e-8)

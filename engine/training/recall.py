@@ -42,11 +42,17 @@ class LatentScene:
     biome: str
 
 
-def trained_autoencoder(run: str, device: torch.device) -> tuple[Autoencoder, Path]:
-    """The best autoencoder of a run, frozen, and its file."""
+def trained_weights(stage: str, run: str) -> Path:
+    """The best weights of a run of ``stage``; raises :class:`InputError` if there are none."""
     path = Path(run) / "best.safetensors"
     if not path.exists():
-        raise InputError(f"There is no trained autoencoder at {path}; run `mirage train autoencoder` first.")
+        raise InputError(f"There is no trained {stage} at {path}; run `mirage train {stage}` first.")
+    return path
+
+
+def trained_autoencoder(run: str, device: torch.device) -> tuple[Autoencoder, Path]:
+    """The best autoencoder of a run, frozen, and its file."""
+    path = trained_weights("autoencoder", run)
     network = Autoencoder(AutoencoderConfig())
     load_network(network, path)
     return channels_last(network, device).eval().requires_grad_(False), path

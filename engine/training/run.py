@@ -24,7 +24,7 @@ from engine.training.config import (
     configure,
 )
 from engine.training.loop import Trainer
-from engine.training.recall import LatentScenes, trained_autoencoder
+from engine.training.recall import LatentScenes, trained_autoencoder, trained_weights
 from engine.training.scenes import SceneStore, render_scenes
 from engine.worlds import BIOMES
 
@@ -88,11 +88,9 @@ def export(config: ExportConfig, folder: Path) -> EmbeddedModel:
     runs = {"autoencoder": config.autoencoder_run, "readout": config.readout_run, "denoiser": config.denoiser_run}
     if config.decoder_run:
         runs["decoder"] = config.decoder_run
-    for name, run in runs.items():
-        if not (Path(run) / "best.safetensors").exists():
-            raise InputError(f"{run} holds no trained {name}; run `mirage train {name}` first.")
-    autoencoder, weights = trained_autoencoder(config.autoencoder_run, torch.device("cpu"))
-    mean, std = LatentScenes(SceneStore(config.scenes.folder), autoencoder, weights, torch.device("cpu")).statistics()
+    weights = {name: trained_weights(name, run) for name, run in runs.items()}
+    autoencoder, path = trained_autoencoder(config.autoencoder_run, torch.device("cpu"))
+    mean, std = LatentScenes(SceneStore(config.scenes.folder), autoencoder, path, torch.device("cpu")).statistics()
     embedded = EmbeddedConfig(
         denoiser=DenoiserConfig(biomes=BIOMES),
         latents_mean=tuple(round(v, 5) for v in mean.tolist()),
@@ -103,8 +101,7 @@ def export(config: ExportConfig, folder: Path) -> EmbeddedModel:
     model = EmbeddedModel(embedded, checksum="")
     for name, module in model.networks().items():
         # The decoder's run holds the whole autoencoder, its encoder unchanged.
-        run = runs.get("decoder", runs[name]) if name == "autoencoder" else runs[name]
-        load_network(module, Path(run) / "best.safetensors")
+        load_network(module, weights.get("decoder", weights[name]) if name == "autoencoder" else weights[name])
     model.save(folder)
     for source, target in (("best.json", "metrics.json"), ("training.json", "training.json")):
         collected = {name: json.loads((Path(run) / source).read_text(encoding="utf-8")) for name, run in runs.items()}

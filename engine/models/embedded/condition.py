@@ -78,6 +78,11 @@ def build_condition(
     )
 
 
+def known_share(condition: Tensor, latent_channels: int) -> Tensor:
+    """How much of each cell the memory knows: condition (B, condition_channels, h, w) -> (B, 1, h, w) in [0, 1]."""
+    return condition[:, latent_channels : latent_channels + 1]
+
+
 def condition_from_readout(readout: Readout, camera: Camera, mean: Tensor, std: Tensor, samples: int) -> Tensor:
     """The condition of one view, (1, condition_channels, h, w). ``mean`` and ``std`` are (C, 1, 1)."""
     device = mean.device

@@ -14,7 +14,7 @@ from engine.models import shipped_model_dir
 from engine.models.embedded import weights
 from engine.models.embedded.autoencoder import Autoencoder
 from engine.models.embedded.blocks import channels_last
-from engine.models.embedded.condition import condition_from_readout, unpack_state
+from engine.models.embedded.condition import condition_from_readout, known_share, unpack_state
 from engine.models.embedded.config import AutoencoderConfig, DenoiserConfig, EmbeddedConfig, ReadoutConfig
 from engine.models.embedded.denoiser import Denoiser
 from engine.models.embedded.readout import ReadoutNetwork
@@ -165,8 +165,7 @@ class EmbeddedModel:
                 if request.progress is not None:
                     request.progress(step / request.steps, f"imagining, step {step + 1} of {request.steps}")
 
-            channels = self.config.autoencoder.latent_channels
-            known = condition[:, channels : channels + 1]
+            known = known_share(condition, self.config.autoencoder.latent_channels)
             state = sample_flow(predict, noise, flow_times(request.steps), between, known)
             latents, inverse_depth = unpack_state(state, self._mean, self._std, samples)
         return Chunk(latents, inverse_depth)
