@@ -5,28 +5,26 @@ One class behind the command line, the benchmark and the app.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
 from engine.camera import Camera
 from engine.depth import reconcile, sample_inverse_depth
 from engine.drawing import draw, draw_readout
 from engine.errors import InputError
 from engine.messages import MemoryVariant, Preview, StepResult
-from engine.overscan import edge_unknown, inventing_steps, much_unknown, shown_part, widened
+from engine.overscan import shown_part
 from engine.pixels import RgbdView, frozen_numpy
-from engine.stepping import check_size, step_generator
+from engine.prospect import News, Prospect, look_ahead
+from engine.stepping import check_size, step_generator, timed
 from engine.variants import Memory, make_memory
 from engine.world_model import CancelToken, ChunkRequest, Progress, WorldModel
 
 if TYPE_CHECKING:
     from engine.memory import Readout
+    from engine.places import Places
     from engine.worlds import World
 
 MIN_FIRST_STEPS = 8
@@ -43,6 +41,8 @@ class ExplorerConfig:
         memory: which memory conditions the model, see :mod:`engine.variants`.
         budget_mib: limit of the memory. size: (height, width) of generated frames; ``None``: the model's.
         fine: also draw frames at the model's fine scale, for the eye.
+        places: what is new goes on from the model's stored places, where it carries some; else the denoiser alone
+            invents.
     """
 
     biome: str = ""
@@ -53,27 +53,7 @@ class ExplorerConfig:
     budget_mib: float | None = None
     size: tuple[int, int] | None = None
     fine: bool = True
-
-
-@dataclass(frozen=True, eq=False)
-class News:
-    """A view about to be shown and written.
-
-    Attributes:
-        camera: the view; wider than the frame where its edge was unknown.
-        readout: what the memory knew of it.
-        latents: (C, h, w).
-        shown: (hs, ws) finite inverse depth.
-        writable: the same, NaN where it must not be written.
-        depth_m: (H, W) where depth of full resolution is known.
-    """
-
-    camera: Camera
-    readout: Readout
-    latents: Tensor
-    shown: Tensor
-    writable: Tensor
-    depth_m: Tensor | None = None
+    places: bool = True
 
 
 class Explorer:
@@ -103,6 +83,7 @@ class Explorer:
         self.model = model
         self.config = replace(config, size=size)
         self.world = world
+        self.places: Places | None = getattr(model, "places", None) if config.places else None
         self.memory: Memory = make_memory(config.memory, model, config.budget_mib)
         self.index = 0
         self.begun = False
@@ -179,7 +160,7 @@ class Explorer:
             )
         timings: dict[str, float] = {}
         readout = self.memory.readout(camera).readout
-        with self._stage(timings, "encode"):
+        with timed(timings, self.model.device, "encode"):
             latents = self.model.encode(rgb[None].to(self.model.device))[0]
         inverse = sample_inverse_depth(depth_m, *readout.covered.shape)
         if not bool((inverse > 0.0).any()):
@@ -197,10 +178,10 @@ class Explorer:
         """What the memory alone knows, decoded; nothing is written. Where it knows nothing the picture is dark."""
         camera = self.fit(camera)
         timings: dict[str, float] = {}
-        with self._stage(timings, "readout"):
+        with timed(timings, self.model.device, "readout"):
             reading = self.memory.readout(camera)
         readout = reading.readout
-        with self._stage(timings, "decode"):
+        with timed(timings, self.model.device, "decode"):
             rgb = draw_readout(self.model, readout)
         return Preview(
             camera=camera,
@@ -295,20 +276,27 @@ class Explorer:
     ) -> StepResult:
         timings: dict[str, float] = {}
         readout = self._read(camera, timings)
-        view, known = camera, readout
-        inventive = False
+        generator = step_generator(self.config.seed, self.index)
+        ahead = Prospect(camera, readout, readout, False, steps)
         if self.config.memory != "none":
-            if edge_unknown(readout.coverage):
-                view = widened(camera, self.model.spec.spatial_stride)
-                known = self._read(view, timings)
-            inventive = view is not camera or much_unknown(readout.coverage)
-        with self._stage(timings, "imagine"):
-            request = ChunkRequest(
-                cameras=[view],
-                readouts=[known],
+            ahead = look_ahead(
+                camera,
+                readout,
+                lambda wider: self._read(wider, timings),
+                self.places,
+                stride=self.model.spec.spatial_stride,
                 biome=self.config.biome,
-                generator=step_generator(self.config.seed, self.index),
-                steps=inventing_steps(steps) if inventive else steps,
+                steps=steps,
+                generator=generator,
+            )
+        known = ahead.known
+        with timed(timings, self.model.device, "imagine"):
+            request = ChunkRequest(
+                cameras=[ahead.camera],
+                readouts=[ahead.believed],
+                biome=self.config.biome,
+                generator=generator,
+                steps=ahead.steps,
                 progress=progress,
                 cancel=cancel,
             )
@@ -316,13 +304,13 @@ class Explorer:
             imagined = chunk.inverse_depth[0].to(known.inverse_depth.device)
             shown, writable, _ = reconcile(imagined, known.inverse_depth, known.covered, known.sky)
         cancel.check()
-        news = News(view, known, chunk.latents[0], shown, writable)
+        news = News(ahead.camera, known, chunk.latents[0], shown, writable)
         result = self._finish(camera, readout, news, timings, steps, cancel, with_readout, replaces)
-        return replace(result, inventive=inventive)
+        return replace(result, inventive=ahead.inventive)
 
     def _read(self, camera: Camera, timings: dict[str, float]) -> Readout:
         """The memory seen from ``camera``; an encoder's part of the time is charged apart."""
-        with self._stage(timings, "readout"):
+        with timed(timings, self.model.device, "readout"):
             reading = self.memory.readout(camera)
         timings["readout"] -= reading.encode_ms
         if reading.encode_ms:
@@ -342,13 +330,13 @@ class Explorer:
     ) -> StepResult:
         """Decode, then commit: whatever fails or is cancelled before the write leaves no trace."""
         wider = news.camera.size != camera.size
-        with self._stage(timings, "decode"):
+        with timed(timings, self.model.device, "decode"):
             drawing = draw(self.model, news.latents, wider=wider, fine=self.config.fine)
         readout_rgb = draw_readout(self.model, readout) if with_readout else None
         shown = shown_part(news.shown, self.model.spec.geometry_samples) if wider else news.shown
         coverage, inverse_depth = frozen_numpy(readout.coverage), frozen_numpy(shown)
         cancel.check()
-        with self._stage(timings, "write"):
+        with timed(timings, self.model.device, "write"):
             if replaces is not None:
                 self.memory.drop(replaces)
             before = self.memory.latent.current if self.memory.latent is not None else 0
@@ -373,16 +361,6 @@ class Explorer:
             wide=wider,
             fine_rgb=drawing.fine,
         )
-
-    @contextmanager
-    def _stage(self, timings: dict[str, float], name: str) -> Iterator[None]:
-        """Time a stage; on CUDA the device is waited for, so that a stage is charged with its own work."""
-        cuda = self.model.device.type == "cuda"
-        started = time.perf_counter()
-        yield
-        if cuda:
-            torch.cuda.synchronize(self.model.device)
-        timings[name] = timings.get(name, 0.0) + 1000.0 * (time.perf_counter() - started)
 
     def resize(self, size: tuple[int, int]) -> None:
         """Generate frames of another (height, width) from now on; the memory stays as it is.

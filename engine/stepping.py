@@ -1,8 +1,11 @@
-"""What makes steps reproducible and sizes legal."""
+"""What makes steps reproducible, sizes legal and stages timed."""
 
 from __future__ import annotations
 
 import hashlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -26,3 +29,14 @@ def check_size(size: tuple[int, int], stride: int) -> None:
             f"Frame sizes must be multiples of {stride} of at least {4 * stride}; {height}x{width} is not, "
             f"{nearest[0]}x{nearest[1]} is the nearest."
         )
+
+
+@contextmanager
+def timed(timings: dict[str, float], device: torch.device, stage: str) -> Iterator[None]:
+    """Add the milliseconds of a stage to ``timings``; on CUDA the device is waited for, so that a stage is charged with
+    its own work."""
+    started = time.perf_counter()
+    yield
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    timings[stage] = timings.get(stage, 0.0) + 1000.0 * (time.perf_counter() - started)

@@ -72,6 +72,7 @@ def depart(options: Fly, model: WorldModel, size: tuple[int, int] | None) -> Dep
         budget_mib=options.budget_mib,
         size=size,
         fine=not options.plain,
+        places=options.places,
     )
     if options.image is not None:
         from engine.images import load_rgbd

@@ -48,7 +48,7 @@ def overrides(options: Train) -> dict[str, Any]:
         if not equals or not name.strip():
             raise InputError(f"--set takes NAME=VALUE, for example loop.batch=32; '{word}' came.")
         values[name.strip()] = _value(text.strip())
-    if options.stage == "scenes":
+    if options.stage in ("scenes", "places"):
         return values | ({"folder": str(options.out)} if options.out else {})
     if options.stage == "export":
         return values

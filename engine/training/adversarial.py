@@ -65,7 +65,7 @@ class Adversary:
 
     def __init__(
         self,
-        critic: PatchCritic,
+        critic: nn.Module,
         device: torch.device,
         share: float,
         probe: float,
@@ -77,7 +77,9 @@ class Adversary:
         self.probe = probe
         self.slope_weight = slope_weight
         self._steps = 0
-        self.optimizer = torch.optim.AdamW(self.critic.parameters(), lr=lr, betas=(0.5, 0.99), weight_decay=1e-3)
+        self.optimizer = torch.optim.AdamW(
+            [p for p in self.critic.parameters() if p.requires_grad], lr=lr, betas=(0.5, 0.99), weight_decay=1e-3
+        )
 
     def join(
         self,
@@ -142,7 +144,8 @@ class Adversary:
 
     def _judge(self, picture: Tensor, context: Tensor | None) -> Tensor:
         seen = picture if context is None else torch.cat([picture, context], dim=1)
-        return self.critic(seen.contiguous(memory_format=torch.channels_last))
+        judged: Tensor = self.critic(seen.contiguous(memory_format=torch.channels_last))
+        return judged
 
     def state_dict(self) -> dict[str, Any]:
         """For checkpoints."""

@@ -102,7 +102,9 @@ class DenoiserTraining:
     Attributes:
         noises_per_view: how many (time, noise) pairs share one readout.
         empty: share of views trained with no memory at all.
-        dropped: share of views whose memory loses random rectangles.
+        dropped: share of views whose memory loses parts.
+        suggested: share of those whose lost parts come back as suggestions, in another light, as a stored place would
+            fill them.
         pure_noise: share trained at t = 0, where sampling begins.
         few_step: share trained at the other times of samplers of two and four steps.
         self_memory: final share of views whose memory holds the model's own output (ramped up over the second half).
@@ -122,7 +124,8 @@ class DenoiserTraining:
     max_sources: int = 3
     noises_per_view: int = 2
     empty: float = 0.1
-    dropped: float = 0.45
+    dropped: float = 0.6
+    suggested: float = 0.5
     pure_noise: float = 0.4
     few_step: float = 0.3
     self_memory: float = 0.5
@@ -166,11 +169,33 @@ class DecoderTraining:
 
 
 @dataclass(frozen=True)
+class PlacesConfig:
+    """The places that a model carries, see :mod:`engine.places`: all around from one point of a world each.
+
+    Attributes:
+        places: how many; biomes take turns. seed: of the first world.
+        views, height, width, fov_deg, pitch_deg: the rig; its views must overlap a little.
+        supersample: rays per pixel and axis.
+    """
+
+    folder: str = "data/places"
+    places: int = 64
+    seed: int = 700_000
+    views: int = 6
+    height: int = 448
+    width: int = 352
+    fov_deg: float = 78.5
+    pitch_deg: float = -6.0
+    supersample: int = 2
+
+
+@dataclass(frozen=True)
 class ExportConfig:
     """The runs whose best weights make up a model.
 
     Attributes:
         decoder_run: where the last stage left the autoencoder with its better decoder; "" takes ``autoencoder_run``'s.
+        places: which of the rendered places the model carries.
         default_steps: denoising steps a frame unless asked for others.
     """
 
@@ -179,6 +204,7 @@ class ExportConfig:
     readout_run: str = "runs/readout"
     denoiser_run: str = "runs/denoiser"
     decoder_run: str = "runs/decoder"
+    places: PlacesConfig = PlacesConfig()
     default_steps: int = 1
 
 

@@ -14,10 +14,11 @@ from engine.models.embedded.config import DenoiserConfig, ReadoutConfig
 from engine.models.embedded.denoiser import Denoiser
 from engine.models.embedded.readout import ReadoutNetwork
 from engine.models.embedded.weights import load_network
-from engine.training.adversarial import Adversary, PatchCritic
+from engine.training.adversarial import Adversary
 from engine.training.config import DenoiserTraining
 from engine.training.curves import write_sheet
 from engine.training.examples import ExampleSource
+from engine.training.flow_critic import FlowCritic
 from engine.training.losses import cells_to_pixels, covered_psnr_db, sharpness_ratio
 from engine.training.recall import LatentScenes, fresh_memory, remember, trained_autoencoder, trained_weights
 from engine.training.scenes import EVALUATION_GAPS_M, SceneStore
@@ -26,8 +27,7 @@ from engine.worlds import BIOMES
 WEIGHT_FLOOR = 0.1
 FEW_STEP_TIMES = (0.25, 0.5, 0.75)
 """Where samplers of two and four steps look besides t = 0."""
-CRITIC_WIDTHS = (64, 128, 192)
-CRITIC_PROBE = 0.2
+CRITIC_NOISE = 0.2
 MEASURED_STEPS = (1, 2, 4)
 SHARP_IS_WORTH_DB = 5.0
 """In the score, inventing as sharply as the true world weighs as much as so many dB of faithfulness to memory."""
@@ -55,9 +55,8 @@ class DenoiserStage:
         self.source = ExampleSource(config, self.scenes, self._trained_readout(), self.mean, self.std)
         self.adversary: Adversary | None = None
         if config.adversarial:
-            sizes = self.network.config
-            critic = PatchCritic(sizes.state_channels + sizes.condition_channels, CRITIC_WIDTHS)
-            self.adversary = Adversary(critic, self.device, config.adversarial, CRITIC_PROBE)
+            critic = FlowCritic(self.network, CRITIC_NOISE).requires_grad_(True)
+            self.adversary = Adversary(critic, self.device, config.adversarial, CRITIC_NOISE, slope_weight=1.0)
 
     def _trained_readout(self) -> ReadoutNetwork:
         readout = ReadoutNetwork(ReadoutConfig())
@@ -80,7 +79,8 @@ class DenoiserStage:
         if self.adversary is not None and progress >= config.adversarial_from:
             since = progress - config.adversarial_from
             unknown = 1.0 - known_share(condition, self.network.config.latent_channels)
-            loss, told = self.adversary.join(loss, predicted, target, since, condition, unknown)
+            context = torch.cat([condition, biome[:, None, None, None].expand_as(unknown)], dim=1)
+            loss, told = self.adversary.join(loss, predicted, target, since, context, unknown)
             figures |= told
         return loss, figures
 

@@ -12,6 +12,7 @@ from engine.camera import Camera
 from engine.depth import reconcile
 from engine.memory import LatentMemory, LatentView
 from engine.models.embedded.condition import (
+    SUGGESTED,
     build_condition,
     known_share,
     pack_state,
@@ -35,6 +36,14 @@ from engine.training.recall import (
 from engine.training.scenes import SAMPLES
 from engine.worlds import BIOMES
 
+LIGHT = 0.35
+"""A suggestion's light is off by up to this share of the difference between two scenes."""
+CONTRAST = 0.15
+DEPTH_SPREAD = 0.08
+"""Standard deviations of the log-factors on a suggestion's contrast and depth."""
+ALL_SUGGESTED = 0.15
+"""Share of suggestions of a whole view: a world that begins from nothing."""
+SCENES_LIT = 64
 ROLLOUT_STEPS = 2
 """An imagined memory is made with one to this many steps a view, as a flight's is."""
 
@@ -84,6 +93,11 @@ def forget(covered: Tensor, generator: torch.Generator) -> Tensor:
     return covered & keep.repeat_interleave(SAMPLES, 0).repeat_interleave(SAMPLES, 1)
 
 
+def _whole(samples: Tensor) -> Tensor:
+    """Cells of which all samples are: (B, h*s, w*s) bool -> (B, h, w) bool."""
+    return avg_pool2d(samples.float()[:, None], SAMPLES)[:, 0] > 0.99
+
+
 class ExampleSource:
     """Draws examples from scenes.
 
@@ -99,6 +113,7 @@ class ExampleSource:
         self.readout = readout
         self.mean, self.std = mean, std
         self.device = mean.device
+        self._lights: list[Tensor] | None = None
 
     def example(self, generator: torch.Generator, progress: float, network: Denoiser) -> Example:
         """A view, and what a memory of true views, or of views that ``network`` imagined, knows of it."""
@@ -127,22 +142,62 @@ class ExampleSource:
         return Example(condition[0], state[0], 1 + BIOMES.index(scene.biome))
 
     def condition(self, memory: LatentMemory, camera: Camera, forgetting: torch.Generator | None = None) -> Tensor:
-        """(1, condition_channels, h, w): the memory read out for ``camera``, with parts forgotten if a generator is
-        given."""
+        """(1, condition_channels, h, w): the memory read out for ``camera``; with parts forgotten, or only suggested,
+        if a generator is given."""
         item = recall(memory, camera)
         features, covered = read_batch(self.readout, [item], self.device)
+        features = (features.float() - self.mean) / self.std
+        inverse_depth = item.samples.inverse_depth[None].to(self.device)
+        coverage = avg_pool2d(covered.float()[:, None], SAMPLES)[:, 0]
         if forgetting is not None:
-            covered = forget(covered[0].cpu(), forgetting)[None].to(self.device)
-            features = features * (avg_pool2d(covered.float()[:, None], SAMPLES) > 0)
+            kept = forget(covered[0].cpu(), forgetting)[None].to(self.device)
+            if float(torch.rand((), generator=forgetting)) < self.config.suggested:
+                if float(torch.rand((), generator=forgetting)) < ALL_SUGGESTED:
+                    kept = torch.zeros_like(kept)
+                suggested = covered & ~kept
+                features, inverse_depth = self._relit(features, inverse_depth, suggested, forgetting)
+                coverage = torch.where(_whole(suggested), SUGGESTED, coverage)
+            else:
+                covered = kept
+                coverage = avg_pool2d(covered.float()[:, None], SAMPLES)[:, 0]
+                features = features * (coverage > 0)[:, None]
         elevation = ray_elevation(camera, *features.shape[-2:]).to(self.device)
         return build_condition(
-            (features.float() - self.mean) / self.std,
+            features,
             covered,
-            item.samples.inverse_depth[None].to(self.device) * covered,
+            inverse_depth * covered,
             cell_scale(item.samples)[None].to(self.device),
             elevation[None],
             SAMPLES,
+            coverage,
         )
+
+    def _relit(
+        self, features: Tensor, inverse_depth: Tensor, suggested: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Normalised features (1, C, h, w) and inverse depth (1, h*s, w*s) as another place would suggest them: sky and
+        ground in the light of another scene, contrast and depth a little off. Only where ``suggested``, samples bool.
+        """
+        if self._lights is None:
+            self._lights = [self._light(i) for i in torch.linspace(0, len(self.scenes) - 1, SCENES_LIT).long().tolist()]
+        one, other = torch.randint(len(self._lights), (2,), generator=generator).tolist()
+        share, contrast, depth = torch.rand((), generator=generator), *torch.randn(2, generator=generator)
+        shift = LIGHT * float(share) * (self._lights[one] - self._lights[other])
+        sky = avg_pool2d((inverse_depth == 0).float()[:, None], SAMPLES) > 0.5
+        relit = features * float(torch.exp(CONTRAST * contrast)) + torch.where(sky, shift[0], shift[1])
+        factor = float(torch.exp(DEPTH_SPREAD * depth))
+        return (
+            torch.where(_whole(suggested)[:, None], relit, features),
+            torch.where(suggested, inverse_depth * factor, inverse_depth),
+        )
+
+    def _light(self, index: int) -> Tensor:
+        """(2, C, 1, 1): the mean normalised latents of a scene's sky and of its ground; 0 where it has none."""
+        scene = self.scenes.scene(index)
+        latents = (scene.latents[0].to(self.device) - self.mean) / self.std
+        sky = avg_pool2d((scene.inverse_depth[:1] == 0).float(), SAMPLES)[0].to(self.device) > 0.5
+        means = [(latents * part).sum((1, 2)) / part.sum().clamp(min=1) for part in (sky, ~sky)]
+        return torch.stack(means)[:, :, None, None]
 
     @torch.no_grad()
     def imagine(

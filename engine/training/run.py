@@ -1,9 +1,10 @@
-"""Starting a stage by name: scenes, autoencoder, readout, denoiser, decoder; and putting the results together as a
-model folder."""
+"""Starting a stage by name: scenes, places, autoencoder, readout, denoiser, decoder; and putting the results together
+as a model folder."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +20,18 @@ from engine.training.config import (
     DecoderTraining,
     DenoiserTraining,
     ExportConfig,
+    PlacesConfig,
     ReadoutTraining,
     SceneConfig,
     configure,
 )
 from engine.training.loop import Trainer
+from engine.training.places import pack_places, render_places
 from engine.training.recall import LatentScenes, trained_autoencoder, trained_weights
 from engine.training.scenes import SceneStore, render_scenes
 from engine.worlds import BIOMES
 
-STAGES = ("scenes", "autoencoder", "readout", "denoiser", "decoder", "export")
+STAGES = ("scenes", "places", "autoencoder", "readout", "denoiser", "decoder", "export")
 
 
 def train(stage: str, config_file: Path | None = None, overrides: dict[str, Any] | None = None) -> dict[str, float]:
@@ -40,13 +43,17 @@ def train(stage: str, config_file: Path | None = None, overrides: dict[str, Any]
         overrides: dotted names to values, applied last.
 
     Returns:
-        The figures of the last evaluation (empty for ``scenes``).
+        The figures of the last evaluation; how many, for ``scenes`` and ``places``.
 
     Raises:
         InputError: unknown stage or setting, or an earlier stage is missing.
     """
     if stage == "scenes":
-        return _render(configure(SceneConfig(), config_file, overrides))
+        scenes = configure(SceneConfig(), config_file, overrides)
+        return _render(stage, render_scenes(scenes), scenes.scenes + scenes.evaluation_scenes)
+    if stage == "places":
+        places = configure(PlacesConfig(), config_file, overrides)
+        return _render(stage, render_places(places), places.places)
     if stage == "autoencoder":
         from engine.training.autoencoder import AutoencoderStage
 
@@ -70,13 +77,12 @@ def train(stage: str, config_file: Path | None = None, overrides: dict[str, Any]
     raise InputError(f"Training knows no stage {stage!r}; the stages are {', '.join(STAGES[:-1])}.")
 
 
-def _render(config: SceneConfig) -> dict[str, float]:
+def _render(what: str, jobs: Iterator[tuple[int, int]], total: int) -> dict[str, float]:
     from rich.progress import track
 
-    total = config.scenes + config.evaluation_scenes
-    for _ in track(render_scenes(config), total=total, description="rendering scenes"):
+    for _ in track(jobs, total=total, description=f"rendering {what}"):
         pass
-    return {"scenes": float(total)}
+    return {what: float(total)}
 
 
 def export(config: ExportConfig, folder: Path) -> EmbeddedModel:
@@ -102,6 +108,8 @@ def export(config: ExportConfig, folder: Path) -> EmbeddedModel:
     for name, module in model.networks().items():
         # The decoder's run holds the whole autoencoder, its encoder unchanged.
         load_network(module, weights.get("decoder", weights[name]) if name == "autoencoder" else weights[name])
+    if config.places.places:
+        model.carry(pack_places(config.places, model.autoencoder))
     model.save(folder)
     for source, target in (("best.json", "metrics.json"), ("training.json", "training.json")):
         collected = {name: json.loads((Path(run) / source).read_text(encoding="utf-8")) for name, run in runs.items()}

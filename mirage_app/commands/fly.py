@@ -45,6 +45,8 @@ class Fly(Command):
     """Height and width of the generated frames, both divisible by 8; by default the model's own, 256x448."""
     plain: bool = False
     """Draw frames of the layout `generated` at the size at which they are generated, not at twice that."""
+    places: bool = True
+    """What is new goes on from the places that the model carries; with --no-places the denoiser invents it alone."""
     steps: MaybeInt = None
     """Denoising steps a frame; by default the model's own."""
     memory: MemoryKind = "latent"

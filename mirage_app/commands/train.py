@@ -15,14 +15,16 @@ from mirage_app.commands.options import DeviceName, MaybeFloat, MaybePath
 class Train(Command):
     """Train a part of the embedded model on procedural worlds; a killed run goes on where it stopped."""
 
-    stage: Annotated[Literal["scenes", "autoencoder", "readout", "denoiser", "decoder", "export"], tyro.conf.Positional]
-    """What to do, in this order: render the scenes, train the parts, put the model's folder together."""
+    stage: Annotated[
+        Literal["scenes", "places", "autoencoder", "readout", "denoiser", "decoder", "export"], tyro.conf.Positional
+    ]
+    """What to do, in this order: render the scenes and places, train the parts, put the model's folder together."""
     config: MaybePath = None
     """TOML file of the stage's settings; those it does not name keep the recipe's values."""
     set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
     """Single settings, written as in the TOML file: `--set loop.batch=32 scenes.supersample=1`."""
     out: MaybePath = None
-    """Folder of the scenes, of the run (checkpoints, curves, sample sheets) or of the exported model."""
+    """Folder of the scenes or places, of the run (checkpoints, curves, sample sheets) or of the exported model."""
     minutes: MaybeFloat = None
     """Minutes to train, over all resumes."""
     device: DeviceName = "auto"

@@ -231,11 +231,11 @@ def test_a_critic_goes_on_where_it_stopped(scenes: Path, tmp_path: Path) -> None
     config = configure(DenoiserTraining(), None, settings)
     stage = DenoiserStage(config)
     assert stage.adversary is not None
-    fresh = stage.adversary.critic.judge_half.weight.clone()
+    fresh = stage.adversary.critic.heads[0].judge.weight.clone()
     Trainer(stage, config.loop, config)
     saved = torch.load(tmp_path / "denoiser" / "checkpoint.pt", weights_only=True)
-    saved = saved["adversary"]["critic"]["judge_half.weight"]
-    assert torch.equal(stage.adversary.critic.judge_half.weight, saved)
+    saved = saved["adversary"]["critic"]["heads.0.judge.weight"]
+    assert torch.equal(stage.adversary.critic.heads[0].judge.weight, saved)
     assert not torch.equal(fresh, saved)
 
 

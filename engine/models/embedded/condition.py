@@ -20,6 +20,9 @@ FARTHEST_M = 600.0
 NEAREST_M = 0.2
 LOG_DEPTH_CENTRE = math.log(25.0)
 LOG_DEPTH_SPREAD = 1.6
+SUGGESTED = 0.5
+"""Coverage of a cell that a stored place fills (see :mod:`engine.places`): all its samples are given, as of a cell that
+is remembered, yet they are only to be believed half."""
 _SKY_LOG = (math.log(SKY_DEPTH_M) - LOG_DEPTH_CENTRE) / LOG_DEPTH_SPREAD
 _SKY_THRESHOLD = (math.log(math.sqrt(SKY_DEPTH_M * FARTHEST_M)) - LOG_DEPTH_CENTRE) / LOG_DEPTH_SPREAD
 
@@ -44,7 +47,13 @@ def ray_elevation(camera: Camera, height: int, width: int) -> Tensor:
 
 
 def build_condition(
-    features: Tensor, covered: Tensor, inverse_depth: Tensor, log2_scale: Tensor, elevation: Tensor, samples: int
+    features: Tensor,
+    covered: Tensor,
+    inverse_depth: Tensor,
+    log2_scale: Tensor,
+    elevation: Tensor,
+    samples: int,
+    coverage: Tensor | None = None,
 ) -> Tensor:
     """Stack what the memory knows into the denoiser's condition.
 
@@ -55,12 +64,13 @@ def build_condition(
         log2_scale: (B, h, w) how magnified the winning token is.
         elevation: (B, 1, h, w) sine of the rays' elevation.
         samples: s.
+        coverage: (B, h, w) how far to believe each cell; unless given, the share of its samples that is covered.
 
     Returns:
         (B, C + 1 + 2 s*s + 3, h, w) float32.
     """
     known = covered[:, None].float()
-    coverage = avg_pool2d(known, samples)
+    coverage = avg_pool2d(known, samples) if coverage is None else coverage[:, None].float()
     log_depth = normalise_depth(torch.nan_to_num(inverse_depth)[:, None]) * known
     sky = avg_pool2d(known * (inverse_depth == 0)[:, None], samples)
     scale = log2_scale[:, None].clamp(-3.0, 3.0) * (coverage > 0)
@@ -95,6 +105,7 @@ def condition_from_readout(readout: Readout, camera: Camera, mean: Tensor, std: 
         readout.log2_scale.to(device).float()[None],
         elevation[None],
         samples,
+        readout.coverage.to(device)[None],
     )
 
 

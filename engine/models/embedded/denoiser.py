@@ -57,6 +57,20 @@ class Denoiser(nn.Module):
         Returns:
             (B, C + s*s, h, w) float32: the state at t = 1.
         """
+        embedding, skip0, skip1, x = self._encode(noisy, t, condition, biome)
+        x = self._up(x, self.from2, skip1, self.up1, embedding)
+        x = self._up(x, self.from1, skip0, self.up0, embedding)
+        return self.head(x).float() + self._remembered(condition)
+
+    def features(self, noisy: Tensor, t: Tensor, condition: Tensor, biome: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the network sees in a state, by scale: (B, width, h / n, w / n) for n = 1, 2, 4. Arguments as for
+        :meth:`forward`."""
+        return self._encode(noisy, t, condition, biome)[1:]
+
+    def _encode(
+        self, noisy: Tensor, t: Tensor, condition: Tensor, biome: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The way down: the embedding (B, E), and features of the three levels."""
         dtype = self.stem.weight.dtype
         embedding = nn.functional.silu(self.time_mlp(sinusoid(t, 64).to(dtype)) + self.biome(biome))
         x = torch.cat([noisy, condition], dim=1).to(dtype).contiguous(memory_format=torch.channels_last)
@@ -72,9 +86,7 @@ class Denoiser(nn.Module):
         x = self.middle[0](x, embedding)
         x = self.attention(x)
         x = self.middle[1](x, embedding)
-        x = self._up(x, self.from2, skip1, self.up1, embedding)
-        x = self._up(x, self.from1, skip0, self.up0, embedding)
-        return self.head(x).float() + self._remembered(condition)
+        return embedding, skip0, skip1, x
 
     @staticmethod
     def _up(x: Tensor, expand: nn.Module, skip: Tensor, blocks: nn.ModuleList, embedding: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ from engine.models.embedded.config import AutoencoderConfig, DenoiserConfig, Emb
 from engine.models.embedded.denoiser import Denoiser
 from engine.models.embedded.readout import ReadoutNetwork
 from engine.models.embedded.sampler import flow_times, sample_flow
+from engine.places import PlaceBank, Places
 from engine.world_model import Chunk, ChunkRequest, ModelSpec
 
 MAX_STEPS = 256
@@ -58,6 +60,7 @@ class EmbeddedModel:
             checksum=checksum,
             fine_scale=config.autoencoder.fine_scale,
         )
+        self._bank: PlaceBank | None = None
         self._mean = torch.tensor(config.latents_mean, device=self.device)[:, None, None]
         self._std = torch.tensor(config.latents_std, device=self.device)[:, None, None]
 
@@ -73,8 +76,15 @@ class EmbeddedModel:
         model = cls(config, checksum="", device=device)
         for name, module in model.networks().items():
             weights.load_network(module, weights.weight_path(path, name))
+        if (stored := weights.places_path(path)).exists():
+            model._bank = PlaceBank.load(stored)
         model.spec = replace(model.spec, checksum=weights.folder_checksum(path))
         return model._ready()
+
+    @cached_property
+    def places(self) -> Places | None:
+        """Completes what a memory does not know, where the model carries places."""
+        return Places(self._bank, self.readout_network, self._mean, self._std) if self._bank is not None else None
 
     @classmethod
     def tiny(cls, seed: int = 0, image_size: tuple[int, int] = (64, 112)) -> EmbeddedModel:
@@ -110,12 +120,19 @@ class EmbeddedModel:
         return model._ready()
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write the model's folder: ``config.json`` and one safetensors file a network."""
+        """Write the model's folder: ``config.json`` and one safetensors file a network, one of its places."""
         path = Path(folder)
         path.mkdir(parents=True, exist_ok=True)
         weights.save_config(self.config, path)
         for name, module in self.networks().items():
             weights.save_network(module, weights.weight_path(path, name))
+        if self._bank is not None:
+            self._bank.save(weights.places_path(path))
+
+    def carry(self, bank: PlaceBank) -> None:
+        """Take places along from now on; :meth:`save` writes them."""
+        self._bank = bank
+        self.__dict__.pop("places", None)
 
     def encode(self, rgb: Tensor) -> Tensor:
         """``rgb (T, 3, H, W)`` in [0, 1] -> latents ``(T, C, H/8, W/8)`` float32."""

@@ -23,6 +23,11 @@ def weight_path(folder: Path, network: str) -> Path:
     return folder / f"{network}.safetensors"
 
 
+def places_path(folder: Path) -> Path:
+    """``<folder>/places.safetensors``, which a model may do without."""
+    return folder / "places.safetensors"
+
+
 def file_checksum(path: Path) -> str:
     """SHA-256 of a file, hex."""
     digest = hashlib.sha256()
@@ -33,8 +38,9 @@ def file_checksum(path: Path) -> str:
 
 
 def folder_checksum(folder: Path) -> str:
-    """SHA-256 over the checksums of the configuration and the weight files: the identity of a model."""
+    """SHA-256 over the checksums of the configuration, the weight files and the places: the identity of a model."""
     paths = [folder / CONFIG_NAME, *(weight_path(folder, name) for name in NETWORKS)]
+    paths += [path for path in [places_path(folder)] if path.exists()]
     return hashlib.sha256("".join(file_checksum(path) for path in paths).encode()).hexdigest()
 
 

@@ -1,0 +1,12 @@
+"""Places: what a model carries of the worlds it was trained on.
+
+What nobody has seen yet has many answers, and a small network that is asked for all of them at once gives their
+average. So what a memory does not know is completed from the stored place that goes on best from what it does know
+(Hays & Efros 2007, "Scene Completion Using Millions of Photographs"; Blattmann et al. 2022, "Semi-Parametric Neural
+Image Synthesis"), read out as any latent memory is; the denoiser joins the two.
+"""
+
+from engine.places.bank import Place, PlaceBank
+from engine.places.completion import Places
+
+__all__ = ["Place", "PlaceBank", "Places"]

@@ -1,0 +1,162 @@
+"""Completing a readout from the place that fits it."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from scipy.ndimage import distance_transform_cdt
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from engine.camera import Camera
+from engine.depth import spread
+from engine.memory import LatentMemory, LatentView, MemoryConfig, Readout, ReadoutNetwork
+from engine.models.embedded.condition import SUGGESTED
+from engine.places.bank import PlaceBank
+from engine.places.matching import Match, Matcher, describe, direction_bins
+
+REACH_CELLS = 10.0
+"""How far from the unknown a known cell still speaks for what comes next (e-folding)."""
+LIGHT_CELLS = 12
+"""Known cells this near to the unknown say how a place must be lit to fit."""
+ENOUGH_CELLS = 24.0
+"""So many cells compared are worth as much as the belief that the light is right already."""
+FADE_CELLS = 4
+MOST_LEFT = 1.0
+"""Beside the seam a place is corrected by up to so many standard deviations, fading within so many cells."""
+MEMORIES_KEPT = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Completed:
+    """A readout whose holes were filled from a place.
+
+    Attributes:
+        readout: to condition on.
+        taken: (h, w) bool, cells that come from the place.
+        match: which one.
+    """
+
+    readout: Readout
+    taken: Tensor
+    match: Match
+
+
+class Places:
+    """Completes readouts from a bank. Stateless but for a cache: the same readout and camera give the same answer.
+
+    Args:
+        bank: the places. network: resamples their tokens. mean, std: (C, 1, 1) of the latents.
+    """
+
+    def __init__(self, bank: PlaceBank, network: ReadoutNetwork, mean: Tensor, std: Tensor) -> None:
+        self.bank = bank
+        self._network = network
+        self._mean, self._std = mean.cpu(), std.cpu()
+        self._matcher: Matcher | None = None
+        self._memories: OrderedDict[int, LatentMemory] = OrderedDict()
+
+    def complete(self, readout: Readout, camera: Camera, biome: str, generator: torch.Generator) -> Completed:
+        """Fill what ``readout`` does not know of ``camera``; ``generator`` chooses where nothing is known at all."""
+        known = readout.coverage > 0.5
+        match = self._choose(readout, known, camera, biome, generator)
+        recalled = self._memory(match.place).readout(_turned(camera, match.turn_rad))
+        return self._joined(readout, recalled, known, match)
+
+    def _choose(self, readout: Readout, known: Tensor, camera: Camera, biome: str, generator: torch.Generator) -> Match:
+        if self._matcher is None:
+            self._matcher = Matcher(self.bank, self._mean, self._std)
+        if not bool(known.any()):
+            places = self._matcher.among(biome)
+            chosen = places[int(torch.randint(len(places), (), generator=generator))]
+            # A place is stored as it was found most worth looking at: straight ahead.
+            return Match(chosen, -math.radians(camera.yaw_deg), math.inf)
+        weight = torch.exp(-_distance(~known) / REACH_CELLS) * known
+        described = describe((readout.features - self._mean) / self._std, readout.inverse_depth)
+        bins = direction_bins(camera, *known.shape)
+        return self._matcher.best(described, bins, weight.flatten(), biome)
+
+    def _memory(self, index: int) -> LatentMemory:
+        """The place as a memory; the last few are kept."""
+        if index in self._memories:
+            self._memories.move_to_end(index)
+            return self._memories[index]
+        place = self.bank[index]
+        channels, samples = place.latents.shape[1], place.inverse_depth.shape[-1] // place.latents.shape[-1]
+        stride = place.cameras[0].width // place.latents.shape[-1]
+        memory = LatentMemory(MemoryConfig(channels=channels, stride=stride, samples=samples), self._network)
+        for latents, inverse_depth, camera in zip(place.latents, place.inverse_depth, place.cameras, strict=True):
+            memory.write(LatentView(camera, latents, inverse_depth))
+        self._memories[index] = memory
+        while len(self._memories) > MEMORIES_KEPT:
+            self._memories.popitem(last=False)
+        return memory
+
+    def _joined(self, readout: Readout, recalled: Readout, known: Tensor, match: Match) -> Completed:
+        taken = (recalled.coverage >= 0.5) & ~known
+        samples = readout.covered.shape[-1] // known.shape[-1]
+        fine = taken.repeat_interleave(samples, 0).repeat_interleave(samples, 1) & recalled.covered
+        beside = known & (recalled.coverage > 0.99) & (_distance(~known) < LIGHT_CELLS)
+        features = self._lit(readout, recalled, beside)
+        # What is left of the difference fades out from the seam on, as in gradient-domain compositing.
+        left = ((readout.features - features) / self._std).clamp(-MOST_LEFT, MOST_LEFT) * self._std
+        features = features + spread(left, (known & beside).float(), FADE_CELLS)
+        inverse_depth = recalled.inverse_depth * self._scale(readout, recalled, beside)
+        completed = replace(
+            readout,
+            features=torch.where(taken, features, readout.features),
+            coverage=torch.where(taken, SUGGESTED, readout.coverage),
+            inverse_depth=torch.where(fine, inverse_depth, readout.inverse_depth),
+            covered=readout.covered | fine,
+            sky=torch.where(fine, recalled.sky, readout.sky),
+            log2_scale=torch.where(taken, recalled.log2_scale, readout.log2_scale),
+        )
+        return Completed(completed, taken, match)
+
+    def _lit(self, readout: Readout, recalled: Readout, beside: Tensor) -> Tensor:
+        """The recalled latents (C, h, w) in the light of the memory: sky and ground shifted apart so that each agrees
+        on average with what is known of it nearby."""
+        sky_here, sky_there = (_cells(r.sky.float(), beside) > 0.5 for r in (readout, recalled))
+        features = recalled.features
+        for here, there in ((sky_here, sky_there), (~sky_here, ~sky_there)):
+            mine, its = beside & here, beside & there
+            count = float(torch.minimum(mine.sum(), its.sum()))
+            if count < 1.0:
+                continue
+            shift = readout.features[:, mine].mean(1) - recalled.features[:, its].mean(1)
+            shift = shift * (count / (count + ENOUGH_CELLS))
+            features = torch.where(there, features + shift[:, None, None], features)
+        return features
+
+    def _scale(self, readout: Readout, recalled: Readout, beside: Tensor) -> float:
+        """By how much the place's inverse depth must be multiplied for its ground to lie at the memory's height."""
+        near = [(_cells(r.inverse_depth, beside)) for r in (readout, recalled)]
+        both = beside & (near[0] > 0.0) & (near[1] > 0.0)
+        both[: both.shape[0] // 2] = False
+        if int(both.sum()) < 8:
+            return 1.0
+        return float((near[0][both] / near[1][both]).log().median().clamp(-1.6, 1.6).exp())
+
+
+def _turned(camera: Camera, turn_rad: float) -> Camera:
+    """``camera`` at the origin, turned left by ``turn_rad``."""
+    cos, sin = math.cos(turn_rad), math.sin(turn_rad)
+    pose = np.eye(4)
+    pose[:3, :3] = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]]) @ camera.c2w[:3, :3]
+    return camera.posed(pose)
+
+
+def _cells(values: Tensor, like: Tensor) -> Tensor:
+    """Means over samples: (h*s, w*s) -> (h, w)."""
+    return avg_pool2d(values[None], values.shape[-1] // like.shape[-1])[0]
+
+
+def _distance(cells: Tensor) -> Tensor:
+    """(h, w) bool -> (h, w) float: how many cells away the nearest true one is (chessboard); far if there is none."""
+    if not bool(cells.any()):
+        return torch.full(cells.shape, 1e3)
+    return torch.from_numpy(distance_transform_cdt(~cells.numpy(), metric="chessboard")).float()

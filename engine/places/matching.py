@@ -1,0 +1,137 @@
+"""Which stored place, turned how, goes on best from what a view already knows.
+
+Places and the query are averaged onto one grid of directions; since only a turn about the vertical is searched, all
+turns of all places are compared at once by circular correlation (FFT) along the azimuth.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.camera import Camera
+from engine.places.bank import PlaceBank
+
+AZIMUTHS = 128
+ELEVATIONS = 26
+LOWEST_RAD, HIGHEST_RAD = math.radians(-45.0), math.radians(33.0)
+DEPTH_WEIGHT = 2.0
+"""A log-depth that is off by one weighs as much as so many latent channels off by one standard deviation (squared)."""
+SKY_LOG_DEPTH = math.log(1000.0)
+
+
+@dataclass(frozen=True)
+class Match:
+    """A place and how it lies.
+
+    Attributes:
+        place: index into the bank.
+        turn_rad: what looks along azimuth a in the world looks along ``a + turn_rad`` in the place.
+        error: mean squared difference per direction, in squared standard deviations; ``inf`` if nothing was compared.
+    """
+
+    place: int
+    turn_rad: float
+    error: float
+
+
+def direction_bins(camera: Camera, rows: int, columns: int) -> Tensor:
+    """(rows * columns,) int64: for each cell the bin ``elevation * AZIMUTHS + azimuth`` of the grid, -1 outside it."""
+    rays = camera.resized(columns, rows).rays().reshape(-1, 3)
+    azimuth = np.arctan2(rays[:, 1], rays[:, 0])
+    elevation = np.arctan2(rays[:, 2], np.hypot(rays[:, 0], rays[:, 1]))
+    column = np.floor(azimuth * (AZIMUTHS / (2.0 * math.pi))).astype(np.int64) % AZIMUTHS
+    row = np.floor((elevation - LOWEST_RAD) / (HIGHEST_RAD - LOWEST_RAD) * ELEVATIONS).astype(np.int64)
+    inside = (row >= 0) & (row < ELEVATIONS)
+    return torch.from_numpy(np.where(inside, row * AZIMUTHS + column, -1))
+
+
+def describe(features: Tensor, inverse_depth: Tensor) -> Tensor:
+    """Normalised latents (C, h, w) and inverse depth (h*s, w*s) -> (h*w, C + 1) what is compared."""
+    samples = inverse_depth.shape[-1] // features.shape[-1]
+    near = torch.nn.functional.max_pool2d(inverse_depth[None], samples)[0]
+    log_depth = torch.log(1.0 / near.clamp(min=1.0 / 4000.0)).clamp(max=SKY_LOG_DEPTH)
+    log_depth = torch.where(near > 0.0, log_depth, torch.full_like(log_depth, SKY_LOG_DEPTH))
+    depth = math.sqrt(DEPTH_WEIGHT) * log_depth[None]
+    return torch.cat([features, depth]).flatten(1).T
+
+
+def onto_grid(described: Tensor, bins: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Weighted means by direction: described (n, D), bins (n,), weight (n,) -> (ELEVATIONS, AZIMUTHS, D) and the
+    weights (ELEVATIONS, AZIMUTHS)."""
+    keep = (bins >= 0) & (weight > 0.0)
+    size = ELEVATIONS * AZIMUTHS
+    total = torch.zeros(size).index_add_(0, bins[keep], weight[keep])
+    sums = torch.zeros(size, described.shape[1]).index_add_(0, bins[keep], described[keep] * weight[keep, None])
+    means = sums / total.clamp(min=1e-6)[:, None]
+    return means.view(ELEVATIONS, AZIMUTHS, -1), total.view(ELEVATIONS, AZIMUTHS)
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """A place on the grid, transformed along the azimuth and conjugated, (ELEVATIONS, AZIMUTHS / 2 + 1) complex each.
+
+    Attributes:
+        means: one more axis, the D described numbers. squares: their squared norm. mask: where there are any.
+    """
+
+    means: Tensor
+    squares: Tensor
+    mask: Tensor
+
+
+class Matcher:
+    """Compares a query with the places of a bank; each place is put on the grid when it is first needed.
+
+    Args:
+        bank: the places. mean, std: (C, 1, 1) of the latents.
+    """
+
+    def __init__(self, bank: PlaceBank, mean: Tensor, std: Tensor) -> None:
+        self._bank, self._mean, self._std = bank, mean, std
+        self._spectra: dict[int, Spectrum] = {}
+
+    def _spectrum(self, index: int) -> Spectrum:
+        if index not in self._spectra:
+            place = self._bank[index]
+            described, bins = [], []
+            for latents, inverse_depth, camera in zip(place.latents, place.inverse_depth, place.cameras, strict=True):
+                described.append(describe((latents - self._mean) / self._std, inverse_depth))
+                bins.append(direction_bins(camera, *latents.shape[-2:]))
+            where = torch.cat(bins)
+            means, weight = onto_grid(torch.cat(described), where, torch.ones(len(where)))
+            mask = (weight > 0.0).float()
+            self._spectra[index] = Spectrum(
+                *(torch.fft.rfft(x, dim=1).conj() for x in (means, means.square().sum(-1), mask))
+            )
+        return self._spectra[index]
+
+    def among(self, biome: str) -> list[int]:
+        """The places of a biome; all of them if it is "" or has none."""
+        return [i for i, b in enumerate(self._bank.biomes) if b == biome] or list(range(len(self._bank)))
+
+    def best(self, described: Tensor, bins: Tensor, weight: Tensor, biome: str) -> Match:
+        """The place and turn nearest to a query: described (n, D), bins (n,), weight (n,) >= 0."""
+        places = self.among(biome)
+        spectra = [self._spectrum(index) for index in places]
+        means, total = onto_grid(described, bins, weight)
+        query, own = torch.fft.rfft(means * total[..., None], dim=1), torch.fft.rfft(total, dim=1)
+        square = torch.fft.rfft(means.square().sum(-1) * total, dim=1)
+        # sum over the grid of w |q - p|^2, for every turn: w q^2 - 2 w q p + w p^2
+        terms = torch.stack(
+            [(square * s.mask - 2.0 * (query * s.means).sum(-1) + own * s.squares).sum(0) for s in spectra]
+        )
+        error = torch.fft.irfft(terms, n=AZIMUTHS, dim=1)
+        compared = torch.fft.irfft(torch.stack([(own * s.mask).sum(0) for s in spectra]), n=AZIMUTHS, dim=1)
+        error = torch.where(compared > 0.5 * compared.max().clamp(min=1e-6), error / compared.clamp(min=1e-6), math.inf)
+        row, column = divmod(int(error.argmin()), AZIMUTHS)
+        before, here, after = (float(error[row, (column + i) % AZIMUTHS]) for i in (-1, 0, 1))
+        curve = before - 2.0 * here + after
+        between = 0.5 * (before - after) / curve if math.isfinite(curve) and curve > 1e-9 else 0.0
+        # conj(place) * query peaks where query(a + shift) = place(a), so the world turned by -shift lies on the place
+        turn = -(column + max(-0.5, min(0.5, between))) * 2.0 * math.pi / AZIMUTHS
+        return Match(places[row], turn, here)

@@ -1,0 +1,93 @@
+"""What a step is about to imagine: how wide a view, and what it may build on; and what came of it.
+
+The frame is widened where its edge is unknown (:mod:`engine.overscan`), and what the memory does not know of it is
+completed from a stored place where the model carries some (:mod:`engine.places`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from engine.camera import Camera
+from engine.overscan import edge_unknown, inventing_steps, much_unknown, widened
+
+if TYPE_CHECKING:
+    from engine.memory import Readout
+    from engine.places import Places
+
+
+@dataclass(frozen=True, eq=False)
+class Prospect:
+    """The view to imagine.
+
+    Attributes:
+        camera: the frame's, or a wider one.
+        known: what the memory knows of it. believed: the same, completed from a place; what the model builds on.
+        inventive: much of it is new.
+        steps: denoising steps it is worth.
+    """
+
+    camera: Camera
+    known: Readout
+    believed: Readout
+    inventive: bool
+    steps: int
+
+
+@dataclass(frozen=True, eq=False)
+class News:
+    """A view about to be shown and written.
+
+    Attributes:
+        camera: the view; wider than the frame where its edge was unknown.
+        readout: what the memory knew of it.
+        latents: (C, h, w).
+        shown: (hs, ws) finite inverse depth.
+        writable: the same, NaN where it must not be written.
+        depth_m: (H, W) where depth of full resolution is known.
+    """
+
+    camera: Camera
+    readout: Readout
+    latents: Tensor
+    shown: Tensor
+    writable: Tensor
+    depth_m: Tensor | None = None
+
+
+def look_ahead(
+    camera: Camera,
+    known: Readout,
+    read: Callable[[Camera], Readout],
+    places: Places | None,
+    *,
+    stride: int,
+    biome: str,
+    steps: int,
+    generator: torch.Generator,
+) -> Prospect:
+    """Decide what to imagine for a frame.
+
+    Args:
+        camera: the frame's. known: what the memory knows of it.
+        read: reads the memory for another camera.
+        places: what completes it; ``None`` leaves all invention to the denoiser.
+        stride: pixels a token.
+        steps: denoising steps of a frame that is remembered.
+        generator: chooses a place where nothing is known.
+    """
+    wide = edge_unknown(known.coverage)
+    if not wide and not much_unknown(known.coverage):
+        return Prospect(camera, known, known, False, steps)
+    if wide:
+        camera = widened(camera, stride)
+        known = read(camera)
+    believed = known if places is None else places.complete(known, camera, biome, generator).readout
+    if much_unknown(believed.coverage):
+        steps = inventing_steps(steps)
+    return Prospect(camera, known, believed, True, steps)

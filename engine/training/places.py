@@ -1,0 +1,84 @@
+"""Rendering the places that a model carries, and packing them; see :mod:`engine.places`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from engine.atomic import atomic_write
+from engine.camera import Camera, c2w_from_angles
+from engine.depth import sample_inverse_depth
+from engine.errors import InputError
+from engine.models.embedded.autoencoder import Autoencoder
+from engine.models.embedded.blocks import channels_last
+from engine.places import Place, PlaceBank
+from engine.training.config import PlacesConfig
+from engine.training.scenes import SAMPLES, STRIDE
+from engine.worlds import BIOMES, World, WorldSpec
+
+
+def rig(config: PlacesConfig) -> tuple[Camera, ...]:
+    """Cameras all around the origin, the first along +X; a little down, where the ground is."""
+    step_deg = 360.0 / config.views
+    return tuple(
+        Camera.from_fov(
+            c2w_from_angles(np.zeros(3), view * step_deg, config.pitch_deg), config.fov_deg, config.width, config.height
+        )
+        for view in range(config.views)
+    )
+
+
+def render_places(config: PlacesConfig) -> Iterator[tuple[int, int]]:
+    """Render what is missing, biomes in turn; yields (done, total). Stops and resumes at any place."""
+    folder = Path(config.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    grid = (config.height // STRIDE * SAMPLES, config.width // STRIDE * SAMPLES)
+    for index in range(config.places):
+        path = folder / f"place_{index:04d}.safetensors"
+        if not path.exists():
+            spec = WorldSpec(BIOMES[index % len(BIOMES)], config.seed + index)
+            world = World(spec)
+            start = world.spawn(config.width, config.height)
+            turn = np.eye(4)
+            turn[:3, :3] = c2w_from_angles(np.zeros(3), start.yaw_deg, 0.0)[:3, :3] @ np.linalg.inv(
+                c2w_from_angles(np.zeros(3), 0.0, 0.0)[:3, :3]
+            )
+            turn[:3, 3] = start.position
+            frames = [world.render(c.posed(turn @ c.c2w), supersample=config.supersample) for c in rig(config)]
+            tensors = {
+                "rgb": torch.stack([(f.rgb.clamp(0, 1) * 255 + 0.5).to(torch.uint8) for f in frames]),
+                "inverse_depth": torch.stack([sample_inverse_depth(f.depth_m, *grid) for f in frames]),
+            }
+            with atomic_write(path) as temporary:
+                save_file(tensors, temporary, metadata={"biome": spec.biome, "seed": str(spec.seed)})
+        yield index + 1, config.places
+
+
+@torch.inference_mode()
+def pack_places(config: PlacesConfig, autoencoder: Autoencoder) -> PlaceBank:
+    """Encode the rendered places (float32: it is done once).
+
+    Raises:
+        InputError: fewer are rendered than asked for.
+    """
+    paths = sorted(Path(config.folder).glob("place_*.safetensors"))[: config.places]
+    if len(paths) < config.places:
+        raise InputError(
+            f"{config.folder} holds {len(paths)} of {config.places} places; render them with `mirage train places`, or "
+            "ask for fewer."
+        )
+    encoder = channels_last(autoencoder, "cpu").eval().encoder
+    cameras = rig(config)
+    places = []
+    for path in paths:
+        with safe_open(path, framework="pt") as file:
+            rgb, inverse_depth = file.get_tensor("rgb"), file.get_tensor("inverse_depth")
+            biome = file.metadata()["biome"]
+        images = (rgb.float() / 255).contiguous(memory_format=torch.channels_last)
+        places.append(Place(encoder(images), inverse_depth, cameras, biome))
+    return PlaceBank.of(places, autoencoder.config.latent_bound)
