@@ -99,17 +99,16 @@ def fit_log_depth(imagined: Tensor, known: Tensor, overlap: Tensor) -> DepthFit:
     return DepthFit(float(scale), float(shift), count, float(residual))
 
 
-def spread(residual: Tensor, weight: Tensor, radius: int) -> Tensor:
-    """Carry ``residual (..., hs, ws)``, known where ``weight (hs, ws)`` is 1, into its surroundings; it fades to 0
-    within about ``radius`` samples.
+def _spread(residual: Tensor, weight: Tensor, radius: int) -> Tensor:
+    """Carry ``residual (hs, ws)``, known where ``weight`` is 1, into its surroundings; it fades to 0 within about
+    ``radius`` samples.
     """
-    layers = residual.reshape(-1, *weight.shape)
-    maps = torch.cat([layers * weight, weight[None]])[None]
+    maps = torch.stack([residual * weight, weight])[None]
     kernel = 2 * radius + 1
     for _ in range(2):
         maps = F.avg_pool2d(maps, kernel, stride=1, padding=radius, count_include_pad=False)
-    confidence = maps[0, -1]
-    return (maps[0, :-1] / confidence.clamp(min=1e-6) * (4.0 * confidence).clamp(max=1.0)).view_as(residual)
+    value, confidence = maps[0]
+    return value / confidence.clamp(min=1e-6) * (4.0 * confidence).clamp(max=1.0)
 
 
 def flying_samples(inverse: Tensor) -> Tensor:
@@ -160,7 +159,7 @@ def reconcile(imagined: Tensor, known: Tensor, covered: Tensor, known_sky: Tenso
         log_depth = -fit.scale * torch.log(imagined.clamp(min=SKY_INVERSE_DEPTH)) + fit.shift
         residual = (-torch.log(known.clamp(min=SKY_INVERSE_DEPTH)) - log_depth).clamp(-0.25, 0.25)
         radius = max(2, min(imagined.shape) // 16)
-        log_depth = log_depth + spread(torch.where(overlap, residual, 0.0), overlap.float(), radius)
+        log_depth = log_depth + _spread(torch.where(overlap, residual, 0.0), overlap.float(), radius)
         shown = torch.where(imagined > 0.0, torch.exp(-log_depth), imagined)
         shown = torch.where(shown < SKY_INVERSE_DEPTH, 0.0, shown)
     shown = torch.where(surface, known, shown)

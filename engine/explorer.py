@@ -24,7 +24,7 @@ from engine.world_model import CancelToken, ChunkRequest, Progress, WorldModel
 
 if TYPE_CHECKING:
     from engine.memory import Readout
-    from engine.places import Places
+    from engine.places import Match, Places
     from engine.worlds import World
 
 MIN_FIRST_STEPS = 8
@@ -89,7 +89,8 @@ class Explorer:
         self.begun = False
         self.last_readout: Readout | None = None
         self._newest = -1
-        self._before_newest = 0
+        self._before_newest: tuple[int, Match | None] = (0, None)
+        self._match: Match | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -134,9 +135,9 @@ class Explorer:
             InputError: ``first`` has another size, or no usable depth.
             Cancelled: as asked; the explorer is as it was.
         """
-        before = (self.memory, self.index, self.begun)
+        before = (self.memory, self.index, self.begun, self._match)
         self.memory = make_memory(self.config.memory, self.model, self.config.budget_mib)
-        self.index = 0
+        self.index, self._match = 0, None
         try:
             if first is None:
                 steps = self.config.first_steps or max(MIN_FIRST_STEPS, self.default_steps)
@@ -144,7 +145,7 @@ class Explorer:
             else:
                 result = self._encode(self.fit(camera), first, cancel or CancelToken())
         except BaseException:
-            self.memory, self.index, self.begun = before
+            self.memory, self.index, self.begun, self._match = before
             raise
         self.begun = True
         return result
@@ -251,17 +252,18 @@ class Explorer:
         present = memory.current if memory is not None else 0
         if not self.can_refine(newest):
             raise InputError("Only the newest frame can be refined, and only while the world is where it left it.")
-        replaces = present if present != self._before_newest else None
-        before = self._before_newest
+        before, match_before = self._before_newest
+        replaces = present if present != before else None
+        match = self._match
         if memory is not None and replaces is not None:
             memory.checkout(before)
-        self.index -= 1
+        self.index, self._match = self.index - 1, match_before
         try:
             result = self._imagine(newest.camera, steps, progress, cancel or CancelToken(), with_readout, replaces)
         except BaseException:
             if memory is not None:
                 memory.checkout(present)
-            self.index, self._before_newest = newest.index + 1, before
+            self.index, self._match, self._before_newest = newest.index + 1, match, (before, match_before)
             raise
         return result
 
@@ -277,7 +279,7 @@ class Explorer:
         timings: dict[str, float] = {}
         readout = self._read(camera, timings)
         generator = step_generator(self.config.seed, self.index)
-        ahead = Prospect(camera, readout, readout, False, steps)
+        ahead = Prospect(camera, readout, readout, False, steps, self._match)
         if self.config.memory != "none":
             ahead = look_ahead(
                 camera,
@@ -288,6 +290,7 @@ class Explorer:
                 biome=self.config.biome,
                 steps=steps,
                 generator=generator,
+                latest=self._match,
             )
         known = ahead.known
         with timed(timings, self.model.device, "imagine"):
@@ -304,7 +307,7 @@ class Explorer:
             imagined = chunk.inverse_depth[0].to(known.inverse_depth.device)
             shown, writable, _ = reconcile(imagined, known.inverse_depth, known.covered, known.sky)
         cancel.check()
-        news = News(ahead.camera, known, chunk.latents[0], shown, writable)
+        news = News(ahead.camera, known, chunk.latents[0], shown, writable, match=ahead.match)
         result = self._finish(camera, readout, news, timings, steps, cancel, with_readout, replaces)
         return replace(result, inventive=ahead.inventive)
 
@@ -344,7 +347,8 @@ class Explorer:
                 news.camera, news.latents, news.writable, drawing.rgb, news.readout, news.depth_m
             )
         self.index += 1
-        self.last_readout, self._newest, self._before_newest = readout, self.index - 1, before
+        self._before_newest, self._match = (before, self._match), news.match
+        self.last_readout, self._newest = readout, self.index - 1
         return StepResult(
             index=self.index - 1,
             node=commit.node,
@@ -386,5 +390,5 @@ class Explorer:
         """
         other = Explorer(self.model, replace(self.config, size=size or self.config.size), self.world)
         other.memory = self.memory if share else self.memory.fork()
-        other.index, other.begun = self.index, self.begun
+        other.index, other.begun, other._match = self.index, self.begun, self._match
         return other

@@ -1,7 +1,4 @@
-"""Holes of a warped picture filled smoothly from their surroundings, before an encoder sees them.
-
-An encoder looks at several cells at once: black holes would leak into what is known beside them.
-"""
+"""Holes of a picture, or of any other map, filled smoothly from their surroundings."""
 
 from __future__ import annotations
 

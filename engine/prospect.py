@@ -18,7 +18,7 @@ from engine.overscan import edge_unknown, inventing_steps, much_unknown, widened
 
 if TYPE_CHECKING:
     from engine.memory import Readout
-    from engine.places import Places
+    from engine.places import Match, Places
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +30,7 @@ class Prospect:
         known: what the memory knows of it. believed: the same, completed from a place; what the model builds on.
         inventive: much of it is new.
         steps: denoising steps it is worth.
+        match: the place it was completed from, or the one before.
     """
 
     camera: Camera
@@ -37,6 +38,7 @@ class Prospect:
     believed: Readout
     inventive: bool
     steps: int
+    match: Match | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +52,7 @@ class News:
         shown: (hs, ws) finite inverse depth.
         writable: the same, NaN where it must not be written.
         depth_m: (H, W) where depth of full resolution is known.
+        match: the place that the next view goes on from.
     """
 
     camera: Camera
@@ -58,6 +61,7 @@ class News:
     shown: Tensor
     writable: Tensor
     depth_m: Tensor | None = None
+    match: Match | None = None
 
 
 def look_ahead(
@@ -70,6 +74,7 @@ def look_ahead(
     biome: str,
     steps: int,
     generator: torch.Generator,
+    latest: Match | None,
 ) -> Prospect:
     """Decide what to imagine for a frame.
 
@@ -80,14 +85,18 @@ def look_ahead(
         stride: pixels a token.
         steps: denoising steps of a frame that is remembered.
         generator: chooses a place where nothing is known.
+        latest: the place that the view before was completed from.
     """
     wide = edge_unknown(known.coverage)
     if not wide and not much_unknown(known.coverage):
-        return Prospect(camera, known, known, False, steps)
+        return Prospect(camera, known, known, False, steps, latest)
     if wide:
         camera = widened(camera, stride)
         known = read(camera)
-    believed = known if places is None else places.complete(known, camera, biome, generator).readout
+    believed = known
+    if places is not None:
+        completed = places.complete(known, camera, biome, generator, latest)
+        believed, latest = completed.readout, completed.match
     if much_unknown(believed.coverage):
         steps = inventing_steps(steps)
-    return Prospect(camera, known, believed, True, steps)
+    return Prospect(camera, known, believed, True, steps, latest)

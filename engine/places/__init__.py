@@ -8,5 +8,6 @@ Image Synthesis"), read out as any latent memory is; the denoiser joins the two.
 
 from engine.places.bank import Place, PlaceBank
 from engine.places.completion import Places
+from engine.places.matching import Match
 
-__all__ = ["Place", "PlaceBank", "Places"]
+__all__ = ["Match", "Place", "PlaceBank", "Places"]

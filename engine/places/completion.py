@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from engine.camera import Camera
-from engine.depth import spread
+from engine.hole_filling import fill_holes
 from engine.memory import LatentMemory, LatentView, MemoryConfig, Readout, ReadoutNetwork
 from engine.models.embedded.condition import SUGGESTED
 from engine.places.bank import PlaceBank
@@ -23,11 +23,10 @@ REACH_CELLS = 10.0
 """How far from the unknown a known cell still speaks for what comes next (e-folding)."""
 LIGHT_CELLS = 12
 """Known cells this near to the unknown say how a place must be lit to fit."""
-ENOUGH_CELLS = 24.0
-"""So many cells compared are worth as much as the belief that the light is right already."""
-FADE_CELLS = 4
-MOST_LEFT = 1.0
-"""Beside the seam a place is corrected by up to so many standard deviations, fading within so many cells."""
+FADE_CELLS = 32.0
+"""How far from the seam a place is back in its own light (e-folding)."""
+SMOOTH_CELLS = 5
+"""What a place is corrected by is averaged over so many cells."""
 MEMORIES_KEPT = 4
 
 
@@ -51,23 +50,45 @@ class Places:
 
     Args:
         bank: the places. network: resamples their tokens. mean, std: (C, 1, 1) of the latents.
+        flat: (n, C) latents of flat colours, n >= 4: along their main directions light differs, across them texture.
     """
 
-    def __init__(self, bank: PlaceBank, network: ReadoutNetwork, mean: Tensor, std: Tensor) -> None:
+    def __init__(self, bank: PlaceBank, network: ReadoutNetwork, mean: Tensor, std: Tensor, flat: Tensor) -> None:
         self.bank = bank
         self._network = network
         self._mean, self._std = mean.cpu(), std.cpu()
+        self._colours = torch.linalg.svd(flat.cpu() - flat.cpu().mean(0), full_matrices=False).Vh[:3]
         self._matcher: Matcher | None = None
         self._memories: OrderedDict[int, LatentMemory] = OrderedDict()
 
-    def complete(self, readout: Readout, camera: Camera, biome: str, generator: torch.Generator) -> Completed:
-        """Fill what ``readout`` does not know of ``camera``; ``generator`` chooses where nothing is known at all."""
+    def complete(
+        self,
+        readout: Readout,
+        camera: Camera,
+        biome: str,
+        generator: torch.Generator,
+        latest: Match | None = None,
+    ) -> Completed:
+        """Fill what ``readout`` does not know of ``camera``.
+
+        Args:
+            biome: places of another are not considered, if it is known. generator: chooses where nothing is known at
+                all. latest: the match of the view before, which is stayed with as long as it fits.
+        """
         known = readout.coverage > 0.5
-        match = self._choose(readout, known, camera, biome, generator)
+        match = self._choose(readout, known, camera, biome, generator, latest)
         recalled = self._memory(match.place).readout(_turned(camera, match.turn_rad))
         return self._joined(readout, recalled, known, match)
 
-    def _choose(self, readout: Readout, known: Tensor, camera: Camera, biome: str, generator: torch.Generator) -> Match:
+    def _choose(
+        self,
+        readout: Readout,
+        known: Tensor,
+        camera: Camera,
+        biome: str,
+        generator: torch.Generator,
+        latest: Match | None,
+    ) -> Match:
         if self._matcher is None:
             self._matcher = Matcher(self.bank, self._mean, self._std)
         if not bool(known.any()):
@@ -78,7 +99,7 @@ class Places:
         weight = torch.exp(-_distance(~known) / REACH_CELLS) * known
         described = describe((readout.features - self._mean) / self._std, readout.inverse_depth)
         bins = direction_bins(camera, *known.shape)
-        return self._matcher.best(described, bins, weight.flatten(), biome)
+        return self._matcher.best(described, bins, weight.flatten(), biome, latest)
 
     def _memory(self, index: int) -> LatentMemory:
         """The place as a memory; the last few are kept."""
@@ -102,9 +123,6 @@ class Places:
         fine = taken.repeat_interleave(samples, 0).repeat_interleave(samples, 1) & recalled.covered
         beside = known & (recalled.coverage > 0.99) & (_distance(~known) < LIGHT_CELLS)
         features = self._lit(readout, recalled, beside)
-        # What is left of the difference fades out from the seam on, as in gradient-domain compositing.
-        left = ((readout.features - features) / self._std).clamp(-MOST_LEFT, MOST_LEFT) * self._std
-        features = features + spread(left, (known & beside).float(), FADE_CELLS)
         inverse_depth = recalled.inverse_depth * self._scale(readout, recalled, beside)
         completed = replace(
             readout,
@@ -118,19 +136,25 @@ class Places:
         return Completed(completed, taken, match)
 
     def _lit(self, readout: Readout, recalled: Readout, beside: Tensor) -> Tensor:
-        """The recalled latents (C, h, w) in the light of the memory: sky and ground shifted apart so that each agrees
-        on average with what is known of it nearby."""
+        """The recalled latents (C, h, w) in the light of the memory: by how much its colours differ where both are
+        known goes on smoothly beyond the seam, in the sky and on the ground apart, and fades far away from it.
+
+        As in gradient-domain compositing (Perez et al. 2003), but for colours only. The fade must be slow: one within
+        the strip that a turn uncovers would begin anew with every strip.
+        """
         sky_here, sky_there = (_cells(r.sky.float(), beside) > 0.5 for r in (readout, recalled))
+        difference = self._colour_only(readout.features - recalled.features)
         features = recalled.features
         for here, there in ((sky_here, sky_there), (~sky_here, ~sky_there)):
-            mine, its = beside & here, beside & there
-            count = float(torch.minimum(mine.sum(), its.sum()))
-            if count < 1.0:
-                continue
-            shift = readout.features[:, mine].mean(1) - recalled.features[:, its].mean(1)
-            shift = shift * (count / (count + ENOUGH_CELLS))
-            features = torch.where(there, features + shift[:, None, None], features)
+            both = beside & here & there
+            field = fill_holes(difference, both) if bool(both.any()) else torch.zeros_like(difference)
+            field = avg_pool2d(field[None], SMOOTH_CELLS, 1, SMOOTH_CELLS // 2, count_include_pad=False)[0]
+            features = torch.where(there, features + field * torch.exp(-_distance(both) / FADE_CELLS), features)
         return features
+
+    def _colour_only(self, difference: Tensor) -> Tensor:
+        """A difference of latents (C, h, w) without what would draw texture."""
+        return torch.einsum("kc,kd,dhw->chw", self._colours, self._colours, difference)
 
     def _scale(self, readout: Readout, recalled: Readout, beside: Tensor) -> float:
         """By how much the place's inverse depth must be multiplied for its ground to lie at the memory's height."""

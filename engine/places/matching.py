@@ -7,7 +7,7 @@ turns of all places are compared at once by circular correlation (FFT) along the
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -21,6 +21,8 @@ ELEVATIONS = 26
 LOWEST_RAD, HIGHEST_RAD = math.radians(-45.0), math.radians(33.0)
 DEPTH_WEIGHT = 2.0
 """A log-depth that is off by one weighs as much as so many latent channels off by one standard deviation (squared)."""
+LOYALTY = 1.5
+"""The latest match is left only for one whose error is smaller by this factor."""
 SKY_LOG_DEPTH = math.log(1000.0)
 
 
@@ -114,8 +116,12 @@ class Matcher:
         """The places of a biome; all of them if it is "" or has none."""
         return [i for i, b in enumerate(self._bank.biomes) if b == biome] or list(range(len(self._bank)))
 
-    def best(self, described: Tensor, bins: Tensor, weight: Tensor, biome: str) -> Match:
-        """The place and turn nearest to a query: described (n, D), bins (n,), weight (n,) >= 0."""
+    def best(self, described: Tensor, bins: Tensor, weight: Tensor, biome: str, latest: Match | None = None) -> Match:
+        """The place and turn nearest to a query: described (n, D), bins (n,), weight (n,) >= 0.
+
+        ``latest`` stays unless something fits clearly better: open country looks much the same every few degrees, and
+        a search begun anew each time would go round in circles.
+        """
         places = self.among(biome)
         spectra = [self._spectrum(index) for index in places]
         means, total = onto_grid(described, bins, weight)
@@ -129,6 +135,10 @@ class Matcher:
         compared = torch.fft.irfft(torch.stack([(own * s.mask).sum(0) for s in spectra]), n=AZIMUTHS, dim=1)
         error = torch.where(compared > 0.5 * compared.max().clamp(min=1e-6), error / compared.clamp(min=1e-6), math.inf)
         row, column = divmod(int(error.argmin()), AZIMUTHS)
+        if latest is not None and latest.place in places:
+            same = error[places.index(latest.place), round(-latest.turn_rad * AZIMUTHS / (2.0 * math.pi)) % AZIMUTHS]
+            if float(same) <= LOYALTY * float(error[row, column]):
+                return replace(latest, error=float(same))
         before, here, after = (float(error[row, (column + i) % AZIMUTHS]) for i in (-1, 0, 1))
         curve = before - 2.0 * here + after
         between = 0.5 * (before - after) / curve if math.isfinite(curve) and curve > 1e-9 else 0.0

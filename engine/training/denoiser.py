@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import smooth_l1_loss
 
 from engine.models.embedded.blocks import channels_last
-from engine.models.embedded.condition import known_share
+from engine.models.embedded.condition import known_share, magnification
 from engine.models.embedded.config import DenoiserConfig, ReadoutConfig
 from engine.models.embedded.denoiser import Denoiser
 from engine.models.embedded.readout import ReadoutNetwork
@@ -28,6 +28,8 @@ WEIGHT_FLOOR = 0.1
 FEW_STEP_TIMES = (0.25, 0.5, 0.75)
 """Where samplers of two and four steps look besides t = 0."""
 CRITIC_NOISE = 0.2
+MAGNIFIED = 0.5
+"""log2 of the magnification from which on remembered cells are the critic's too."""
 MEASURED_STEPS = (1, 2, 4)
 SHARP_IS_WORTH_DB = 5.0
 """In the score, inventing as sharply as the true world weighs as much as so many dB of faithfulness to memory."""
@@ -80,7 +82,9 @@ class DenoiserStage:
             since = progress - config.adversarial_from
             unknown = 1.0 - known_share(condition, self.network.config.latent_channels)
             context = torch.cat([condition, biome[:, None, None, None].expand_as(unknown)], dim=1)
-            loss, told = self.adversary.join(loss, predicted, target, since, context, unknown)
+            # What came near lacks detail as what was never seen does.
+            wanting = torch.maximum(unknown, (magnification(condition) > MAGNIFIED).float())
+            loss, told = self.adversary.join(loss, predicted, target, since, context, wanting)
             figures |= told
         return loss, figures
 

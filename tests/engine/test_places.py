@@ -19,7 +19,7 @@ from engine.explorer import Explorer, ExplorerConfig
 from engine.memory import LatentMemory, LatentView, MemoryConfig, Readout
 from engine.models.embedded import EmbeddedModel
 from engine.models.embedded.condition import SUGGESTED
-from engine.places import PlaceBank, Places
+from engine.places import Match, PlaceBank, Places
 from engine.places.bank import decode_depth, encode_depth
 from engine.places.matching import Matcher, describe, direction_bins
 from engine.training.config import PlacesConfig
@@ -170,10 +170,11 @@ def test_completing_fills_the_holes_and_leaves_the_rest(bank: PlaceBank, model: 
 def test_a_place_is_brought_into_the_light_of_the_memory(bank: PlaceBank) -> None:
     """The same place under another light completes to what the memory would have shown."""
     mean, std = statistics(bank)
-    places = Places(bank, EmbeddedModel.tiny().readout_network, mean, std)
+    flat = torch.randn(4, 16, generator=torch.Generator().manual_seed(0))  # three directions that colours lie along
+    places = Places(bank, EmbeddedModel.tiny().readout_network, mean, std, flat)
     camera = looking(40.0)
     recalled = places._memory(2).readout(camera)
-    shift = torch.linspace(-0.4, 0.4, 16)[:, None, None]
+    shift = (0.1 * (flat[0] + flat[1] - 2 * flat[3]))[:, None, None]
     half = recalled.coverage.clone()
     half[:, 7:] = 0.0
     lit = Readout(
@@ -189,6 +190,31 @@ def test_a_place_is_brought_into_the_light_of_the_memory(bank: PlaceBank) -> Non
     done = places.complete(lit, camera, "", torch.Generator())
     off = (done.readout.features - recalled.features - shift).abs()[:, done.taken].mean()
     assert float(off) < 0.5 * float(shift.abs().mean())
+
+
+def test_open_country_is_not_gone_round_in_circles(bank: PlaceBank) -> None:
+    """What fits about as well as the latest match does not take its place; what fits far better does."""
+    mean, std = statistics(bank)
+    matcher = Matcher(bank, mean, std)
+    place, camera = bank[0], bank.cameras[0]
+    bins = direction_bins(camera, *place.latents.shape[-2:])
+    described = describe((place.latents[0] - mean) / std, place.inverse_depth[0])
+    weight = torch.ones(len(bins))
+    best = matcher.best(described, bins, weight, "")
+    near = Match(0, best.turn_rad + 0.004, 0.0)
+    assert matcher.best(described, bins, weight, "", near).turn_rad == near.turn_rad
+    elsewhere = Match(3, 2.0, 0.0)
+    assert matcher.best(described, bins, weight, "", elsewhere) == best
+
+
+def test_a_refined_frame_goes_on_from_the_same_place(model: EmbeddedModel) -> None:
+    explorer = Explorer(model, ExplorerConfig(biome="", seed=4))
+    explorer.begin(looking(0.0))
+    stepped = explorer.step(looking(-60.0))
+    assert stepped.inventive
+    match = explorer._match
+    explorer.refine(stepped, steps=2)
+    assert explorer._match == match
 
 
 def test_from_nothing_the_seed_chooses(model: EmbeddedModel) -> None:

@@ -93,6 +93,11 @@ def known_share(condition: Tensor, latent_channels: int) -> Tensor:
     return condition[:, latent_channels : latent_channels + 1]
 
 
+def magnification(condition: Tensor) -> Tensor:
+    """log2 of how magnified what the memory shows is: condition (B, condition_channels, h, w) -> (B, 1, h, w)."""
+    return condition[:, -2:-1]
+
+
 def condition_from_readout(readout: Readout, camera: Camera, mean: Tensor, std: Tensor, samples: int) -> Tensor:
     """The condition of one view, (1, condition_channels, h, w). ``mean`` and ``std`` are (C, 1, 1)."""
     device = mean.device

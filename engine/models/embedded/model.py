@@ -84,7 +84,11 @@ class EmbeddedModel:
     @cached_property
     def places(self) -> Places | None:
         """Completes what a memory does not know, where the model carries places."""
-        return Places(self._bank, self.readout_network, self._mean, self._std) if self._bank is not None else None
+        if self._bank is None:
+            return None
+        colours = torch.cartesian_prod(*[torch.linspace(0.1, 0.9, 3)] * 3)[:, :, None, None]
+        flat = self.encode(colours.expand(-1, -1, 24, 24))[:, :, 1, 1]
+        return Places(self._bank, self.readout_network, self._mean, self._std, flat)
 
     @classmethod
     def tiny(cls, seed: int = 0, image_size: tuple[int, int] = (64, 112)) -> EmbeddedModel:
