@@ -198,6 +198,22 @@ class Ablations:
             found[name] = rows
         return found
 
+    def invention(self) -> dict[str, Figures]:
+        """What is new goes on from the model's stored places, or the denoiser invents it alone: novel views, wider than
+        the frame as a flight's are, and a closed loop."""
+        found: dict[str, Figures] = {}
+        for name, places in (("from stored places", True), ("by the denoiser alone", False)):
+            config = replace(self.trial.explorer("latent").config, places=places)
+            explorer = Explorer(self.model, config)
+            self.trial.begin(explorer)
+            rows: Figures = {}
+            for label, camera in self.scene.gaps.items():
+                truth = self.scene.true_view(camera)
+                rows[label] = self.trial.compare(label, self.trial.step(explorer.fork(), camera).rgb, truth)
+            rows["loop"] = self.trial.closed_loop(Explorer(self.model, config))
+            found[name] = rows
+        return found
+
     def downsampling(self) -> dict[str, Figures]:
         """Hole rates of the paper's point readout by how depth came to the token grid, and of splatted footprints."""
         truth = self.scene.true_view(self.scene.first)
@@ -232,6 +248,7 @@ def ablate(trial: Trial) -> Figures:
     ablations = Ablations(trial)
     found = {"readout": ablations.readouts(), "steps": ablations.steps(trial.settings.ablation_steps)}
     found["sky"] = ablations.sky()
+    found["invention"] = ablations.invention()
     if trial.scene.exact_depth:
         found["downsampling"] = ablations.downsampling()
     return found
@@ -239,4 +256,4 @@ def ablate(trial: Trial) -> Figures:
 
 def frames_of_ablations(settings: EvaluationSettings, gaps: int) -> int:
     """How often :func:`ablate` ticks."""
-    return gaps * (len(READOUTS) + len(settings.ablation_steps) + 2) + 2 * settings.loop_frames
+    return gaps * (len(READOUTS) + len(settings.ablation_steps) + 4) + 4 * settings.loop_frames + 2

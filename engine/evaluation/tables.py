@@ -137,6 +137,7 @@ _TITLES = {
     "readout": "readout",
     "steps": "denoising steps",
     "sky": "sky",
+    "invention": "what is new comes",
     "downsampling": "how depth came to the token grid",
 }
 _ABLATION_COLUMNS = (
@@ -172,12 +173,14 @@ def _ablations(evaluation: Evaluation, gaps: list[str]) -> list[str]:
                 f"### {_TITLES[name].capitalize()}, {gap}",
                 markdown_table([_TITLES[name], *(c.title for c in columns)], lines),
             ]
-        if name == "sky":
+        if name in ("sky", "invention"):
             lines = []
             for row in rows:
                 here = {scene: lookup(figures, (name, row)) or {} for scene, figures in measured.items()}
                 lines.append([row] + [cell(estimate(here, c), c.decimals) for c in LOOP])
-            parts += ["### Sky, closed loop", markdown_table(["sky", *(c.title for c in LOOP)], lines)]
+            title = _TITLES[name]
+            heads = [title, *(c.title for c in LOOP)]
+            parts += [f"### {title.capitalize()}, closed loop", markdown_table(heads, lines)]
     return parts
 
 
