@@ -19,7 +19,17 @@ from engine.models.embedded.blocks import channels_last
 from engine.places import Place, PlaceBank
 from engine.training.config import PlacesConfig
 from engine.training.scenes import SAMPLES, STRIDE
-from engine.worlds import BIOMES, World, WorldSpec
+from engine.worlds import BIOMES, TIMES, World, WorldSpec
+
+
+TIMES_OF_DAY = (*TIMES, "morning", "afternoon")
+"""A biome's places take these in turn: whenever it is, there is a place in about that light."""
+
+
+def place_spec(config: PlacesConfig, index: int) -> WorldSpec:
+    """The world of a place: biomes in turn, then times of day."""
+    time = TIMES_OF_DAY[index // len(BIOMES) % len(TIMES_OF_DAY)]
+    return WorldSpec(BIOMES[index % len(BIOMES)], config.seed + index, time)
 
 
 def rig(config: PlacesConfig) -> tuple[Camera, ...]:
@@ -41,7 +51,7 @@ def render_places(config: PlacesConfig) -> Iterator[tuple[int, int]]:
     for index in range(config.places):
         path = folder / f"place_{index:04d}.safetensors"
         if not path.exists():
-            spec = WorldSpec(BIOMES[index % len(BIOMES)], config.seed + index)
+            spec = place_spec(config, index)
             world = World(spec)
             start = world.spawn(config.width, config.height)
             turn = np.eye(4)

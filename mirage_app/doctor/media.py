@@ -42,7 +42,7 @@ def model(folder: Path | None = None) -> list[Finding]:
 
     where = folder or shipped_model_dir()
     findings = []
-    for path in [where / weights.CONFIG_NAME, *(weights.weight_path(where, name) for name in weights.NETWORKS)]:
+    for path in weights.model_files(where):
         if path.is_file():
             found = f"{path.stat().st_size / 2**20:.1f} MiB, sha256 {weights.file_checksum(path)[:16]}"
             findings.append(Finding(path.name, State.OK, found))

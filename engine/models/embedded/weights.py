@@ -28,6 +28,12 @@ def places_path(folder: Path) -> Path:
     return folder / "places.safetensors"
 
 
+def model_files(folder: Path) -> list[Path]:
+    """All files of a model: configuration, weights, and the places if it carries any."""
+    files = [folder / CONFIG_NAME, *(weight_path(folder, name) for name in NETWORKS)]
+    return files + [path for path in [places_path(folder)] if path.exists()]
+
+
 def file_checksum(path: Path) -> str:
     """SHA-256 of a file, hex."""
     digest = hashlib.sha256()
@@ -39,9 +45,7 @@ def file_checksum(path: Path) -> str:
 
 def folder_checksum(folder: Path) -> str:
     """SHA-256 over the checksums of the configuration, the weight files and the places: the identity of a model."""
-    paths = [folder / CONFIG_NAME, *(weight_path(folder, name) for name in NETWORKS)]
-    paths += [path for path in [places_path(folder)] if path.exists()]
-    return hashlib.sha256("".join(file_checksum(path) for path in paths).encode()).hexdigest()
+    return hashlib.sha256("".join(file_checksum(path) for path in model_files(folder)).encode()).hexdigest()
 
 
 def save_network(module: nn.Module, path: Path) -> None:
