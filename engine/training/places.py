@@ -21,7 +21,6 @@ from engine.training.config import PlacesConfig
 from engine.training.scenes import SAMPLES, STRIDE
 from engine.worlds import BIOMES, TIMES, World, WorldSpec
 
-
 TIMES_OF_DAY = (*TIMES, "morning", "afternoon")
 """A biome's places take these in turn: whenever it is, there is a place in about that light."""
 
