@@ -7,7 +7,7 @@ Image Synthesis"), read out as any latent memory is; the denoiser joins the two.
 """
 
 from engine.places.bank import Place, PlaceBank
-from engine.places.completion import Places
+from engine.places.completion import SUGGESTED, Places
 from engine.places.matching import Match
 
-__all__ = ["Match", "Place", "PlaceBank", "Places"]
+__all__ = ["SUGGESTED", "Match", "Place", "PlaceBank", "Places"]

@@ -15,10 +15,12 @@ from torch.nn.functional import avg_pool2d
 from engine.camera import Camera
 from engine.hole_filling import fill_holes
 from engine.memory import LatentMemory, LatentView, MemoryConfig, Readout, ReadoutNetwork
-from engine.models.embedded.condition import SUGGESTED
 from engine.places.bank import PlaceBank
 from engine.places.matching import Match, Matcher, describe, direction_bins
 
+SUGGESTED = 0.5
+"""Coverage of a cell that a place fills: all its samples are given, as of a cell that is remembered, yet they are only
+to be believed half."""
 REACH_CELLS = 10.0
 """How far from the unknown a known cell still speaks for what comes next (e-folding)."""
 LIGHT_CELLS = 12

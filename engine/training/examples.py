@@ -12,7 +12,6 @@ from engine.camera import Camera
 from engine.depth import reconcile
 from engine.memory import LatentMemory, LatentView
 from engine.models.embedded.condition import (
-    SUGGESTED,
     build_condition,
     known_share,
     pack_state,
@@ -22,6 +21,7 @@ from engine.models.embedded.condition import (
 from engine.models.embedded.denoiser import Denoiser
 from engine.models.embedded.readout import ReadoutNetwork
 from engine.models.embedded.sampler import flow_times, sample_flow
+from engine.places import SUGGESTED
 from engine.training.config import DenoiserTraining
 from engine.training.recall import (
     LatentScene,

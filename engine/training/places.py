@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,12 @@ TIMES_OF_DAY = (*TIMES, "morning", "afternoon")
 """A biome's places take these in turn: whenever it is, there is a place in about that light."""
 
 
+LEVEL = c2w_from_angles(np.zeros(3), 0.0, 0.0)
+SPAWNS_TRIED = 6
+NEAR_M, GROUND_BELOW_DEG, ENCLOSED = 8.0, -12.0, 0.03
+"""A place is open if less than this share of what is seen above that elevation lies nearer than so many metres."""
+
+
 def place_spec(config: PlacesConfig, index: int) -> WorldSpec:
     """The world of a place: biomes in turn, then times of day."""
     time = TIMES_OF_DAY[index // len(BIOMES) % len(TIMES_OF_DAY)]
@@ -42,6 +49,31 @@ def rig(config: PlacesConfig) -> tuple[Camera, ...]:
     )
 
 
+def open_spawn(world: World, config: PlacesConfig) -> np.ndarray:
+    """``c2w (4, 4)`` that takes the rig to where one can look around: spawns are chosen by what lies ahead, and a tree
+    beside the shoulder would fill half of the place."""
+    best: tuple[float, np.ndarray] | None = None
+    small = replace(config, width=config.width // STRIDE, height=config.height // STRIDE)
+    for index in range(SPAWNS_TRIED):
+        start = world.spawn(config.width, config.height, index=index)
+        home = np.eye(4)
+        home[:3, :3] = c2w_from_angles(np.zeros(3), start.yaw_deg, 0.0)[:3, :3] @ LEVEL[:3, :3].T
+        home[:3, 3] = start.position
+        near = []
+        for camera in rig(small):
+            depth_m = world.render(camera.posed(home @ camera.c2w)).depth_m.numpy()
+            rays = camera.rays()
+            ahead = rays[..., 2] > np.linalg.norm(rays, axis=-1) * np.sin(np.radians(GROUND_BELOW_DEG))
+            near.append((depth_m < NEAR_M)[ahead].mean())
+        enclosed = float(np.mean(near))
+        if best is None or enclosed < best[0]:
+            best = enclosed, home
+        if enclosed < ENCLOSED:
+            break
+    assert best is not None
+    return best[1]
+
+
 def render_places(config: PlacesConfig) -> Iterator[tuple[int, int]]:
     """Render what is missing, biomes in turn; yields (done, total). Stops and resumes at any place."""
     folder = Path(config.folder)
@@ -52,12 +84,7 @@ def render_places(config: PlacesConfig) -> Iterator[tuple[int, int]]:
         if not path.exists():
             spec = place_spec(config, index)
             world = World(spec)
-            start = world.spawn(config.width, config.height)
-            turn = np.eye(4)
-            turn[:3, :3] = c2w_from_angles(np.zeros(3), start.yaw_deg, 0.0)[:3, :3] @ np.linalg.inv(
-                c2w_from_angles(np.zeros(3), 0.0, 0.0)[:3, :3]
-            )
-            turn[:3, 3] = start.position
+            turn = open_spawn(world, config)
             frames = [world.render(c.posed(turn @ c.c2w), supersample=config.supersample) for c in rig(config)]
             tensors = {
                 "rgb": torch.stack([(f.rgb.clamp(0, 1) * 255 + 0.5).to(torch.uint8) for f in frames]),

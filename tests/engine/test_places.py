@@ -18,8 +18,7 @@ from engine.errors import InputError, ModelError
 from engine.explorer import Explorer, ExplorerConfig
 from engine.memory import LatentMemory, LatentView, MemoryConfig, Readout
 from engine.models.embedded import EmbeddedModel
-from engine.models.embedded.condition import SUGGESTED
-from engine.places import Match, PlaceBank, Places
+from engine.places import SUGGESTED, Match, PlaceBank, Places
 from engine.places.bank import decode_depth, encode_depth
 from engine.places.matching import Matcher, describe, direction_bins
 from engine.training.config import PlacesConfig

@@ -20,9 +20,6 @@ FARTHEST_M = 600.0
 NEAREST_M = 0.2
 LOG_DEPTH_CENTRE = math.log(25.0)
 LOG_DEPTH_SPREAD = 1.6
-SUGGESTED = 0.5
-"""Coverage of a cell that a stored place fills (see :mod:`engine.places`): all its samples are given, as of a cell that
-is remembered, yet they are only to be believed half."""
 _SKY_LOG = (math.log(SKY_DEPTH_M) - LOG_DEPTH_CENTRE) / LOG_DEPTH_SPREAD
 _SKY_THRESHOLD = (math.log(math.sqrt(SKY_DEPTH_M * FARTHEST_M)) - LOG_DEPTH_CENTRE) / LOG_DEPTH_SPREAD
 
