@@ -14,7 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.camera import c2w_from_angles
 from engine.depth import SMOOTH_RATIO, sample_inverse_depth
+from engine.evaluation.measures import mean_lab, sharpness_ratio
 from engine.evaluation.protocol import FULL, Figures, Trial, hole_rate
 from engine.evaluation.settings import EvaluationSettings
 from engine.explorer import Explorer, ExplorerConfig, RgbdView, step_generator
@@ -26,6 +28,7 @@ from engine.variants import LatentVariant, memory_config, readout_network
 from engine.world_model import CancelToken, ChunkRequest, Progress, WorldModel
 
 DOWNSAMPLINGS = ("bilinear", "nearest", "area", "median", "min of 4 (ours)")
+TURNS, TURN_DEG = 26, 4.0
 READOUTS = (
     "nearest",
     "nearest, released half cell",
@@ -211,8 +214,22 @@ class Ablations:
                 truth = self.scene.true_view(camera)
                 rows[label] = self.trial.compare(label, self.trial.step(explorer.fork(), camera).rgb, truth)
             rows["loop"] = self.trial.closed_loop(Explorer(self.model, config))
+            if self.scene.exact_depth:
+                rows["turned"] = self._turned_away(explorer.fork())
             found[name] = rows
         return found
+
+    def _turned_away(self, explorer: Explorer) -> Figures:
+        """Turning on the spot until nothing of the first view is left: all of the picture is new."""
+        first = self.scene.first
+        image = None
+        for turn in range(1, TURNS + 1):
+            pose = c2w_from_angles(first.position, first.yaw_deg - turn * TURN_DEG, first.pitch_deg)
+            image = self.trial.step(explorer, first.posed(pose)).rgb
+        assert image is not None
+        truth = self.scene.true_view(first.posed(pose)).image
+        colour = np.linalg.norm(mean_lab(image) - mean_lab(truth))
+        return {"sharpness_new": sharpness_ratio(image, truth), "colour_new": float(colour)}
 
     def downsampling(self) -> dict[str, Figures]:
         """Hole rates of the paper's point readout by how depth came to the token grid, and of splatted footprints."""
@@ -256,4 +273,4 @@ def ablate(trial: Trial) -> Figures:
 
 def frames_of_ablations(settings: EvaluationSettings, gaps: int) -> int:
     """How often :func:`ablate` ticks."""
-    return gaps * (len(READOUTS) + len(settings.ablation_steps) + 4) + 4 * settings.loop_frames + 2
+    return gaps * (len(READOUTS) + len(settings.ablation_steps) + 4) + 4 * settings.loop_frames + 2 * (1 + TURNS)

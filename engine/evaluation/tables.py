@@ -133,6 +133,10 @@ def _pose(evaluation: Evaluation, measured: list[str]) -> list[str]:
     return ["## Is the camera where it was asked to be?", markdown_table(heads, rows)]
 
 
+TURNED = (
+    Column("sharpness", ("turned", "sharpness_new")),
+    Column("colour from the true world's, ΔE", ("turned", "colour_new"), 1),
+)
 _TITLES = {
     "readout": "readout",
     "steps": "denoising steps",
@@ -181,6 +185,13 @@ def _ablations(evaluation: Evaluation, gaps: list[str]) -> list[str]:
             title = _TITLES[name]
             heads = [title, *(c.title for c in LOOP)]
             parts += [f"### {title.capitalize()}, closed loop", markdown_table(heads, lines)]
+        if name == "invention":
+            lines = []
+            for row in rows:
+                here = {scene: lookup(figures, (name, row)) or {} for scene, figures in measured.items()}
+                lines.append([row] + [cell(estimate(here, c), c.decimals) for c in TURNED])
+            heads = [_TITLES[name], *(c.title for c in TURNED)]
+            parts += ["### Turned away until all of the picture is new", markdown_table(heads, lines)]
     return parts
 
 
