@@ -81,7 +81,7 @@ class Places:
             biome: places of another are not considered, if it is known. generator: chooses where nothing is known at
                 all. latest: the match of the view before, which is stayed with as long as it fits.
         """
-        known = readout.coverage > 0.5
+        known = readout.coverage > 0.0  # a cell that is known in part is the denoiser's to finish
         match = self._choose(readout, known, camera, biome, generator, latest)
         recalled = self._memory(match.place).readout(_turned(camera, match.turn_rad))
         return self._joined(readout, recalled, known, match)
