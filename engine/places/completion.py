@@ -21,6 +21,10 @@ from engine.places.matching import Match, Matcher, describe, direction_bins
 SUGGESTED = 0.5
 """Coverage of a cell that a place fills: all its samples are given, as of a cell that is remembered, yet they are only
 to be believed half."""
+GROUND_SLOPE, LOWEST, MOST_SCALED = 0.08, 0.8, 3.0
+"""Ground is looked for where rays fall at least so steeply; its clearance is that quantile; no place is scaled more."""
+LEAVE_M = 5.0
+"""So far from where a place was set down another one is looked for: what lies behind its near things is missing."""
 REACH_CELLS = 10.0
 """How far from the unknown a known cell still speaks for what comes next (e-folding)."""
 LIGHT_CELLS = 12
@@ -83,8 +87,11 @@ class Places:
         """
         known = readout.coverage > 0.0  # a cell that is known in part is the denoiser's to finish
         match = self._choose(readout, known, camera, biome, generator, latest)
-        recalled = self._memory(match.place).readout(_turned(camera, match.turn_rad))
-        return self._joined(readout, recalled, known, match)
+        recalled = self._memory(match.place).readout(_placed(camera, match))
+        beside = known & (recalled.coverage > 0.99) & (_distance(~known) < LIGHT_CELLS)
+        if match is not latest:
+            match = replace(match, scale=self._scale(readout, recalled, beside, camera))
+        return self._joined(readout, recalled, known, beside, match)
 
     def _choose(
         self,
@@ -97,15 +104,21 @@ class Places:
     ) -> Match:
         if self._matcher is None:
             self._matcher = Matcher(self.bank, self._mean, self._std)
+        here = (float(camera.position[0]), float(camera.position[1]), float(camera.position[2]))
+        if latest is not None and math.dist(here, latest.anchor) > LEAVE_M:
+            latest = None
         if not bool(known.any()):
+            if latest is not None:
+                return latest
             places = self._matcher.among(biome)
             chosen = places[int(torch.randint(len(places), (), generator=generator))]
             # A place is stored as it was found most worth looking at: straight ahead.
-            return Match(chosen, -math.radians(camera.yaw_deg), math.inf)
+            return Match(chosen, -math.radians(camera.yaw_deg), math.inf, here)
         weight = torch.exp(-_distance(~known) / REACH_CELLS) * known
         described = describe((readout.features - self._mean) / self._std, readout.inverse_depth)
         bins = direction_bins(camera, *known.shape)
-        return self._matcher.best(described, bins, weight.flatten(), biome, latest)
+        match = self._matcher.best(described, bins, weight.flatten(), biome, latest)
+        return latest if latest is not None and match.turn_rad == latest.turn_rad else replace(match, anchor=here)
 
     def _memory(self, index: int) -> LatentMemory:
         """The place as a memory; the last few are kept."""
@@ -123,13 +136,12 @@ class Places:
             self._memories.popitem(last=False)
         return memory
 
-    def _joined(self, readout: Readout, recalled: Readout, known: Tensor, match: Match) -> Completed:
+    def _joined(self, readout: Readout, recalled: Readout, known: Tensor, beside: Tensor, match: Match) -> Completed:
         taken = (recalled.coverage >= 0.5) & ~known
         samples = readout.covered.shape[-1] // known.shape[-1]
         fine = taken.repeat_interleave(samples, 0).repeat_interleave(samples, 1) & recalled.covered
-        beside = known & (recalled.coverage > 0.99) & (_distance(~known) < LIGHT_CELLS)
         features = self._lit(readout, recalled, beside)
-        inverse_depth = recalled.inverse_depth * self._scale(readout, recalled, beside)
+        inverse_depth = recalled.inverse_depth * match.scale
         completed = replace(
             readout,
             features=torch.where(taken, features, readout.features),
@@ -165,21 +177,31 @@ class Places:
         """A difference of latents (C, h, w) without what would draw texture."""
         return torch.einsum("kc,kd,dhw->chw", self._colours, self._colours, difference)
 
-    def _scale(self, readout: Readout, recalled: Readout, beside: Tensor) -> float:
-        """By how much the place's inverse depth must be multiplied for its ground to lie at the memory's height."""
-        near = [(_cells(r.inverse_depth, beside)) for r in (readout, recalled)]
-        both = beside & (near[0] > 0.0) & (near[1] > 0.0)
-        both[: both.shape[0] // 2] = False
-        if int(both.sum()) < 8:
-            return 1.0
-        return float((near[0][both] / near[1][both]).log().median().clamp(-1.6, 1.6).exp())
+    def _scale(self, readout: Readout, recalled: Readout, beside: Tensor, camera: Camera) -> float:
+        """So many metres of the place to one of the world that its ground lies as far below the camera as the memory's.
+
+        Crowns and roofs are below the camera too: only the lowest that is seen counts as ground.
+        """
+        rays = torch.from_numpy(camera.resized(beside.shape[1], beside.shape[0]).rays()).float()
+        down = -rays[..., 2]
+        clearances = []
+        for part in (readout, recalled):
+            inverse = _cells(part.inverse_depth, beside)
+            ground = beside & (inverse > 0.0) & (down > GROUND_SLOPE)
+            if int(ground.sum()) < 16:
+                return 1.0
+            clearances.append(torch.quantile(down[ground] / inverse[ground], LOWEST))
+        here, there = clearances
+        return float((there / here).clamp(1.0 / MOST_SCALED, MOST_SCALED))
 
 
-def _turned(camera: Camera, turn_rad: float) -> Camera:
-    """``camera`` at the origin, turned left by ``turn_rad``."""
-    cos, sin = math.cos(turn_rad), math.sin(turn_rad)
+def _placed(camera: Camera, match: Match) -> Camera:
+    """``camera`` as it stands in the place."""
+    cos, sin = math.cos(match.turn_rad), math.sin(match.turn_rad)
+    turn = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
     pose = np.eye(4)
-    pose[:3, :3] = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]]) @ camera.c2w[:3, :3]
+    pose[:3, :3] = turn @ camera.c2w[:3, :3]
+    pose[:3, 3] = match.scale * turn @ (camera.position - np.array(match.anchor))
     return camera.posed(pose)
 
 

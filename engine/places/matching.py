@@ -34,11 +34,15 @@ class Match:
         place: index into the bank.
         turn_rad: what looks along azimuth a in the world looks along ``a + turn_rad`` in the place.
         error: mean squared difference per direction, in squared standard deviations; ``inf`` if nothing was compared.
+        anchor: where in the world the place's point lies, metres.
+        scale: a metre of the world is so many of the place.
     """
 
     place: int
     turn_rad: float
     error: float
+    anchor: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    scale: float = 1.0
 
 
 def direction_bins(camera: Camera, rows: int, columns: int) -> Tensor:

@@ -206,6 +206,26 @@ def test_open_country_is_not_gone_round_in_circles(bank: PlaceBank) -> None:
     assert matcher.best(described, bins, weight, "", elsewhere) == best
 
 
+def test_a_place_stays_where_it_was_set_down_until_it_is_left(model: EmbeddedModel) -> None:
+    places, generator = model.places, torch.Generator().manual_seed(1)
+    assert places is not None
+    start = looking(0.0)
+    nothing = empty_readout(model.spec, start)
+    first = places.complete(nothing, start, "", generator).match
+    pose = c2w_from_angles(np.array([0.5, -0.4, 0.1]), 150.0, -4.0)
+    moved = places.complete(nothing, start.posed(pose), "", generator, first)
+    assert moved.match == first
+    turned = c2w_from_angles(np.zeros(3), math.degrees(first.turn_rad), 0.0) @ np.linalg.inv(
+        c2w_from_angles(np.zeros(3), 0.0, 0.0)
+    )
+    there = places._memory(first.place).readout(start.posed(turned @ pose))
+    taken = moved.taken.repeat_interleave(2, 0).repeat_interleave(2, 1) & there.covered
+    assert float(taken.float().mean()) > 0.5
+    assert torch.allclose(moved.readout.inverse_depth[taken], there.inverse_depth[taken], rtol=1e-3)
+    far = c2w_from_angles(np.array([30.0, 0.0, 0.0]), 0.0, -4.0)
+    assert places.complete(nothing, start.posed(far), "", generator, first).match.anchor == (30.0, 0.0, 0.0)
+
+
 def test_a_refined_frame_goes_on_from_the_same_place(model: EmbeddedModel) -> None:
     explorer = Explorer(model, ExplorerConfig(biome="", seed=4))
     explorer.begin(looking(0.0))
