@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -82,3 +83,34 @@ def test_a_place_is_still_there_after_a_look_away(model: EmbeddedModel, world: W
     assert psnr_db(frames[0].rgb, frames[-1].rgb) > 27
     assert psnr_db(frames[1].rgb, frames[3].rgb) > 25
     assert psnr_db(frames[0].rgb, frames[2].rgb) < 22
+
+
+def test_what_nobody_has_seen_is_sharper_from_a_place_than_from_the_denoiser_alone(model: EmbeddedModel) -> None:
+    world = World(WorldSpec("meadow", 1_000_021))
+    camera = world.spawn(448, 256)
+    first = world.render(camera, supersample=2)
+    sharpness = {}
+    for places in (True, False):
+        explorer = Explorer(model, ExplorerConfig(biome="meadow", seed=3, fine=False, places=places), world)
+        explorer.begin(camera, first)
+        for turn in range(1, 12):
+            pose = c2w_from_angles(camera.position, camera.yaw_deg - 9.0 * turn, camera.pitch_deg)
+            result = explorer.step(camera.posed(pose))
+        luma = result.rgb.astype(np.float32).mean(2)
+        laplacian = 4 * luma[1:-1, 1:-1] - luma[:-2, 1:-1] - luma[2:, 1:-1] - luma[1:-1, :-2] - luma[1:-1, 2:]
+        sharpness[places] = float(laplacian.var())
+    assert sharpness[True] > 3.0 * sharpness[False]
+
+
+def test_every_biome_has_places_and_a_world_from_nothing_begins_in_one(model: EmbeddedModel) -> None:
+    assert model.places is not None
+    assert {biome: model.places.bank.biomes.count(biome) for biome in model.spec.biomes} == dict.fromkeys(
+        model.spec.biomes, 8
+    )
+    camera = World(WorldSpec("coast", 5)).spawn(448, 256)
+    explorer = Explorer(model, ExplorerConfig(biome="coast", seed=5, fine=False))
+    begun = explorer.begin(camera)
+    sky = begun.inverse_depth == 0.0
+    assert float(sky[: sky.shape[0] // 2].mean()) > 0.1
+    assert float(sky[-8:].mean()) < 0.05
+    assert float(begun.rgb.std()) > 20.0
