@@ -85,9 +85,10 @@ class Places:
             biome: places of another are not considered, if it is known. generator: chooses where nothing is known at
                 all. latest: the match of the view before, which is stayed with as long as it fits.
         """
+        readout = _on_cpu(readout)
         known = readout.coverage > 0.0  # a cell that is known in part is the denoiser's to finish
         match = self._choose(readout, known, camera, biome, generator, latest)
-        recalled = self._memory(match.place).readout(_placed(camera, match))
+        recalled = _on_cpu(self._memory(match.place).readout(_placed(camera, match)))
         beside = known & (recalled.coverage > 0.99) & (_distance(~known) < LIGHT_CELLS)
         if match is not latest:
             match = replace(match, scale=self._scale(readout, recalled, beside, camera))
@@ -193,6 +194,11 @@ class Places:
             clearances.append(torch.quantile(down[ground] / inverse[ground], LOWEST))
         here, there = clearances
         return float((there / here).clamp(1.0 / MOST_SCALED, MOST_SCALED))
+
+
+def _on_cpu(readout: Readout) -> Readout:
+    """Geometry lies on the CPU anyway; what a network on a GPU has resampled follows."""
+    return replace(readout, features=readout.features.cpu())
 
 
 def _placed(camera: Camera, match: Match) -> Camera:

@@ -195,8 +195,15 @@ def test_every_stage_trains_and_their_best_becomes_a_model(
     assert (tmp_path / "decoder" / "sheet.png").exists()
 
     options = {**{k: v for k, v in SMALL.items() if k != "scenes.views"}, **runs, "scenes.folder": str(scenes)}
+    places = {"folder": str(tmp_path / "places"), "places": 2, "height": 112, "width": 88, "supersample": 1}
+    options |= {f"places.{name}": value for name, value in places.items()}
+    with pytest.raises(InputError, match="mirage train places"):
+        export(configure(ExportConfig(), None, options), tmp_path / "model")
+    assert train("places", None, places) == {"places": 2.0}
     model = export(configure(ExportConfig(), None, options), tmp_path / "model")
     assert EmbeddedModel.load(tmp_path / "model").spec == model.spec
+    assert model.places is not None
+    assert len(model.places.bank) == 2
     stages = {"autoencoder", "readout", "denoiser", "decoder"}
     assert set(json.loads((tmp_path / "model" / "metrics.json").read_text())) == stages
     first, last = (load_file(tmp_path / name / "best.safetensors") for name in ("autoencoder", "decoder"))
