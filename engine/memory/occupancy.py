@@ -43,13 +43,15 @@ class Occupancy:
         keys = voxel_keys(points, VOXEL_M)
         self._keys_seen += len(keys)
         if self._keys_seen * 2 > len(self._table):
-            self._grow()
+            self._grow(len(keys))
         self.voxels += _change(keys, self._table, self._counts, 1 if alive else -1)
 
-    def _grow(self) -> None:
+    def _grow(self, coming: int) -> None:
+        """Room for the living voxels and ``coming`` more, all of which may be new: a full table would be searched
+        without end."""
         used = self._counts > 0
         keys, counts = self._table[used], self._counts[used]
-        self._keys_seen = len(keys) + self._keys_seen // 4
+        self._keys_seen = len(keys) + coming
         size = 1 << int(np.ceil(np.log2(max(1024, 4 * self._keys_seen))))
         self._table, self._counts = np.full(size, _EMPTY), np.zeros(size, np.int32)
         for count in np.unique(counts):

@@ -9,6 +9,7 @@ import torch
 from engine.camera import Camera
 from engine.errors import InputError
 from engine.memory import LatentMemory, LatentView, MemoryConfig, OrientedBox
+from engine.memory.occupancy import Occupancy
 from engine.memory.surface import planar_tokens
 from tests.engine.memory_support import (
     CHANNELS,
@@ -201,3 +202,15 @@ def test_tokens_cost_less_than_64_bytes() -> None:
     assert stats.keyframes > 15 and stats.ring_stored > 0
     assert stats.bytes_per_token <= 64.0, stats
     assert CHANNELS * 2 < stats.bytes_per_token * stats.tokens_stored <= stats.bytes_total <= stats.bytes_reserved
+
+
+def test_occupancy_counts_many_voxels_that_come_at_once() -> None:
+    """Far tokens lie in a voxel each: batches of them once filled the table to its last slot, and a search never
+    ended."""
+    occupancy = Occupancy()
+    for batch in range(6):
+        points = np.stack([np.arange(4096.0), np.full(4096, batch), np.zeros(4096)], axis=1)
+        occupancy.change(points, alive=True)
+        assert occupancy.voxels == 4096 * (batch + 1)
+    occupancy.change(points, alive=False)
+    assert occupancy.voxels == 4096 * 5
