@@ -5,6 +5,7 @@ Cameras are plain numpy float64 so that the user interface can hold them without
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,6 +36,12 @@ def look_at_c2w(eye: np.ndarray, target: np.ndarray) -> np.ndarray:
     c2w[:3, :3] = np.stack([right, np.cross(forward, right), forward], axis=1)
     c2w[:3, 3] = eye
     return c2w
+
+
+def rotation_about_up(angle_rad: float) -> np.ndarray:
+    """(3, 3) rotation by ``angle_rad`` about world +Z, counter-clockwise from above."""
+    c, s = math.cos(angle_rad), math.sin(angle_rad)
+    return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
 
 
 def c2w_from_angles(position: np.ndarray, yaw_deg: float, pitch_deg: float, roll_deg: float = 0.0) -> np.ndarray:

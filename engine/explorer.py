@@ -68,6 +68,9 @@ class Explorer:
         world: the procedural world behind it, if there is one: the source of the first view and of the truth to compare
             with.
 
+    Attributes:
+        match: the place that new ground goes on from, see :mod:`engine.places`.
+
     Raises:
         InputError: the size is not a multiple of the model's stride, or the model does not know the biome.
     """
@@ -83,20 +86,24 @@ class Explorer:
         self.model = model
         self.config = replace(config, size=size)
         self.world = world
-        self.places: Places | None = getattr(model, "places", None) if config.places else None
         self.memory: Memory = make_memory(config.memory, model, config.budget_mib)
         self.index = 0
         self.begun = False
         self.last_readout: Readout | None = None
         self._newest = -1
         self._before_newest: tuple[int, Match | None] = (0, None)
-        self._match: Match | None = None
+        self.match: Match | None = None
 
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) of generated frames."""
         assert self.config.size is not None
         return self.config.size
+
+    @property
+    def places(self) -> Places | None:
+        """The model's stored places, where it carries some and they are wanted."""
+        return getattr(self.model, "places", None) if self.config.places else None
 
     @property
     def default_steps(self) -> int:
@@ -135,9 +142,9 @@ class Explorer:
             InputError: ``first`` has another size, or no usable depth.
             Cancelled: as asked; the explorer is as it was.
         """
-        before = (self.memory, self.index, self.begun, self._match)
+        before = (self.memory, self.index, self.begun, self.match)
         self.memory = make_memory(self.config.memory, self.model, self.config.budget_mib)
-        self.index, self._match = 0, None
+        self.index, self.match = 0, None
         try:
             if first is None:
                 steps = self.config.first_steps or max(MIN_FIRST_STEPS, self.default_steps)
@@ -145,7 +152,7 @@ class Explorer:
             else:
                 result = self._encode(self.fit(camera), first, cancel or CancelToken())
         except BaseException:
-            self.memory, self.index, self.begun, self._match = before
+            self.memory, self.index, self.begun, self.match = before
             raise
         self.begun = True
         return result
@@ -254,16 +261,16 @@ class Explorer:
             raise InputError("Only the newest frame can be refined, and only while the world is where it left it.")
         before, match_before = self._before_newest
         replaces = present if present != before else None
-        match = self._match
+        match = self.match
         if memory is not None and replaces is not None:
             memory.checkout(before)
-        self.index, self._match = self.index - 1, match_before
+        self.index, self.match = self.index - 1, match_before
         try:
             result = self._imagine(newest.camera, steps, progress, cancel or CancelToken(), with_readout, replaces)
         except BaseException:
             if memory is not None:
                 memory.checkout(present)
-            self.index, self._match, self._before_newest = newest.index + 1, match, (before, match_before)
+            self.index, self.match, self._before_newest = newest.index + 1, match, (before, match_before)
             raise
         return result
 
@@ -279,7 +286,7 @@ class Explorer:
         timings: dict[str, float] = {}
         readout = self._read(camera, timings)
         generator = step_generator(self.config.seed, self.index)
-        ahead = Prospect(camera, readout, readout, False, steps, self._match)
+        ahead = Prospect(camera, readout, readout, False, steps, self.match)
         if self.config.memory != "none":
             ahead = look_ahead(
                 camera,
@@ -290,7 +297,7 @@ class Explorer:
                 biome=self.config.biome,
                 steps=steps,
                 generator=generator,
-                latest=self._match,
+                latest=self.match,
             )
         known = ahead.known
         with timed(timings, self.model.device, "imagine"):
@@ -347,7 +354,7 @@ class Explorer:
                 news.camera, news.latents, news.writable, drawing.rgb, news.readout, news.depth_m
             )
         self.index += 1
-        self._before_newest, self._match = (before, self._match), news.match
+        self._before_newest, self.match = (before, self.match), news.match
         self.last_readout, self._newest = readout, self.index - 1
         return StepResult(
             index=self.index - 1,
@@ -390,5 +397,5 @@ class Explorer:
         """
         other = Explorer(self.model, replace(self.config, size=size or self.config.size), self.world)
         other.memory = self.memory if share else self.memory.fork()
-        other.index, other.begun, other._match = self.index, self.begun, self._match
+        other.index, other.begun, other.match = self.index, self.begun, self.match
         return other

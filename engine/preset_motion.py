@@ -15,12 +15,6 @@ MAX_CLIMB_M = 0.3
 ROUNDING_FRAMES = 6
 
 
-def rotation_about_up(angle_rad: float) -> np.ndarray:
-    """(3, 3) rotation by ``angle_rad`` about world +Z, counter-clockwise from above."""
-    c, s = math.cos(angle_rad), math.sin(angle_rad)
-    return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
-
-
 def rotation_about(axis: np.ndarray, angle_rad: float) -> np.ndarray:
     """(3, 3) rotation by ``angle_rad`` about the unit vector ``axis (3,)`` (Rodrigues)."""
     x, y, z = axis

@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from engine.camera import WORLD_UP, Camera, intrinsics_from_fov
+from engine.camera import WORLD_UP, Camera, intrinsics_from_fov, rotation_about_up
 from engine.camera_path import DEFAULT_FPS, MAX_CAMERAS, CameraPath, GroundHeight, check_fps
 from engine.errors import InputError
 from engine.preset_motion import (
@@ -23,7 +23,6 @@ from engine.preset_motion import (
     heading,
     lift_over_ground,
     rotation_about,
-    rotation_about_up,
     still,
 )
 

@@ -56,6 +56,7 @@ def capture(
         recorded=tuple(recorded),
         notes=notes or {},
         world_seed=explorer.world.spec.seed if explorer.world is not None else None,
+        match=explorer.match,
     )
 
 
@@ -85,7 +86,11 @@ def reopen(path: Path, model: WorldModel, size: tuple[int, int] | None = None) -
                 explorer.memory = LatentVariant(memory)
         except InputError as error:
             raise SessionError(f"The session does not fit this Mirage: {error}") from error
-        explorer.index, explorer.begun = state.next_index, True
+        explorer.index, explorer.begun, explorer.match = state.next_index, True, state.match
+        if state.match is not None and (explorer.places is None or state.match.place >= len(explorer.places.bank)):
+            raise SessionError(
+                "The session goes on from a stored place that the model does not have; open an earlier copy of it."
+            )
         nodes = len(explorer.memory.latent.tree) if explorer.memory.latent is not None else 1
         if any(record.summary.node >= nodes for record in opened.frames):
             raise SessionError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -93,6 +93,7 @@ def _from_session(options: Fly, model: WorldModel, size: tuple[int, int] | None)
 
     assert options.session is not None
     opened = reopen(options.session, model, size)
+    opened.explorer.config = replace(opened.explorer.config, fine=not options.plain, places=options.places)
     world = opened.explorer.world
     return Departure(
         opened.explorer,

@@ -222,12 +222,10 @@ class Ablations:
     def _turned_away(self, explorer: Explorer) -> Figures:
         """Turning on the spot until nothing of the first view is left: all of the picture is new."""
         first = self.scene.first
-        image = None
         for turn in range(1, TURNS + 1):
             pose = c2w_from_angles(first.position, first.yaw_deg - turn * TURN_DEG, first.pitch_deg)
-            image = self.trial.step(explorer, first.posed(pose)).rgb
-        assert image is not None
-        truth = self.scene.true_view(first.posed(pose)).image
+            result = self.trial.step(explorer, first.posed(pose))
+        image, truth = result.rgb, self.scene.true_view(result.camera).image
         colour = np.linalg.norm(mean_lab(image) - mean_lab(truth))
         return {"sharpness_new": sharpness_ratio(image, truth), "colour_new": float(colour)}
 

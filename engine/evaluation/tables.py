@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -164,35 +165,26 @@ def _ablations(evaluation: Evaluation, gaps: list[str]) -> list[str]:
         "of copied tokens need other weights than the shipped ones and are not shown. The write policy is the "
         "row `append` above.",
     ]
-    for name, rows in first.items():
+    for name in first:
         if name not in _TITLES:
             continue
         for gap in gaps:
             columns = [Column(title, (gap, key), d, s) for title, key, d, s in _ABLATION_COLUMNS]
-            lines = []
-            for row in rows:
-                here = {scene: lookup(figures, (name, row)) or {} for scene, figures in measured.items()}
-                lines.append([row] + [cell(estimate(here, c), c.decimals) for c in columns])
-            parts += [
-                f"### {_TITLES[name].capitalize()}, {gap}",
-                markdown_table([_TITLES[name], *(c.title for c in columns)], lines),
-            ]
+            parts += [f"### {_TITLES[name].capitalize()}, {gap}", _ablation(measured, name, columns)]
         if name in ("sky", "invention"):
-            lines = []
-            for row in rows:
-                here = {scene: lookup(figures, (name, row)) or {} for scene, figures in measured.items()}
-                lines.append([row] + [cell(estimate(here, c), c.decimals) for c in LOOP])
-            title = _TITLES[name]
-            heads = [title, *(c.title for c in LOOP)]
-            parts += [f"### {title.capitalize()}, closed loop", markdown_table(heads, lines)]
+            parts += [f"### {_TITLES[name].capitalize()}, closed loop", _ablation(measured, name, LOOP)]
         if name == "invention":
-            lines = []
-            for row in rows:
-                here = {scene: lookup(figures, (name, row)) or {} for scene, figures in measured.items()}
-                lines.append([row] + [cell(estimate(here, c), c.decimals) for c in TURNED])
-            heads = [_TITLES[name], *(c.title for c in TURNED)]
-            parts += ["### Turned away until all of the picture is new", markdown_table(heads, lines)]
+            parts += ["### Turned away until all of the picture is new", _ablation(measured, name, TURNED)]
     return parts
+
+
+def _ablation(measured: dict[str, dict[str, Any]], name: str, columns: Sequence[Column]) -> str:
+    """One ablation's rows under some columns."""
+    lines = []
+    for row in next(iter(measured.values()))[name]:
+        here = {scene: lookup(figures, (name, row)) or {} for scene, figures in measured.items()}
+        lines.append([row] + [cell(estimate(here, c), c.decimals) for c in columns])
+    return markdown_table([_TITLES[name], *(c.title for c in columns)], lines)
 
 
 def _losses(evaluation: Evaluation, gaps: list[str]) -> list[str]:

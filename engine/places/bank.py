@@ -13,10 +13,11 @@ from torch import Tensor
 
 from engine.atomic import atomic_write
 from engine.camera import Camera
+from engine.depth import SKY_INVERSE_DEPTH
 from engine.errors import ModelError
 
 FORMAT = "mirage-places"
-NEAREST_M, FARTHEST_M = 0.05, 4000.0
+NEAREST_M, FARTHEST_M = 0.05, 1.0 / SKY_INVERSE_DEPTH
 _LEVELS = 65534
 _LATENT_LEVELS = 255
 MAX_PLACES = 4096
@@ -56,6 +57,12 @@ class PlaceBank:
     cameras: tuple[Camera, ...]
     biomes: tuple[str, ...]
     bound: float
+
+    @property
+    def token(self) -> tuple[int, int, int]:
+        """What a token is: channels, pixels a side, depth samples a side."""
+        columns = self.latents.shape[-1]
+        return self.latents.shape[2], self.cameras[0].width // columns, self.depth.shape[-1] // columns
 
     def __len__(self) -> int:
         return len(self.biomes)
@@ -119,6 +126,7 @@ class PlaceBank:
                     latents.dtype != torch.uint8
                     or depth.dtype != torch.uint16
                     or len(cameras) != shape[1]
+                    or (height, width) != (shape[3] * (width // shape[4]), shape[4] * (width // shape[4]))
                     or depth.shape != (*shape[:2], shape[3] * samples, shape[4] * samples)
                 ):
                     raise ValueError(f"latents {tuple(shape)} and depth {tuple(depth.shape)} do not belong together")

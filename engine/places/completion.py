@@ -12,7 +12,7 @@ from scipy.ndimage import distance_transform_cdt
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from engine.camera import Camera
+from engine.camera import Camera, rotation_about_up
 from engine.hole_filling import fill_holes
 from engine.memory import LatentMemory, LatentView, MemoryConfig, Readout, ReadoutNetwork
 from engine.places.bank import PlaceBank
@@ -127,8 +127,7 @@ class Places:
             self._memories.move_to_end(index)
             return self._memories[index]
         place = self.bank[index]
-        channels, samples = place.latents.shape[1], place.inverse_depth.shape[-1] // place.latents.shape[-1]
-        stride = place.cameras[0].width // place.latents.shape[-1]
+        channels, stride, samples = self.bank.token
         memory = LatentMemory(MemoryConfig(channels=channels, stride=stride, samples=samples), self._network)
         for latents, inverse_depth, camera in zip(place.latents, place.inverse_depth, place.cameras, strict=True):
             memory.write(LatentView(camera, latents, inverse_depth))
@@ -203,8 +202,7 @@ def _on_cpu(readout: Readout) -> Readout:
 
 def _placed(camera: Camera, match: Match) -> Camera:
     """``camera`` as it stands in the place."""
-    cos, sin = math.cos(match.turn_rad), math.sin(match.turn_rad)
-    turn = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
+    turn = rotation_about_up(match.turn_rad)
     pose = np.eye(4)
     pose[:3, :3] = turn @ camera.c2w[:3, :3]
     pose[:3, 3] = match.scale * turn @ (camera.position - np.array(match.anchor))

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from engine.camera import Camera
+from engine.depth import SKY_INVERSE_DEPTH
 from engine.places.bank import PlaceBank
 
 AZIMUTHS = 128
@@ -60,7 +61,7 @@ def describe(features: Tensor, inverse_depth: Tensor) -> Tensor:
     """Normalised latents (C, h, w) and inverse depth (h*s, w*s) -> (h*w, C + 1) what is compared."""
     samples = inverse_depth.shape[-1] // features.shape[-1]
     near = torch.nn.functional.max_pool2d(inverse_depth[None], samples)[0]
-    log_depth = torch.log(1.0 / near.clamp(min=1.0 / 4000.0)).clamp(max=SKY_LOG_DEPTH)
+    log_depth = torch.log(1.0 / near.clamp(min=SKY_INVERSE_DEPTH)).clamp(max=SKY_LOG_DEPTH)
     log_depth = torch.where(near > 0.0, log_depth, torch.full_like(log_depth, SKY_LOG_DEPTH))
     depth = math.sqrt(DEPTH_WEIGHT) * log_depth[None]
     return torch.cat([features, depth]).flatten(1).T

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from engine.camera import Camera
 from engine.errors import SessionError
 from engine.messages import MEMORY_VARIANTS, MemoryVariant, SetQuality
 from engine.session.fields import Fields, camera_to_json
+
+if TYPE_CHECKING:
+    from engine.places import Match
 
 MAX_RECORDED = 1_000_000
 MAX_NOTES_BYTES = 4 << 20
@@ -26,6 +30,7 @@ class SessionState:
         recorded: step indices of the recorded flight.
         notes: small JSON of the window (keyframes, names, layout), kept and handed back unread.
         world_seed: of the procedural world behind it, ``None`` where there is none.
+        match: the model's stored place that new ground goes on from, ``None`` where there is none.
     """
 
     kind: Literal["world", "nothing", "image"]
@@ -44,6 +49,7 @@ class SessionState:
     recorded: tuple[int, ...] = ()
     notes: dict[str, Any] = field(default_factory=dict)
     world_seed: int | None = None
+    match: Match | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -68,6 +74,7 @@ class SessionState:
             "recorded": list(self.recorded),
             "notes": self.notes,
             "world_seed": self.world_seed,
+            "match": _match_to_json(self.match) if self.match is not None else None,
         }
 
 
@@ -111,4 +118,25 @@ def state_from_json(values: Any) -> SessionState:
         recorded=tuple(recorded),
         notes=dict(fields.object("notes").values),
         world_seed=fields.integer("world_seed", 0, 2**40 - 1) if fields.values.get("world_seed") is not None else None,
+        match=_match_from_json(fields.object("match")) if fields.values.get("match") is not None else None,
+    )
+
+
+def _match_to_json(match: Match) -> dict[str, Any]:
+    """What a search would not find again; its error is of no use later (and JSON knows no infinity)."""
+    x, y, z = match.anchor
+    return {"place": match.place, "turn_rad": match.turn_rad, "scale": match.scale, "x": x, "y": y, "z": z}
+
+
+def _match_from_json(fields: Fields) -> Match:
+    """The inverse of :func:`_match_to_json`."""
+    from engine.places import Match
+
+    x, y, z = (fields.number(axis, -1e9, 1e9) for axis in "xyz")
+    return Match(
+        place=fields.integer("place", 0, 2**31),
+        turn_rad=fields.number("turn_rad", -1e3, 1e3),
+        error=math.inf,
+        anchor=(x, y, z),
+        scale=fields.number("scale", 1e-3, 1e3),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from engine.atomic import atomic_write
-from engine.camera import Camera, c2w_from_angles
+from engine.camera import Camera, c2w_from_angles, rotation_about_up
 from engine.depth import sample_inverse_depth
 from engine.errors import InputError
 from engine.models.embedded.autoencoder import Autoencoder
@@ -26,7 +27,6 @@ TIMES_OF_DAY = (*TIMES, "morning", "afternoon")
 """A biome's places take these in turn: whenever it is, there is a place in about that light."""
 
 
-LEVEL = c2w_from_angles(np.zeros(3), 0.0, 0.0)
 SPAWNS_TRIED = 6
 NEAR_M, GROUND_BELOW_DEG, ENCLOSED = 8.0, -12.0, 0.03
 """A place is open if less than this share of what is seen above that elevation lies nearer than so many metres."""
@@ -57,7 +57,7 @@ def open_spawn(world: World, config: PlacesConfig) -> np.ndarray:
     for index in range(SPAWNS_TRIED):
         start = world.spawn(config.width, config.height, index=index)
         home = np.eye(4)
-        home[:3, :3] = c2w_from_angles(np.zeros(3), start.yaw_deg, 0.0)[:3, :3] @ LEVEL[:3, :3].T
+        home[:3, :3] = rotation_about_up(math.radians(start.yaw_deg))
         home[:3, 3] = start.position
         near = []
         for camera in rig(small):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +14,16 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
 
-from engine.camera import Camera, c2w_from_angles
-from engine.errors import InputError, ModelError
+from engine.camera import Camera, c2w_from_angles, rotation_about_up
+from engine.errors import InputError, ModelError, SessionError
 from engine.explorer import Explorer, ExplorerConfig
 from engine.memory import LatentMemory, LatentView, MemoryConfig, Readout
 from engine.models.embedded import EmbeddedModel
 from engine.places import SUGGESTED, Match, PlaceBank, Places
 from engine.places.bank import decode_depth, encode_depth
 from engine.places.matching import Matcher, describe, direction_bins
+from engine.reopen import capture, memory_saver, reopen
+from engine.session import save_session
 from engine.training.config import PlacesConfig
 from engine.training.places import pack_places, render_places
 from engine.training.run import train
@@ -118,7 +121,8 @@ def test_a_place_is_found_again_whichever_way_it_lies(
 ) -> None:
     mean, std = statistics(bank)
     place, camera = bank[index], bank.cameras[view]
-    turn = c2w_from_angles(np.zeros(3), turned_deg, 0.0) @ np.linalg.inv(c2w_from_angles(np.zeros(3), 0.0, 0.0))
+    turn = np.eye(4)
+    turn[:3, :3] = rotation_about_up(math.radians(turned_deg))
     bins = direction_bins(camera.posed(turn @ camera.c2w), *place.latents.shape[-2:])
     described = describe((place.latents[view] - mean) / std, place.inverse_depth[view])
     match = Matcher(bank, mean, std).best(described, bins, torch.ones(len(bins)), "")
@@ -215,9 +219,8 @@ def test_a_place_stays_where_it_was_set_down_until_it_is_left(model: EmbeddedMod
     pose = c2w_from_angles(np.array([0.5, -0.4, 0.1]), 150.0, -4.0)
     moved = places.complete(nothing, start.posed(pose), "", generator, first)
     assert moved.match == first
-    turned = c2w_from_angles(np.zeros(3), math.degrees(first.turn_rad), 0.0) @ np.linalg.inv(
-        c2w_from_angles(np.zeros(3), 0.0, 0.0)
-    )
+    turned = np.eye(4)
+    turned[:3, :3] = rotation_about_up(first.turn_rad)
     there = places._memory(first.place).readout(start.posed(turned @ pose))
     taken = moved.taken.repeat_interleave(2, 0).repeat_interleave(2, 1) & there.covered
     assert float(taken.float().mean()) > 0.5
@@ -231,9 +234,9 @@ def test_a_refined_frame_goes_on_from_the_same_place(model: EmbeddedModel) -> No
     explorer.begin(looking(0.0))
     stepped = explorer.step(looking(-60.0))
     assert stepped.inventive
-    match = explorer._match
+    match = explorer.match
     explorer.refine(stepped, steps=2)
-    assert explorer._match == match
+    assert explorer.match == match
 
 
 def test_from_nothing_the_seed_chooses(model: EmbeddedModel) -> None:
@@ -290,6 +293,31 @@ def test_a_model_saves_its_places_and_is_known_by_them(model: EmbeddedModel, tmp
     assert loaded.places is not None and loaded.places.bank.biomes == BIOMES[:4]
     assert bare.places is None
     assert loaded.spec.checksum != bare.spec.checksum
+
+
+def test_places_of_another_kind_of_token_are_refused(model: EmbeddedModel, bank: PlaceBank, tmp_path: Path) -> None:
+    model.carry(replace(bank, latents=bank.latents[:, :, :8].contiguous()))
+    model.save(tmp_path)
+    with pytest.raises(ModelError, match=r"\(8, 8, 2\).*\(16, 8, 2\)"):
+        EmbeddedModel.load(tmp_path)
+
+
+def test_a_reopened_session_goes_on_from_the_same_place(model: EmbeddedModel, tmp_path: Path) -> None:
+    """Also where the newest view alone would not lead a search there again."""
+    explorer = Explorer(model, ExplorerConfig(biome="", seed=6))
+    explorer.begin(looking(0.0))
+    explorer.step(looking(-60.0))
+    assert explorer.match is not None
+    path = tmp_path / "world.mirage"
+    save_session(path, capture(explorer, kind="nothing", camera=looking(-60.0)), [], memory_saver(explorer))
+    again = reopen(path, model).explorer
+    assert again.match == replace(explorer.match, error=math.inf)
+    for yaw_deg in (-140.0, -230.0):
+        assert np.array_equal(again.step(looking(yaw_deg)).rgb, explorer.step(looking(yaw_deg)).rgb)
+    elsewhere = EmbeddedModel.tiny()
+    elsewhere.spec = model.spec
+    with pytest.raises(SessionError, match="stored place"):
+        reopen(path, elsewhere)
 
 
 def test_packing_wants_the_places_rendered(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from engine.errors import InputError
+from engine.errors import InputError, ModelError
 from engine.models import shipped_model_dir
 from engine.models.embedded import weights
 from engine.models.embedded.autoencoder import Autoencoder
@@ -78,6 +78,12 @@ class EmbeddedModel:
             weights.load_network(module, weights.weight_path(path, name))
         if (stored := weights.places_path(path)).exists():
             model._bank = PlaceBank.load(stored)
+            token = model.spec.latent_channels, model.spec.spatial_stride, model.spec.geometry_samples
+            if model._bank.token != token:
+                raise ModelError(
+                    f"{stored} holds tokens of (channels, stride, samples) {model._bank.token}, but the model's are "
+                    f"{token}; restore the places that belong to its config.json."
+                )
         model.spec = replace(model.spec, checksum=weights.folder_checksum(path))
         return model._ready()
 
