@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, conv2d, l1_loss, mse_loss
+from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, conv2d, l1_loss, mse_loss
+
+TEXTURE_FLOOR = 1e-5
+"""Energy below which texture is not missed: a grey level, squared."""
+FEATURE_FLOOR = 0.05
+"""The same for features, as a share of their mean variance."""
 
 
 def gradient_loss(prediction: Tensor, target: Tensor, scales: int = 3) -> Tensor:
@@ -27,6 +34,80 @@ def reconstruction_loss(prediction: Tensor, target: Tensor, gradient_weight: flo
     )
 
 
+def texture_loss(prediction: Tensor, target: Tensor, weight: Tensor, scales: int = 3, reach: int = 16) -> Tensor:
+    """How far the local energy of derivatives is off, in log2, over a pyramid; (B, 3, H, W) each, weighted by
+    (B, 1, H, W).
+
+    Says how much texture there is at each scale and along each axis, in brightness and in colour, not where its strokes
+    lie: the statistics of Portilla and Simoncelli (2000) that sharpness hangs on. What has many answers is not averaged
+    by it.
+    """
+    total = prediction.new_zeros(())
+    made, true = _opponent(prediction), _opponent(target)
+    for scale in range(scales):
+        if scale:
+            made, true = avg_pool2d(made, 2), avg_pool2d(true, 2)
+        window = max(4, reach >> scale)
+        for derivative in (_along_x, _along_y, _laplacian):
+            energies = [avg_pool2d(derivative(x).square(), window, window // 2) + TEXTURE_FLOOR for x in (made, true)]
+            total = total + _weighted((energies[0].log2() - energies[1].log2()).abs(), weight)
+    return total / (3 * scales)
+
+
+def feature_texture_loss(
+    prediction: Sequence[Tensor], target: Sequence[Tensor], weight: Tensor, reach: int = 16
+) -> Tensor:
+    """How far the local variance of a network's features is off, in log2; (B, width, h, w) of each scale, finest first,
+    weighted by (B, 1, H, W).
+
+    As :func:`texture_loss`, for what a network that was trained on such pictures looks at: strokes and leaves have
+    their own features, noise of the same energy has others.
+    """
+    total = target[0].new_zeros((), dtype=torch.float32)
+    for scale, (made, true) in enumerate(zip(prediction, target, strict=True)):
+        window = max(4, reach >> (scale + 1))
+        variances = [_local_variance(x.float(), window) for x in (made, true)]
+        floor = FEATURE_FLOOR * variances[1].mean(dim=(0, 2, 3), keepdim=True) + 1e-8
+        total = total + _weighted(((variances[0] + floor).log2() - (variances[1] + floor).log2()).abs(), weight)
+    return total / len(target)
+
+
+def _weighted(error: Tensor, weight: Tensor) -> Tensor:
+    """The mean of (B, C, h, w) times a weight (B, 1, H, W)."""
+    return (error * adaptive_avg_pool2d(weight, (error.shape[-2], error.shape[-1]))).mean()
+
+
+def _local_variance(x: Tensor, window: int) -> Tensor:
+    mean, square = (avg_pool2d(v, window, window // 2) for v in (x, x.square()))
+    return (square - mean.square()).clamp(min=0.0)
+
+
+def _opponent(rgb: Tensor) -> Tensor:
+    """(B, 3, H, W) -> luma, and red and blue without it."""
+    luma = _luma(rgb)
+    return torch.cat([luma, rgb[:, :1].float() - luma, rgb[:, 2:].float() - luma], dim=1)
+
+
+def _luma(rgb: Tensor) -> Tensor:
+    """(B, 3, H, W) -> (B, 1, H, W) float32."""
+    weights = rgb.new_tensor([0.299, 0.587, 0.114], dtype=torch.float32)[:, None, None]
+    return (rgb.float() * weights).sum(1, keepdim=True)
+
+
+def _along_x(picture: Tensor) -> Tensor:
+    return picture.diff(dim=-1)
+
+
+def _along_y(picture: Tensor) -> Tensor:
+    return picture.diff(dim=-2)
+
+
+def _laplacian(picture: Tensor) -> Tensor:
+    """The 4-neighbour Laplacian, (B, C, H, W) -> (B, C, H - 2, W - 2)."""
+    kernel = picture.new_tensor([[0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, None]
+    return conv2d(picture, kernel.expand(picture.shape[1], 1, 3, 3), groups=picture.shape[1])
+
+
 def psnr_db(prediction: Tensor, target: Tensor) -> Tensor:
     """PSNR per image, (B, 3, H, W) in [0, 1] -> (B,) dB; the mean over images is the mean of dB."""
     mse = (prediction.float() - target.float()).square().flatten(1).mean(1)
@@ -44,11 +125,7 @@ def sharpness_ratio(prediction: Tensor, target: Tensor, cells: Tensor) -> Tensor
     """Energy of the Laplacian of luma over the truth's, on some cells: (B, 3, H, W) twice, cells (B, h, w) bool ->
     scalar; 1 is as sharp as the truth. The quick cousin of :func:`engine.evaluation.measures.sharpness_ratio`."""
     mask = cells_to_pixels(cells, target.shape[-1] // cells.shape[-1])[:, :, 1:-1, 1:-1]
-    kernel = target.new_tensor([[0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, None]
-    luma = target.new_tensor([0.299, 0.587, 0.114])[:, None, None]
-    made, true = (
-        (conv2d((x.float() * luma).sum(1, keepdim=True), kernel) * mask).square().sum() for x in (prediction, target)
-    )
+    made, true = ((_laplacian(_luma(x)) * mask).square().sum() for x in (prediction, target))
     return made / true.clamp(min=1e-9)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -29,6 +31,15 @@ class Encoder(nn.Module):
     def forward(self, rgb: Tensor) -> Tensor:
         """rgb (B, 3, H, W) in [0, 1] -> latents (B, C, H/8, W/8)."""
         return self.bound * torch.tanh(self.layers(rgb * 2 - 1).float() / self.bound)
+
+    def features(self, rgb: Tensor) -> list[Tensor]:
+        """What the encoder sees in a picture (B, 3, H, W): (B, width, H/4, W/4) and (B, width, H/8, W/8)."""
+        seen, x = [], rgb * 2 - 1
+        for layer, following in pairwise(self.layers):
+            x = layer(x)
+            if isinstance(layer, ResidualBlock) and not isinstance(following, ResidualBlock):
+                seen.append(x)
+        return seen
 
 
 class Decoder(nn.Module):
