@@ -43,6 +43,7 @@ class ExplorerConfig:
         fine: also draw frames at the model's fine scale, for the eye.
         places: what is new goes on from the model's stored places, where it carries some; else the denoiser alone
             invents.
+        detail: what is imagined gets its texture back, where the model does so apart.
     """
 
     biome: str = ""
@@ -54,6 +55,7 @@ class ExplorerConfig:
     size: tuple[int, int] | None = None
     fine: bool = True
     places: bool = True
+    detail: bool = True
 
 
 class Explorer:
@@ -307,6 +309,8 @@ class Explorer:
                 biome=self.config.biome,
                 generator=generator,
                 steps=ahead.steps,
+                seed=self.config.seed,
+                detail=self.config.detail,
                 progress=progress,
                 cancel=cancel,
             )

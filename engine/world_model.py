@@ -80,7 +80,9 @@ class ChunkRequest:
         biome: one of ``spec.biomes`` (or "" for unspecified).
         prompt: text, for models that read it.
         steps: denoising steps, >= 1.
-        generator: the only source of randomness.
+        generator: the only source of randomness that differs from step to step.
+        seed: of randomness that hangs in the world, the same at every step.
+        detail: whether what was denoised gets its texture back, for models that do so apart.
         progress, cancel: called and checked between denoising steps.
     """
 
@@ -89,6 +91,8 @@ class ChunkRequest:
     biome: str
     generator: torch.Generator
     steps: int
+    seed: int = 0
+    detail: bool = True
     prompt: str = ""
     progress: Progress | None = None
     cancel: CancelToken = field(default_factory=CancelToken)

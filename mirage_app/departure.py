@@ -73,6 +73,7 @@ def depart(options: Fly, model: WorldModel, size: tuple[int, int] | None) -> Dep
         size=size,
         fine=not options.plain,
         places=options.places,
+        detail=options.detail,
     )
     if options.image is not None:
         from engine.images import load_rgbd
@@ -93,7 +94,9 @@ def _from_session(options: Fly, model: WorldModel, size: tuple[int, int] | None)
 
     assert options.session is not None
     opened = reopen(options.session, model, size)
-    opened.explorer.config = replace(opened.explorer.config, fine=not options.plain, places=options.places)
+    opened.explorer.config = replace(
+        opened.explorer.config, fine=not options.plain, places=options.places, detail=options.detail
+    )
     world = opened.explorer.world
     return Departure(
         opened.explorer,

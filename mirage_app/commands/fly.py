@@ -47,6 +47,8 @@ class Fly(Command):
     """Draw frames of the layout `generated` at the size at which they are generated, not at twice that."""
     places: bool = True
     """What is new goes on from the places that the model carries; with --no-places the denoiser invents it alone."""
+    detail: bool = True
+    """What is imagined gets back the texture that averaging took; --no-detail leaves it as the denoiser does."""
     steps: MaybeInt = None
     """Denoising steps a frame; by default the model's own."""
     memory: MemoryKind = "latent"

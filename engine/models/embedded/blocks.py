@@ -1,4 +1,4 @@
-"""Building blocks shared by the three networks."""
+"""Building blocks shared by the networks."""
 
 from __future__ import annotations
 

@@ -72,10 +72,25 @@ class DenoiserConfig:
 
 
 @dataclass(frozen=True)
-class EmbeddedConfig:
-    """Everything needed to build the three networks and to interpret their numbers.
+class DetailConfig:
+    """The network that finishes imagined latents, see :mod:`engine.models.embedded.detail`.
 
     Attributes:
+        bound: what is added to a normalised latent stays within this: a broken place is not finished with sparks.
+    """
+
+    width: int = 80
+    blocks: int = 4
+    noise_channels: int = 4
+    bound: float = 0.8
+
+
+@dataclass(frozen=True)
+class EmbeddedConfig:
+    """Everything needed to build the networks and to interpret their numbers.
+
+    Attributes:
+        detail: of the network that finishes what was imagined; a model may do without.
         latents_mean, latents_std: per channel, over the training set; the denoiser works on normalised latents.
         image_size: (height, width) the model was trained for.
     """
@@ -83,6 +98,7 @@ class EmbeddedConfig:
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     readout: ReadoutConfig = field(default_factory=ReadoutConfig)
     denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
+    detail: DetailConfig | None = None
     latents_mean: tuple[float, ...] = (0.0,) * 16
     latents_std: tuple[float, ...] = (1.0,) * 16
     image_size: tuple[int, int] = (256, 448)
@@ -132,10 +148,15 @@ def _build(kind: type[T], values: Any, path: Path) -> T:
         raise ModelError(
             f"{path} has fields this Mirage does not know: {', '.join(unknown)}; use the version it was made with."
         )
-    nested = {"autoencoder": AutoencoderConfig, "readout": ReadoutConfig, "denoiser": DenoiserConfig}
+    nested = {
+        "autoencoder": AutoencoderConfig,
+        "readout": ReadoutConfig,
+        "denoiser": DenoiserConfig,
+        "detail": DetailConfig,
+    }
     arguments = {
         name: _build(nested[name], value, path)
-        if name in nested
+        if name in nested and value is not None
         else tuple(value)
         if isinstance(value, list)
         else value

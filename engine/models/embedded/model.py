@@ -16,8 +16,15 @@ from engine.models.embedded import weights
 from engine.models.embedded.autoencoder import Autoencoder
 from engine.models.embedded.blocks import channels_last
 from engine.models.embedded.condition import condition_from_readout, known_share, unpack_state
-from engine.models.embedded.config import AutoencoderConfig, DenoiserConfig, EmbeddedConfig, ReadoutConfig
+from engine.models.embedded.config import (
+    AutoencoderConfig,
+    DenoiserConfig,
+    DetailConfig,
+    EmbeddedConfig,
+    ReadoutConfig,
+)
 from engine.models.embedded.denoiser import Denoiser
+from engine.models.embedded.detail import DetailNetwork
 from engine.models.embedded.readout import ReadoutNetwork
 from engine.models.embedded.sampler import flow_times, sample_flow
 from engine.places import PlaceBank, Places
@@ -47,6 +54,7 @@ class EmbeddedModel:
         self.autoencoder = Autoencoder(config.autoencoder)
         self.readout_network = ReadoutNetwork(config.readout)
         self.denoiser = Denoiser(config.denoiser)
+        self.detail = DetailNetwork(config.detail, config.denoiser) if config.detail else None
         self.spec = ModelSpec(
             name="embedded",
             latent_channels=config.autoencoder.latent_channels,
@@ -114,6 +122,7 @@ class EmbeddedModel:
             ),
             ReadoutConfig(sample_hidden=16, sample_width=8, cell_width=16),
             DenoiserConfig(widths=(16, 16, 32), embedding_width=16, heads=2, biomes=BIOMES),
+            DetailConfig(width=16, blocks=1),
             image_size=image_size,
             default_steps=1,
         )
@@ -144,6 +153,11 @@ class EmbeddedModel:
         self._bank = bank
         self.__dict__.pop("places", None)
 
+    def finish_with(self, detail: DetailNetwork) -> None:
+        """Finish what is imagined with this network from now on; :meth:`save` writes it."""
+        self.detail = channels_last(detail, self.device, self.dtype).eval().requires_grad_(False)
+        self.config = replace(self.config, detail=detail.config)
+
     def encode(self, rgb: Tensor) -> Tensor:
         """``rgb (T, 3, H, W)`` in [0, 1] -> latents ``(T, C, H/8, W/8)`` float32."""
         with torch.inference_mode():
@@ -162,7 +176,7 @@ class EmbeddedModel:
             return rgb.clamp_(0.0, 1.0), fine.clamp_(0.0, 1.0)
 
     def imagine(self, request: ChunkRequest) -> Chunk:
-        """Denoise one frame conditioned on its readout.
+        """Denoise one frame conditioned on its readout, and finish it with detail where the model can.
 
         Raises:
             InputError: an unknown biome, or a number of steps outside [1, 256].
@@ -194,6 +208,8 @@ class EmbeddedModel:
 
             known = known_share(condition, self.config.autoencoder.latent_channels)
             state = sample_flow(predict, noise, flow_times(request.steps), between, known)
+            if self.detail is not None and request.detail:
+                state = self.detail.finish(state, condition, request.cameras, request.seed)
             latents, inverse_depth = unpack_state(state, self._mean, self._std, samples)
         return Chunk(latents, inverse_depth)
 
@@ -207,8 +223,9 @@ class EmbeddedModel:
         return 1 + self.spec.biomes.index(biome)
 
     def networks(self) -> dict[str, torch.nn.Module]:
-        """The three networks by the names of their weight files."""
-        return {"autoencoder": self.autoencoder, "readout": self.readout_network, "denoiser": self.denoiser}
+        """The networks by the names of their weight files."""
+        networks = {"autoencoder": self.autoencoder, "readout": self.readout_network, "denoiser": self.denoiser}
+        return networks if self.detail is None else networks | {"detail": self.detail}
 
     def _ready(self) -> EmbeddedModel:
         for module in self.networks().values():

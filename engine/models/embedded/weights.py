@@ -16,6 +16,8 @@ from engine.models.embedded.config import EmbeddedConfig
 
 CONFIG_NAME = "config.json"
 NETWORKS = ("autoencoder", "readout", "denoiser")
+OPTIONAL_NETWORKS = ("detail",)
+"""What a model may do without."""
 
 
 def weight_path(folder: Path, network: str) -> Path:
@@ -29,9 +31,10 @@ def places_path(folder: Path) -> Path:
 
 
 def model_files(folder: Path) -> list[Path]:
-    """All files of a model: configuration, weights, and the places if it carries any."""
+    """All files of a model: configuration, weights, and what it carries of the rest."""
     files = [folder / CONFIG_NAME, *(weight_path(folder, name) for name in NETWORKS)]
-    return files + [path for path in [places_path(folder)] if path.exists()]
+    optional = [*(weight_path(folder, name) for name in OPTIONAL_NETWORKS), places_path(folder)]
+    return files + [path for path in optional if path.exists()]
 
 
 def file_checksum(path: Path) -> str:
