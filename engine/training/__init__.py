@@ -1,2 +1,2 @@
-"""Training the embedded model: rendered scenes, three stages, one loop. Needs torch, numpy, safetensors, rich and
-numba only."""
+"""Training the embedded model: rendered scenes, three stages, one loop. Needs torch, numpy, scipy, safetensors,
+rich and numba only."""

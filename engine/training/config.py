@@ -169,6 +169,38 @@ class DecoderTraining:
 
 
 @dataclass(frozen=True)
+class DetailTraining:
+    """The detail stage: what the denoiser imagines of memories, finished; everything else is frozen.
+
+    Attributes:
+        model: the exported model whose imagination is finished.
+        crop_cells: side of a crop, in cells.
+        pool: views kept to cut crops from; one is renewed every ``renew_steps``. first_views: of them before training
+            begins.
+        own_memory: share of views whose memory a flight has written: the model's own, finished output.
+        texture_weight: weight of the local energy of texture, of pixels and of the encoder's features, see
+            :func:`engine.training.losses.texture_loss` and ``feature_texture_loss``.
+        adversarial: how hard the critic pulls, see :class:`engine.training.adversarial.Adversary`.
+        adversarial_from: share of the training after which the critic begins to learn.
+        start_from: a weight file to begin with; "" begins anew.
+    """
+
+    loop: LoopConfig = LoopConfig(run="runs/detail", batch=12, learning_rate=1e-2)
+    scenes: SceneConfig = SceneConfig()
+    model: str = "assets/models/embedded"
+    max_sources: int = 3
+    crop_cells: int = 16
+    pool: int = 384
+    first_views: int = 48
+    renew_steps: int = 3
+    own_memory: float = 0.5
+    texture_weight: float = 0.1
+    adversarial: float = 1.0
+    adversarial_from: float = 0.08
+    start_from: str = ""
+
+
+@dataclass(frozen=True)
 class PlacesConfig:
     """The places that a model carries, see :mod:`engine.places`: all around from one point of a world each.
 
@@ -195,6 +227,8 @@ class ExportConfig:
 
     Attributes:
         decoder_run: where the last stage left the autoencoder with its better decoder; "" takes ``autoencoder_run``'s.
+        detail_run: of the network that finishes what ``model`` imagines. model: an exported model that everything but
+            the detail is taken from; "" puts one together from the other runs, without detail.
         places: which of the rendered places the model carries.
         default_steps: denoising steps a frame unless asked for others.
     """
@@ -204,6 +238,8 @@ class ExportConfig:
     readout_run: str = "runs/readout"
     denoiser_run: str = "runs/denoiser"
     decoder_run: str = "runs/decoder"
+    detail_run: str = "runs/detail"
+    model: str = ""
     places: PlacesConfig = PlacesConfig()
     default_steps: int = 1
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
+import numpy as np
 import torch
+from scipy.spatial.transform import Rotation, Slerp
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
@@ -19,6 +23,7 @@ from engine.models.embedded.condition import (
     unpack_state,
 )
 from engine.models.embedded.denoiser import Denoiser
+from engine.models.embedded.detail import DetailNetwork
 from engine.models.embedded.readout import ReadoutNetwork
 from engine.models.embedded.sampler import flow_times, sample_flow
 from engine.places import SUGGESTED
@@ -44,6 +49,9 @@ DEPTH_SPREAD = 0.08
 ALL_SUGGESTED = 0.15
 """Share of suggestions of a whole view: a world that begins from nothing."""
 SCENES_LIT = 64
+FLOWN_VIEWS = 3
+"""A flight passes at most so many views of a walk."""
+FLIGHT_STEP_M = 0.6
 ROLLOUT_STEPS = 2
 """An imagined memory is made with one to this many steps a view, as a flight's is."""
 
@@ -61,6 +69,43 @@ class Example:
     condition: Tensor
     target: Tensor
     biome: int
+
+
+@dataclass(frozen=True)
+class SeenView:
+    """A view of a scene, and what a memory knows of it.
+
+    Attributes:
+        index: the scene's. target: the view's.
+        condition: (1, condition_channels, h, w).
+    """
+
+    index: int
+    scene: LatentScene
+    target: int
+    condition: Tensor
+
+    @property
+    def camera(self) -> Camera:
+        return self.scene.cameras[self.target]
+
+    @property
+    def biome(self) -> int:
+        """Index into the biome embedding."""
+        return 1 + BIOMES.index(self.scene.biome)
+
+
+def cameras_between(one: Camera, other: Camera, step_m: float) -> list[Camera]:
+    """Cameras on the way from ``one`` to ``other``, both left out, at most ``step_m`` apart."""
+    steps = math.ceil(float(np.linalg.norm(other.position - one.position)) / step_m)
+    turn = Slerp([0.0, 1.0], Rotation.from_matrix(np.stack([one.c2w[:3, :3], other.c2w[:3, :3]])))
+    cameras = []
+    for share in np.arange(1, steps) / steps:
+        pose = np.eye(4)
+        pose[:3, :3] = turn(share).as_matrix()
+        pose[:3, 3] = (1.0 - share) * one.position + share * other.position
+        cameras.append(one.posed(pose))
+    return cameras
 
 
 def forget(covered: Tensor, generator: torch.Generator) -> Tensor:
@@ -103,6 +148,9 @@ class ExampleSource:
 
     Args:
         scenes: with their latents. readout: trained and frozen. mean, std: (C, 1, 1) of the latents.
+
+    Attributes:
+        detail: finishes what is imagined into a memory, if there is one.
     """
 
     def __init__(
@@ -113,12 +161,27 @@ class ExampleSource:
         self.readout = readout
         self.mean, self.std = mean, std
         self.device = mean.device
+        self.detail: DetailNetwork | None = None
         self._lights: list[Tensor] | None = None
 
     def example(self, generator: torch.Generator, progress: float, network: Denoiser) -> Example:
         """A view, and what a memory of true views, or of views that ``network`` imagined, knows of it."""
+        view = self.view(generator, progress, network)
+        scene, target = view.scene, view.target
+        state = pack_state(
+            scene.latents[target : target + 1].to(self.device),
+            scene.inverse_depth[target : target + 1].to(self.device),
+            self.mean,
+            self.std,
+            SAMPLES,
+        )
+        return Example(view.condition[0], state[0], view.biome)
+
+    def view(self, generator: torch.Generator, progress: float, network: Denoiser) -> SeenView:
+        """A view of a scene, and what a memory of others knows of it."""
         config = self.config
-        scene = self.scenes.scene(int(torch.randint(len(self.scenes), (), generator=generator)))
+        index = int(torch.randint(len(self.scenes), (), generator=generator))
+        scene = self.scenes.scene(index)
         sources, target = choose_views(len(scene.cameras), config.max_sources, generator)
         roll = float(torch.rand((), generator=generator))
         perturb = config.perturb * float(torch.rand((), generator=generator))
@@ -132,14 +195,7 @@ class ExampleSource:
         drop = config.empty <= roll and float(torch.rand((), generator=generator)) < config.dropped
         with torch.no_grad():
             condition = self.condition(memory, scene.cameras[target], generator if drop else None)
-        state = pack_state(
-            scene.latents[target : target + 1].to(self.device),
-            scene.inverse_depth[target : target + 1].to(self.device),
-            self.mean,
-            self.std,
-            SAMPLES,
-        )
-        return Example(condition[0], state[0], 1 + BIOMES.index(scene.biome))
+        return SeenView(index, scene, target, condition)
 
     def condition(self, memory: LatentMemory, camera: Camera, forgetting: torch.Generator | None = None) -> Tensor:
         """(1, condition_channels, h, w): the memory read out for ``camera``; with parts forgotten, or only suggested,
@@ -148,7 +204,7 @@ class ExampleSource:
         features, covered = read_batch(self.readout, [item], self.device)
         features = (features.float() - self.mean) / self.std
         inverse_depth = item.samples.inverse_depth[None].to(self.device)
-        coverage = avg_pool2d(covered.float()[:, None], SAMPLES)[:, 0]
+        suggested = torch.zeros_like(covered)
         if forgetting is not None:
             kept = forget(covered[0].cpu(), forgetting)[None].to(self.device)
             if float(torch.rand((), generator=forgetting)) < self.config.suggested:
@@ -156,11 +212,9 @@ class ExampleSource:
                     kept = torch.zeros_like(kept)
                 suggested = covered & ~kept
                 features, inverse_depth = self._relit(features, inverse_depth, suggested, forgetting)
-                coverage = torch.where(_whole(suggested), SUGGESTED, coverage)
             else:
                 covered = kept
-                coverage = avg_pool2d(covered.float()[:, None], SAMPLES)[:, 0]
-                features = features * (coverage > 0)[:, None]
+        coverage = avg_pool2d(covered.float()[:, None], SAMPLES)[:, 0]
         elevation = ray_elevation(camera, *features.shape[-2:]).to(self.device)
         return build_condition(
             features,
@@ -169,7 +223,7 @@ class ExampleSource:
             cell_scale(item.samples)[None].to(self.device),
             elevation[None],
             SAMPLES,
-            coverage,
+            torch.where(_whole(suggested), SUGGESTED, coverage),
         )
 
     def _relit(
@@ -199,11 +253,18 @@ class ExampleSource:
         means = [(latents * part).sum((1, 2)) / part.sum().clamp(min=1) for part in (sky, ~sky)]
         return torch.stack(means)[:, :, None, None]
 
-    @torch.no_grad()
     def imagine(
         self, network: nn.Module, condition: Tensor, biome: int, steps: int, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """A view as the model imagines it: latents (1, C, h, w) and inverse depth (1, h*s, w*s)."""
+        """A view as the denoiser imagines it: latents (1, C, h, w) and inverse depth (1, h*s, w*s)."""
+        state = self.imagine_state(network, condition, biome, steps, generator)
+        return unpack_state(state, self.mean, self.std, SAMPLES)
+
+    @torch.no_grad()
+    def imagine_state(
+        self, network: nn.Module, condition: Tensor, biome: int, steps: int, generator: torch.Generator
+    ) -> Tensor:
+        """The same as the denoiser has it, (1, C + s*s, h, w) float32."""
         channels = self.mean.shape[0]
         noise = torch.randn((1, channels + SAMPLES**2, *condition.shape[-2:]), generator=generator).to(self.device)
         index = torch.tensor([biome], device=self.device)
@@ -214,7 +275,7 @@ class ExampleSource:
                 flow_times(steps),
                 known=known_share(condition, channels),
             )
-        return unpack_state(state.float(), self.mean, self.std, SAMPLES)
+        return state.float()
 
     @torch.no_grad()
     def imagined_memory(
@@ -226,12 +287,33 @@ class ExampleSource:
             self.imagine_into(memory, scene.cameras[view], 1 + BIOMES.index(scene.biome), generator, network)
         return memory
 
+    @torch.no_grad()
+    def flown(self, generator: torch.Generator, network: Denoiser) -> SeenView:
+        """A view of a scene, and what a flight there that began at an earlier view knows of it: its memory is the
+        network's own, written again and again as things came near."""
+        index = int(torch.randint(len(self.scenes), (), generator=generator))
+        scene = self.scenes.scene(index)
+        views = len(scene.cameras)
+        start = int(torch.randint(views - 1, (), generator=generator))
+        target = start + 1 + int(torch.randint(min(FLOWN_VIEWS, views - 1 - start), (), generator=generator))
+        view = SeenView(index, scene, target, torch.empty(0))
+        memory = remember(scene, [start])
+        for one, other in pairwise(scene.cameras[start : target + 1]):
+            for camera in cameras_between(one, other, FLIGHT_STEP_M):
+                self.imagine_into(memory, camera, view.biome, generator, network)
+        return replace(view, condition=self.condition(memory, view.camera))
+
     def imagine_into(
         self, memory: LatentMemory, camera: Camera, biome: int, generator: torch.Generator, network: nn.Module
     ) -> None:
         """Imagine a view from a memory and write it, as the explorer does."""
         steps = int(torch.randint(1, ROLLOUT_STEPS + 1, (), generator=generator))
-        latents, inverse_depth = self.imagine(network, self.condition(memory, camera), biome, steps, generator)
+        condition = self.condition(memory, camera)
+        state = self.imagine_state(network, condition, biome, steps, generator)
+        if self.detail is not None:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.loop.amp):
+                state = self.detail.finish(state, condition, [camera], 0)
+        latents, inverse_depth = unpack_state(state, self.mean, self.std, SAMPLES)
         samples = memory.sample_map(camera)
         _, writable, _ = reconcile(inverse_depth[0].cpu(), samples.inverse_depth, samples.covered, samples.sky)
         memory.write(LatentView(camera, latents[0].cpu(), writable))

@@ -1,5 +1,5 @@
-"""Starting a stage by name: scenes, places, autoencoder, readout, denoiser, decoder; and putting the results together
-as a model folder."""
+"""Starting a stage by name: scenes, places, autoencoder, readout, denoiser, decoder, detail; and putting the results
+together as a model folder."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ import torch
 
 from engine.atomic import atomic_write
 from engine.errors import InputError
-from engine.models.embedded.config import DenoiserConfig, EmbeddedConfig
+from engine.models.embedded.config import DenoiserConfig, DetailConfig, EmbeddedConfig
+from engine.models.embedded.detail import DetailNetwork
 from engine.models.embedded.model import EmbeddedModel
 from engine.models.embedded.weights import load_network
 from engine.training.config import (
     AutoencoderTraining,
     DecoderTraining,
     DenoiserTraining,
+    DetailTraining,
     ExportConfig,
     PlacesConfig,
     ReadoutTraining,
@@ -31,7 +33,7 @@ from engine.training.recall import LatentScenes, trained_autoencoder, trained_we
 from engine.training.scenes import SceneStore, render_scenes
 from engine.worlds import BIOMES
 
-STAGES = ("scenes", "places", "autoencoder", "readout", "denoiser", "decoder", "export")
+STAGES = ("scenes", "places", "autoencoder", "readout", "denoiser", "decoder", "detail", "export")
 
 
 def train(stage: str, config_file: Path | None = None, overrides: dict[str, Any] | None = None) -> dict[str, float]:
@@ -74,6 +76,11 @@ def train(stage: str, config_file: Path | None = None, overrides: dict[str, Any]
 
         decoder = configure(DecoderTraining(), config_file, overrides)
         return Trainer(DecoderStage(decoder), decoder.loop, decoder).run()
+    if stage == "detail":
+        from engine.training.detail import DetailStage
+
+        detail = configure(DetailTraining(), config_file, overrides)
+        return Trainer(DetailStage(detail), detail.loop, detail).run()
     raise InputError(f"Training knows no stage {stage!r}; the stages are {', '.join(STAGES[:-1])}.")
 
 
@@ -86,11 +93,14 @@ def _render(what: str, jobs: Iterator[tuple[int, int]], total: int) -> dict[str,
 
 
 def export(config: ExportConfig, folder: Path) -> EmbeddedModel:
-    """Assemble the best weights of the runs into a model folder, their figures and settings beside them.
+    """Assemble the best weights of the runs into a model folder, their figures and settings beside them; or give a
+    model that was assembled its detail.
 
     Raises:
         InputError: a run has no trained weights yet.
     """
+    if config.model:
+        return _finish(config, folder)
     runs = {"autoencoder": config.autoencoder_run, "readout": config.readout_run, "denoiser": config.denoiser_run}
     if config.decoder_run:
         runs["decoder"] = config.decoder_run
@@ -111,8 +121,31 @@ def export(config: ExportConfig, folder: Path) -> EmbeddedModel:
     if config.places.places:
         model.carry(pack_places(config.places, model.autoencoder))
     model.save(folder)
+    _collect(runs, folder)
+    return EmbeddedModel.load(folder)
+
+
+def _finish(config: ExportConfig, folder: Path) -> EmbeddedModel:
+    """The model ``config.model`` with the best detail of its run."""
+    base = Path(config.model)
+    model = EmbeddedModel.load(base)
+    detail = DetailNetwork(model.config.detail or DetailConfig(), model.config.denoiser)
+    load_network(detail, trained_weights("detail", config.detail_run))
+    model.finish_with(detail)
+    model.save(folder)
+    _collect({"detail": config.detail_run}, folder, base)
+    return EmbeddedModel.load(folder)
+
+
+def _collect(runs: dict[str, str], folder: Path, base: Path | None = None) -> None:
+    """Figures and settings of the runs as JSON, beside those that a model ``base`` has of others."""
     for source, target in (("best.json", "metrics.json"), ("training.json", "training.json")):
-        collected = {name: json.loads((Path(run) / source).read_text(encoding="utf-8")) for name, run in runs.items()}
+        collected = _read_json(base / target) if base is not None and (base / target).exists() else {}
+        collected |= {name: _read_json(Path(run) / source) for name, run in runs.items()}
         with atomic_write(folder / target) as temporary:
             temporary.write_text(json.dumps(collected, indent=2) + "\n", encoding="utf-8")
-    return EmbeddedModel.load(folder)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found

@@ -1,0 +1,223 @@
+"""Detail: what the network adds to imagined latents, the noise it hangs on, and how it is trained."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, pixel_unshuffle
+
+from engine.camera import Camera, c2w_from_angles
+from engine.errors import InputError, ModelError
+from engine.explorer import Explorer, ExplorerConfig
+from engine.models.embedded import EmbeddedModel
+from engine.models.embedded.config import DenoiserConfig, DetailConfig
+from engine.models.embedded.detail import SMOOTH, DetailNetwork, world_noise
+from engine.training.adversarial import Adversary, PatchCritic, TextureCritic
+from engine.training.config import DetailTraining, ExportConfig, SceneConfig, configure
+from engine.training.detail import DetailStage
+from engine.training.losses import texture_loss
+from engine.training.run import export, train
+from engine.training.scenes import render_scenes
+from engine.worlds import World, WorldSpec
+
+WALL_M = 10.0
+
+
+def facing_wall(sideways_m: float = 0.0, distance_m: float = WALL_M) -> tuple[Camera, Tensor]:
+    """A camera in front of a wall that fills its view, and the wall's inverse depth on a grid of 16 x 28 cells."""
+    pose = c2w_from_angles(np.array([WALL_M - distance_m, sideways_m, 2.0]), 0.0, 0.0)
+    return Camera.from_fov(pose, 50.0, 224, 128), torch.full((16, 28), 1.0 / distance_m)
+
+
+def batch(seed: int = 0) -> tuple[DetailNetwork, Tensor, Tensor, Tensor]:
+    """A network that adds something, and a state, a condition and noise for it."""
+    torch.manual_seed(seed)
+    sizes = DenoiserConfig()
+    network = DetailNetwork(DetailConfig(width=16, blocks=1), sizes)
+    nn.init.normal_(network.head.weight, std=0.1)
+    shape = (2, sizes.state_channels, 16, 28), (2, sizes.condition_channels, 16, 28), (2, 4, 16, 28)
+    return network, *(torch.randn(s) for s in shape)
+
+
+def test_a_new_network_changes_nothing() -> None:
+    network, state, condition, noise = batch()
+    fresh = DetailNetwork(network.config, DenoiserConfig())
+    assert torch.equal(fresh(state, condition, noise), state)
+
+
+def test_detail_leaves_depth_and_colour_as_they_are() -> None:
+    network, state, condition, noise = batch()
+    added = network(state, condition, noise) - state
+    assert torch.equal(added[:, 16:], torch.zeros_like(added[:, 16:]))
+    inside = (..., slice(SMOOTH, -SMOOTH), slice(SMOOTH, -SMOOTH))
+    coarse = avg_pool2d(added[:, :16], SMOOTH, stride=1, padding=SMOOTH // 2)[inside]
+    assert float(added[:, :16].std()) > 0.05
+    assert float(coarse.std()) < 0.15 * float(added[:, :16].std())
+
+
+def test_noise_is_even_and_only_its_seed_and_place_choose_it() -> None:
+    camera, near = facing_wall()
+    noise = world_noise(camera, near, 4, seed=3)
+    assert noise.shape == (4, 16, 28)
+    assert torch.equal(noise, world_noise(camera, near, 4, seed=3))
+    assert not torch.equal(noise, world_noise(camera, near, 4, seed=4))
+    many = torch.cat([world_noise(*facing_wall(50.0 * n), 4, seed=n) for n in range(20)])
+    assert abs(float(many.mean())) < 0.1
+    assert float(many.std()) == pytest.approx(1.0, abs=0.1)
+    assert abs(float(np.corrcoef(noise[:2].flatten(1).numpy())[0, 1])) < 0.3
+
+
+def test_noise_stays_on_its_surface_when_the_camera_moves() -> None:
+    """Two cells aside along a wall: every cell finds the noise that the cell beside it had."""
+    camera, near = facing_wall()
+    cell_m = WALL_M / camera.resized(28, 16).K[0, 0]
+    moved, _ = facing_wall(-2.0 * cell_m)
+    before, after = (world_noise(c, near, 4, seed=0) for c in (camera, moved))
+    assert float((before[:, :, 2:] == after[:, :, :-2]).float().mean()) > 0.95
+    assert float((before == after).float().mean()) < 0.7
+
+
+def test_the_skys_noise_turns_with_the_view_and_ignores_where_one_stands() -> None:
+    here, near = facing_wall()
+    there, _ = facing_wall(400.0)
+    sky = torch.zeros_like(near)
+    assert torch.equal(world_noise(here, sky, 4, seed=0), world_noise(there, sky, 4, seed=0))
+    assert not torch.equal(world_noise(here, near, 4, seed=0), world_noise(there, near, 4, seed=0))
+
+
+def test_a_model_can_do_without_detail_and_is_another_one(tiny_model: EmbeddedModel, tmp_path: Path) -> None:
+    bare = EmbeddedModel(replace(tiny_model.config, detail=None), checksum="")
+    assert bare.detail is None
+    assert "detail" not in bare.networks()
+    tiny_model.save(tmp_path / "with")
+    bare.save(tmp_path / "without")
+    loaded, without = EmbeddedModel.load(tmp_path / "with"), EmbeddedModel.load(tmp_path / "without")
+    assert loaded.detail is not None
+    assert without.detail is None
+    assert loaded.spec.checksum != without.spec.checksum
+    (tmp_path / "with" / "detail.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"detail\.safetensors are missing"):
+        EmbeddedModel.load(tmp_path / "with")
+    older = json.loads((tmp_path / "without" / "config.json").read_text())
+    del older["detail"]
+    (tmp_path / "without" / "config.json").write_text(json.dumps(older))
+    assert EmbeddedModel.load(tmp_path / "without").detail is None
+
+
+def test_a_flight_is_finished_unless_told_otherwise_and_remembers_it(tiny_model: EmbeddedModel) -> None:
+    world = World(WorldSpec("meadow", 7))
+    camera = world.spawn(112, 64)
+    turned = camera.posed(c2w_from_angles(camera.position, camera.yaw_deg - 25.0, camera.pitch_deg))
+
+    def fly(detail: bool) -> tuple[Explorer, np.ndarray]:
+        explorer = Explorer(tiny_model, ExplorerConfig(biome="meadow", seed=3, detail=detail), world)
+        explorer.begin(camera, explorer.first_view(camera))
+        return explorer, explorer.step(turned).rgb
+
+    (finished, picture), (_, again), (plain, bare) = fly(True), fly(True), fly(False)
+    assert np.array_equal(picture, again)
+    assert not np.array_equal(picture, bare)
+    assert not np.array_equal(finished.preview(turned).rgb, plain.preview(turned).rgb)
+
+
+def textured(count: int, generator: torch.Generator, share: float) -> Tensor:
+    """(count, 3, 32, 32): smooth shades with fine texture, whose amplitude is ``share`` of 0.05."""
+    shades = nn.functional.interpolate(torch.rand(count, 3, 3, 3, generator=generator), 32, mode="bilinear")
+    return shades + share * 0.05 * torch.randn(count, 1, 32, 32, generator=generator)
+
+
+def test_texture_is_measured_by_how_much_there_is_not_by_where_it_lies() -> None:
+    generator = torch.Generator().manual_seed(0)
+    shades = textured(4, generator, 0.0)
+    one, other, half = (shades + s * 0.05 * torch.randn(4, 1, 32, 32, generator=generator) for s in (1.0, 1.0, 0.5))
+    everywhere = torch.ones(4, 1, 32, 32)
+    assert float(texture_loss(one, one, everywhere)) == 0.0
+    off = [float(texture_loss(picture, other, everywhere)) for picture in (one, half, shades)]
+    assert off[0] < 0.5 * off[1] < 0.3 * off[2]
+    left = everywhere.clone()
+    left[..., 16:] = 0.0
+    mixed = torch.cat([one[..., :24], shades[..., 24:]], dim=-1)
+    assert float(texture_loss(mixed, one, left)) < 0.2 * float(texture_loss(mixed, one, everywhere))
+
+
+def test_a_critic_of_texture_soon_sees_what_one_of_plain_pixels_misses() -> None:
+    def told_apart(critic: nn.Module) -> float:
+        torch.manual_seed(0)
+        generator = torch.Generator().manual_seed(0)
+        adversary = Adversary(critic, torch.device("cpu"), 1.0, probe=0.01)
+        right = []
+        for step in range(80):
+            real, fake = (pixel_unshuffle(textured(6, generator, share), 4) for share in (1.0, 0.5))
+            if step >= 60:
+                with torch.no_grad():
+                    right.append(float((critic(real).mean(1) > critic(fake).mean(1)).float().mean()))
+            adversary.learn(fake, real)
+        return sum(right) / len(right)
+
+    torch.manual_seed(0)
+    widths = (16, 16, 16)
+    assert told_apart(TextureCritic(4, widths)) > 0.95
+    assert told_apart(PatchCritic(48, widths)) < 0.7
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One training and one evaluation scene at 64x112."""
+    folder = tmp_path_factory.mktemp("scenes")
+    list(render_scenes(SceneConfig(folder=str(folder), scenes=1, evaluation_scenes=1, views=4, height=64, width=112)))
+    return folder
+
+
+def settings(scenes: Path, model: Path, run: Path) -> dict[str, object]:
+    return {
+        "scenes.folder": str(scenes),
+        "loop.run": str(run),
+        "loop.batch": 2,
+        "loop.steps": 3,
+        "model": str(model),
+        "crop_cells": 8,
+        "pool": 3,
+        "first_views": 2,
+        "adversarial_from": 0.3,
+    }
+
+
+def test_detail_is_trained_on_a_model_and_given_to_it(scenes: Path, tmp_path: Path) -> None:
+    base, run, out = tmp_path / "base", tmp_path / "run", tmp_path / "out"
+    EmbeddedModel.tiny(image_size=(64, 112)).save(base)
+    values = settings(scenes, base, run)
+    figures = train("detail", None, values)
+    assert {"covered_3m_db", "soft_whole_3m_sharpness", "walked_7m_sharpness", "balance_db"} <= set(figures)
+    assert (run / "sheet.png").exists()
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert any("eval_balance_db" in row for row in rows)
+    finished = export(configure(ExportConfig(), None, {"model": str(base), "detail_run": str(run)}), out)
+    before = EmbeddedModel.load(base)
+    assert finished.detail is not None
+    assert set(json.loads((out / "metrics.json").read_text())) == {"detail"}
+    for name, network in before.networks().items():
+        same = all(torch.equal(a, b) for a, b in zip(network.parameters(), finished.networks()[name].parameters()))
+        assert same == (name != "detail")
+    with pytest.raises(InputError, match="no trained detail"):
+        export(configure(ExportConfig(), None, {"model": str(base), "detail_run": str(tmp_path / "none")}), out)
+
+
+def test_a_critic_joins_and_the_pool_holds_no_more_than_it_may(scenes: Path, tmp_path: Path) -> None:
+    EmbeddedModel.tiny(image_size=(64, 112)).save(tmp_path / "base")
+    stage = DetailStage(configure(DetailTraining(), None, settings(scenes, tmp_path / "base", tmp_path / "run")))
+    generator = torch.Generator().manual_seed(0)
+    for step in range(6):
+        with torch.autocast("cpu", torch.bfloat16):
+            loss, logs = stage.loss(generator, progress=step / 6)
+        loss.backward()
+        assert torch.isfinite(loss)
+        assert ("critic" in logs) == (step / 6 >= 0.3)
+    assert len(stage.pool) == 3
+    assert stage.network.head.weight.grad is not None
+    assert all(p.grad is None for p in stage.model.denoiser.parameters())
