@@ -206,18 +206,29 @@ class Ablations:
         the frame as a flight's are, and a closed loop."""
         found: dict[str, Figures] = {}
         for name, places in (("from stored places", True), ("by the denoiser alone", False)):
-            config = replace(self.trial.explorer("latent").config, places=places)
-            explorer = Explorer(self.model, config)
-            self.trial.begin(explorer)
-            rows: Figures = {}
-            for label, camera in self.scene.gaps.items():
-                truth = self.scene.true_view(camera)
-                rows[label] = self.trial.compare(label, self.trial.step(explorer.fork(), camera).rgb, truth)
-            rows["loop"] = self.trial.closed_loop(Explorer(self.model, config))
+            explorer, rows = self._flown(replace(self.trial.explorer("latent").config, places=places))
             if self.scene.exact_depth:
                 rows["turned"] = self._turned_away(explorer.fork())
             found[name] = rows
         return found
+
+    def detail(self) -> dict[str, Figures]:
+        """What is imagined is finished with detail, or shown and remembered as the denoiser leaves it: novel views and
+        a closed loop."""
+        base = self.trial.explorer("latent").config
+        wanted = {"finished with detail": True, "as the denoiser leaves it": False}
+        return {name: self._flown(replace(base, detail=detail))[1] for name, detail in wanted.items()}
+
+    def _flown(self, config: ExplorerConfig) -> tuple[Explorer, Figures]:
+        """Novel views and a closed loop of explorers so configured, and one of them at the first view."""
+        explorer = Explorer(self.model, config)
+        self.trial.begin(explorer)
+        rows: Figures = {}
+        for label, camera in self.scene.gaps.items():
+            truth = self.scene.true_view(camera)
+            rows[label] = self.trial.compare(label, self.trial.step(explorer.fork(), camera).rgb, truth)
+        rows["loop"] = self.trial.closed_loop(Explorer(self.model, config))
+        return explorer, rows
 
     def _turned_away(self, explorer: Explorer) -> Figures:
         """Turning on the spot until nothing of the first view is left: all of the picture is new."""
@@ -264,6 +275,7 @@ def ablate(trial: Trial) -> Figures:
     found = {"readout": ablations.readouts(), "steps": ablations.steps(trial.settings.ablation_steps)}
     found["sky"] = ablations.sky()
     found["invention"] = ablations.invention()
+    found["detail"] = ablations.detail()
     if trial.scene.exact_depth:
         found["downsampling"] = ablations.downsampling()
     return found
@@ -271,4 +283,4 @@ def ablate(trial: Trial) -> Figures:
 
 def frames_of_ablations(settings: EvaluationSettings, gaps: int) -> int:
     """How often :func:`ablate` ticks."""
-    return gaps * (len(READOUTS) + len(settings.ablation_steps) + 4) + 4 * settings.loop_frames + 2 * (1 + TURNS)
+    return gaps * (len(READOUTS) + len(settings.ablation_steps) + 6) + 6 * settings.loop_frames + 2 * (1 + TURNS)

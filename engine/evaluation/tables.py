@@ -143,12 +143,14 @@ _TITLES = {
     "steps": "denoising steps",
     "sky": "sky",
     "invention": "what is new comes",
+    "detail": "what is imagined is",
     "downsampling": "how depth came to the token grid",
 }
 _ABLATION_COLUMNS = (
     ("readout alone, dB", "readout_psnr_db", 2, 1.0),
     ("generated PSNR seen, dB", "psnr_seen_db", 2, 1.0),
     ("generated PSNR whole, dB", "psnr_db", 2, 1.0),
+    ("sharpness seen", "sharpness_seen", 2, 1.0),
     ("sharpness invented", "sharpness_invented", 2, 1.0),
     ("holes in what was seen, %", "hole_rate", 1, 100.0),
     ("holes in the whole view, %", "hole_rate_all", 1, 100.0),
@@ -171,7 +173,7 @@ def _ablations(evaluation: Evaluation, gaps: list[str]) -> list[str]:
         for gap in gaps:
             columns = [Column(title, (gap, key), d, s) for title, key, d, s in _ABLATION_COLUMNS]
             parts += [f"### {_TITLES[name].capitalize()}, {gap}", _ablation(measured, name, columns)]
-        if name in ("sky", "invention"):
+        if name in ("sky", "invention", "detail"):
             parts += [f"### {_TITLES[name].capitalize()}, closed loop", _ablation(measured, name, LOOP)]
         if name == "invention":
             parts += ["### Turned away until all of the picture is new", _ablation(measured, name, TURNED)]
