@@ -178,9 +178,9 @@ class DetailTraining:
         pool: views kept to cut crops from; one is renewed every ``renew_steps``. first_views: of them before training
             begins.
         own_memory: share of views whose memory a flight has written: the model's own, finished output.
-        texture_weight: weight of the local energy of texture, of pixels and of the encoder's features, see
-            :func:`engine.training.losses.texture_loss` and ``feature_texture_loss``.
-        adversarial: how hard the critic pulls, see :class:`engine.training.adversarial.Adversary`.
+        texture_weight: weight of the local energy of texture, see :func:`engine.training.losses.texture_loss`.
+        feature_weight: the same for what the encoder sees, beside that; 0 leaves it out.
+        adversarial: how hard the critic pulls, see :class:`engine.training.adversarial.Adversary`; 0 is none.
         adversarial_from: share of the training after which the critic begins to learn.
         start_from: a weight file to begin with; "" begins anew.
     """
@@ -195,6 +195,7 @@ class DetailTraining:
     renew_steps: int = 3
     own_memory: float = 0.5
     texture_weight: float = 0.1
+    feature_weight: float = 1.0
     adversarial: float = 1.0
     adversarial_from: float = 0.08
     start_from: str = ""
@@ -227,7 +228,9 @@ class ExportConfig:
 
     Attributes:
         decoder_run: where the last stage left the autoencoder with its better decoder; "" takes ``autoencoder_run``'s.
-        detail_run: of the network that finishes what ``model`` imagines. model: an exported model that everything but
+        detail_run: of the network that finishes what ``model`` imagines. detail_bound: what it may add, see
+            :class:`engine.models.embedded.config.DetailConfig`; less than in training keeps long flights free of
+            sparks. model: an exported model that everything but
             the detail is taken from; "" puts one together from the other runs, without detail.
         places: which of the rendered places the model carries.
         default_steps: denoising steps a frame unless asked for others.
@@ -239,6 +242,7 @@ class ExportConfig:
     denoiser_run: str = "runs/denoiser"
     decoder_run: str = "runs/decoder"
     detail_run: str = "runs/detail"
+    detail_bound: float = 0.5
     model: str = ""
     places: PlacesConfig = PlacesConfig()
     default_steps: int = 1

@@ -103,8 +103,10 @@ class DetailStage:
         if config.start_from:
             load_network(self.network, Path(config.start_from))
         self.source.detail = self.network
-        critic = TextureCritic(FOLD, CRITIC_WIDTHS)
-        self.adversary = Adversary(critic, self.device, config.adversarial, CRITIC_PROBE)
+        self.adversary: Adversary | None = None
+        if config.adversarial:
+            critic = TextureCritic(FOLD, CRITIC_WIDTHS)
+            self.adversary = Adversary(critic, self.device, config.adversarial, CRITIC_PROBE)
         self.pool: list[Unfinished] = []
         self.steps = 0
 
@@ -120,16 +122,19 @@ class DetailStage:
         faith = cells_to_pixels(known[:, 0] > 0.99) * interpolate(torch.exp2(-2.0 * magnified), scale_factor=STRIDE)
         unfaithful = ((made - true).abs() * faith).mean()
         recoloured = l1_loss(avg_pool2d(made, STRIDE), avg_pool2d(soft, STRIDE))
-        with torch.no_grad():
-            true_features = self._features(true)
         # Where nothing is known, energy alone would be answered with noise: there the critic has the say.
         pixels_known = interpolate(known, scale_factor=STRIDE)
         weight = torch.lerp(known.new_tensor(UNKNOWN_TEXTURE), known.new_tensor(1.0), pixels_known)
-        texture = texture_loss(made, true, weight) + feature_texture_loss(self._features(made), true_features, weight)
+        texture = texture_loss(made, true, weight)
+        if self.config.feature_weight:
+            with torch.no_grad():
+                seen = self._features(true)
+            texture = texture + self.config.feature_weight * feature_texture_loss(self._features(made), seen, weight)
         loss = unfaithful + recoloured + self.config.texture_weight * texture
         figures = {"unfaithful": unfaithful, "recoloured": recoloured, "texture": texture}
         logs = {name: float(value.detach()) for name, value in figures.items()}
-        if (since := progress - self.config.adversarial_from) >= 0.0:
+        since = progress - self.config.adversarial_from
+        if self.adversary is not None and since >= 0.0:
             where = torch.lerp(known.new_tensor(1.0), known.new_tensor(KNOWN_CRITIC), known)
             where = interpolate(where, scale_factor=STRIDE // FOLD)
             loss, told = self.adversary.join(loss, drawn, pixel_unshuffle(true, FOLD), since, where=where)

@@ -4,7 +4,9 @@ together as a model folder."""
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,14 @@ from engine.errors import InputError
 from engine.models.embedded.config import DenoiserConfig, DetailConfig, EmbeddedConfig
 from engine.models.embedded.detail import DetailNetwork
 from engine.models.embedded.model import EmbeddedModel
-from engine.models.embedded.weights import load_network
+from engine.models.embedded.weights import (
+    CONFIG_NAME,
+    load_network,
+    model_files,
+    save_config,
+    save_network,
+    weight_path,
+)
 from engine.training.config import (
     AutoencoderTraining,
     DecoderTraining,
@@ -126,13 +135,19 @@ def export(config: ExportConfig, folder: Path) -> EmbeddedModel:
 
 
 def _finish(config: ExportConfig, folder: Path) -> EmbeddedModel:
-    """The model ``config.model`` with the best detail of its run."""
-    base = Path(config.model)
+    """The model ``config.model`` with the best detail of its run; its other files are copied as they are."""
+    base, weights = Path(config.model), trained_weights("detail", config.detail_run)
     model = EmbeddedModel.load(base)
-    detail = DetailNetwork(model.config.detail or DetailConfig(), model.config.denoiser)
-    load_network(detail, trained_weights("detail", config.detail_run))
-    model.finish_with(detail)
-    model.save(folder)
+    sizes = replace(model.config.detail or DetailConfig(), bound=config.detail_bound)
+    detail = DetailNetwork(sizes, model.config.denoiser)
+    load_network(detail, weights)
+    folder.mkdir(parents=True, exist_ok=True)
+    for source in model_files(base):
+        if source.name not in (CONFIG_NAME, weight_path(base, "detail").name) and folder.resolve() != base.resolve():
+            with atomic_write(folder / source.name) as temporary:
+                shutil.copyfile(source, temporary)
+    save_network(detail, weight_path(folder, "detail"))
+    save_config(replace(model.config, detail=sizes), folder)
     _collect({"detail": config.detail_run}, folder, base)
     return EmbeddedModel.load(folder)
 

@@ -153,11 +153,6 @@ class EmbeddedModel:
         self._bank = bank
         self.__dict__.pop("places", None)
 
-    def finish_with(self, detail: DetailNetwork) -> None:
-        """Finish what is imagined with this network from now on; :meth:`save` writes it."""
-        self.detail = channels_last(detail, self.device, self.dtype).eval().requires_grad_(False)
-        self.config = replace(self.config, detail=detail.config)
-
     def encode(self, rgb: Tensor) -> Tensor:
         """``rgb (T, 3, H, W)`` in [0, 1] -> latents ``(T, C, H/8, W/8)`` float32."""
         with torch.inference_mode():
