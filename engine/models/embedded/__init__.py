@@ -1,4 +1,4 @@
-"""The embedded world model: a small autoencoder, a learned memory readout and a rectified-flow denoiser."""
+"""The embedded world model: an autoencoder, a learned memory readout, a rectified-flow denoiser, and detail."""
 
 from __future__ import annotations
 
