@@ -60,8 +60,8 @@ class PatchCritic(nn.Module):
 class TextureCritic(nn.Module):
     """Judges pictures by their texture; sees them, and without what is coarse.
 
-    Texture is a hundredth of a picture's variance: a critic of plain pixels does not find it in thousands of steps, one
-    of amplified differences from the local mean within fifty.
+    Texture is a hundredth of a picture's variance: a critic of plain pixels did not find it in hundreds of steps, one
+    of amplified differences from the local mean does within fifty.
 
     Args:
         fold: pixels of a side that come folded into channels. widths: see :class:`PatchCritic`.

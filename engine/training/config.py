@@ -228,10 +228,11 @@ class ExportConfig:
 
     Attributes:
         decoder_run: where the last stage left the autoencoder with its better decoder; "" takes ``autoencoder_run``'s.
-        detail_run: of the network that finishes what ``model`` imagines. detail_bound: what it may add, see
-            :class:`engine.models.embedded.config.DetailConfig`; less than in training keeps long flights free of
-            sparks. model: an exported model that everything but
-            the detail is taken from; "" puts one together from the other runs, without detail.
+        model: an exported model that everything but the detail is taken from; "" puts one together from the other runs,
+            without detail.
+        detail_run: of the network that finishes what ``model`` imagines.
+        detail_bound: what it may add, see :class:`engine.models.embedded.config.DetailConfig`; less than in training
+            keeps long flights free of sparks.
         places: which of the rendered places the model carries.
         default_steps: denoising steps a frame unless asked for others.
     """

@@ -91,7 +91,7 @@ def test_what_nobody_has_seen_is_sharper_from_a_place_than_from_the_denoiser_alo
     first = world.render(camera, supersample=2)
     found = {}
     for places in (True, False):
-        config = ExplorerConfig(biome="meadow", seed=3, fine=False, places=places, detail=False)
+        config = ExplorerConfig(biome="meadow", seed=3, fine=False, places=places)
         explorer = Explorer(model, config, world)
         explorer.begin(camera, first)
         for turn in range(1, 12):
