@@ -140,22 +140,22 @@ class DenoiserTraining:
 
 @dataclass(frozen=True)
 class DecoderTraining:
-    """The last stage: the decoder alone, on true and on generated latents, at both of its sizes.
+    """The decoder alone, on true and on generated latents, at both of its sizes; everything else is frozen.
 
     Attributes:
+        model: the exported model whose decoder goes on learning.
         fine: the first scenes of ``scenes`` once more, rendered at twice the size.
         own: share of the batch that is generated.
         patterns: share of the batch that shows dead leaves.
         adversarial: how hard the critic pulls, see :class:`engine.training.adversarial.Adversary`; 0 is none.
+        texture_weight: weight of the local energy of texture, see :func:`engine.training.losses.texture_loss`.
         fine_weight: weight of the fine picture's errors beside the plain one's.
     """
 
     loop: LoopConfig = LoopConfig(run="runs/decoder", batch=16, learning_rate=5e-3)
     scenes: SceneConfig = SceneConfig()
     fine: SceneConfig = SceneConfig(folder="data/fine", scenes=130, views=4, height=512, width=896)
-    autoencoder_run: str = "runs/autoencoder"
-    readout_run: str = "runs/readout"
-    denoiser_run: str = "runs/denoiser"
+    model: str = "assets/models/embedded"
     crop_height: int = 128
     crop_width: int = 128
     max_sources: int = 3
@@ -164,8 +164,26 @@ class DecoderTraining:
     latent_noise: float = 0.03
     gradient_weight: float = 0.4
     mse_weight: float = 20.0
+    texture_weight: float = 0.03
     fine_weight: float = 1.0
-    adversarial: float = 0.0
+    adversarial: float = 0.5
+
+
+@dataclass(frozen=True)
+class FinishConfig:
+    """What finished pictures are trained for, see :class:`engine.training.finish.FinishLoss`.
+
+    Attributes:
+        texture_weight: weight of the local energy of texture, see :func:`engine.training.losses.texture_loss`.
+        feature_weight: the same for what the encoder sees, beside that; 0 leaves it out.
+        adversarial: how hard the critic pulls, see :class:`engine.training.adversarial.Adversary`; 0 is none.
+        adversarial_from: share of the training after which the critic begins to learn.
+    """
+
+    texture_weight: float = 0.1
+    feature_weight: float = 1.0
+    adversarial: float = 1.0
+    adversarial_from: float = 0.08
 
 
 @dataclass(frozen=True)
@@ -178,15 +196,12 @@ class DetailTraining:
         pool: views kept to cut crops from; one is renewed every ``renew_steps``. first_views: of them before training
             begins.
         own_memory: share of views whose memory a flight has written: the model's own, finished output.
-        texture_weight: weight of the local energy of texture, see :func:`engine.training.losses.texture_loss`.
-        feature_weight: the same for what the encoder sees, beside that; 0 leaves it out.
-        adversarial: how hard the critic pulls, see :class:`engine.training.adversarial.Adversary`; 0 is none.
-        adversarial_from: share of the training after which the critic begins to learn.
         start_from: a weight file to begin with; "" begins anew.
     """
 
     loop: LoopConfig = LoopConfig(run="runs/detail", batch=12, learning_rate=1e-2)
     scenes: SceneConfig = SceneConfig()
+    finish: FinishConfig = FinishConfig()
     model: str = "assets/models/embedded"
     max_sources: int = 3
     crop_cells: int = 16
@@ -194,11 +209,44 @@ class DetailTraining:
     first_views: int = 48
     renew_steps: int = 3
     own_memory: float = 0.5
-    texture_weight: float = 0.1
-    feature_weight: float = 1.0
-    adversarial: float = 1.0
-    adversarial_from: float = 0.08
     start_from: str = ""
+
+
+@dataclass(frozen=True)
+class FlightTraining:
+    """The flight stage: denoiser and detail of an exported model together, most of all on what flights of their own
+    leave in the memory; everything else is frozen.
+
+    Attributes:
+        loop: its batch counts views.
+        model: the exported model, with detail, that goes on learning.
+        crops, crop_cells: how many crops of a batch are looked at as pictures, and their side.
+        pool, first_views, renew_steps, own_memory: as for :class:`DetailTraining`.
+        perturb: standard deviation of noise on true memories, in latent units.
+        pure_noise: share of views at t = 0, where a single step is all; the pictures of the others are not looked at.
+        covered_weight, invented_weight, depth_weight: as for :class:`DenoiserTraining`.
+        picture_weight: weight of the pictures beside the latents.
+        through: share of the pictures' gradient that goes on from detail into the denoiser.
+    """
+
+    loop: LoopConfig = LoopConfig(run="runs/flights", batch=4, learning_rate=4e-3)
+    scenes: SceneConfig = SceneConfig()
+    finish: FinishConfig = FinishConfig()
+    model: str = "assets/models/embedded"
+    max_sources: int = 3
+    crops: int = 10
+    crop_cells: int = 16
+    pool: int = 256
+    first_views: int = 48
+    renew_steps: int = 1
+    own_memory: float = 0.65
+    perturb: float = 0.08
+    pure_noise: float = 0.75
+    covered_weight: float = 5.0
+    invented_weight: float = 1.0
+    depth_weight: float = 1.0
+    picture_weight: float = 1.0
+    through: float = 0.3
 
 
 @dataclass(frozen=True)
@@ -227,12 +275,13 @@ class ExportConfig:
     """The runs whose best weights make up a model.
 
     Attributes:
-        decoder_run: where the last stage left the autoencoder with its better decoder; "" takes ``autoencoder_run``'s.
-        model: an exported model that everything but the detail is taken from; "" puts one together from the other runs,
-            without detail.
-        detail_run: of the network that finishes what ``model`` imagines.
-        detail_bound: what it may add, see :class:`engine.models.embedded.config.DetailConfig`; less than in training
-            keeps long flights free of sparks.
+        model: "" puts a model together from the first three runs; or an exported model, of which a copy gets the
+            better weights of the runs named below, "" being none of them.
+        decoder_run: of the autoencoder whose decoder went on learning.
+        detail_run: of the network that finishes what the model imagines.
+        flight_run: of denoiser and detail together.
+        detail_bound: what detail may add, see :class:`engine.models.embedded.config.DetailConfig`; less than in
+            training keeps long flights free of sparks.
         places: which of the rendered places the model carries.
         default_steps: denoising steps a frame unless asked for others.
     """
@@ -241,10 +290,11 @@ class ExportConfig:
     autoencoder_run: str = "runs/autoencoder"
     readout_run: str = "runs/readout"
     denoiser_run: str = "runs/denoiser"
-    decoder_run: str = "runs/decoder"
-    detail_run: str = "runs/detail"
-    detail_bound: float = 0.5
     model: str = ""
+    decoder_run: str = ""
+    detail_run: str = ""
+    flight_run: str = ""
+    detail_bound: float = 0.5
     places: PlacesConfig = PlacesConfig()
     default_steps: int = 1
 

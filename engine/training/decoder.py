@@ -1,4 +1,4 @@
-"""Training the decoder alone, at the end, on what it will be given: latents that the memory and the denoiser made.
+"""Training the decoder of an exported model alone, on what it will be given: latents that the model made of memories.
 
 It learns to draw them at twice the size too, and a critic that sees both pictures keeps them sharp. The encoder, and
 with it the meaning of every latent, stays as it is.
@@ -14,24 +14,30 @@ from torch.nn.functional import interpolate, pixel_shuffle, pixel_unshuffle
 
 from engine.models.embedded.autoencoder import Autoencoder, Decoder
 from engine.models.embedded.blocks import channels_last
-from engine.models.embedded.config import AutoencoderConfig
-from engine.models.embedded.weights import load_network
-from engine.training.adversarial import Adversary, PatchCritic
+from engine.models.embedded.config import EmbeddedConfig
+from engine.models.embedded.weights import CONFIG_NAME, load_network, weight_path
+from engine.training.adversarial import Adversary, TextureCritic
 from engine.training.config import DecoderTraining
 from engine.training.curves import write_sheet
 from engine.training.decoder_crops import CropSource
-from engine.training.losses import cells_to_pixels, covered_psnr_db, psnr_db, reconstruction_loss, sharpness_ratio
-from engine.training.recall import trained_weights
+from engine.training.losses import (
+    cells_to_pixels,
+    covered_psnr_db,
+    psnr_db,
+    reconstruction_loss,
+    sharpness_ratio,
+    texture_loss,
+)
 from engine.training.scenes import STRIDE
 
 CRITIC_WIDTHS = (96, 128, 192)
-CRITIC_PROBE = 0.03
-CRITIC_FROM = 0.4
+CRITIC_PROBE = 0.01
+CRITIC_FROM = 0.2
 """The critic comes in at this share of the training."""
 FOLD = 4
 """Pixels of the plain picture that the critic folds into channels."""
-SHARP_IS_WORTH_DB = 5.0
-"""In the score, drawing as sharply as the true world weighs as much as so many dB of faithfulness."""
+SHARP_IS_WORTH_DB = 10.0
+"""In the score, drawing the true view as sharply as it is weighs as much as so many dB of faithfulness."""
 EVALUATED_VIEW = 2
 """The evaluation view three metres on."""
 
@@ -45,14 +51,16 @@ class DecoderStage:
         self.config = config
         self.device = torch.device(config.loop.device)
         torch.manual_seed(config.loop.seed)
-        self.network = channels_last(Autoencoder(AutoencoderConfig()), self.device)
-        load_network(self.network, trained_weights("autoencoder", config.autoencoder_run))
+        folder = Path(config.model)
+        sizes = EmbeddedConfig.read(folder / CONFIG_NAME).autoencoder
+        self.network = channels_last(Autoencoder(sizes), self.device)
+        load_network(self.network, weight_path(folder, "autoencoder"))
         self.network.encoder.requires_grad_(False)
         self.source = CropSource(config, self.network)
         self.scale = self.network.config.fine_scale
         self.adversary: Adversary | None = None
         if config.adversarial:
-            critic = PatchCritic(3 * FOLD**2 * (1 + self.scale**2), CRITIC_WIDTHS)
+            critic = TextureCritic((FOLD, FOLD * self.scale), CRITIC_WIDTHS)
             self.adversary = Adversary(critic, self.device, config.adversarial, CRITIC_PROBE)
 
     def loss(self, generator: torch.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
@@ -70,9 +78,8 @@ class DecoderStage:
             strict=True,
         ):
             mask = cells_to_pixels(crops.known, stride)
-            loss = loss + weight * reconstruction_loss(
-                made * mask, truth * mask, config.gradient_weight, config.mse_weight
-            )
+            faith = reconstruction_loss(made * mask, truth * mask, config.gradient_weight, config.mse_weight)
+            loss = loss + weight * (faith + config.texture_weight * texture_loss(made, truth, mask))
         figures = {"loss_db": float(psnr_db(self._unfold(drawn.detach())[0], crops.rgb).mean())}
         if self.adversary is not None and progress >= CRITIC_FROM:
             loss, told = self.adversary.join(loss, drawn, true, progress - CRITIC_FROM)
@@ -92,6 +99,10 @@ class DecoderStage:
         generated three metres on. ``enlarged_db`` is what smooth enlarging of the true plain picture would reach."""
         decoder = network.get_submodule("decoder")
         assert isinstance(decoder, Decoder)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.loop.amp):
+            return self._evaluate(decoder, sheet)
+
+    def _evaluate(self, decoder: Decoder, sheet: Path) -> dict[str, float]:
         scenes, fine_scenes = self.source.imagination.eval_scenes, self.source.eval_fine
         generator = torch.Generator().manual_seed(0)
         figures: dict[str, list[float]] = {}
@@ -127,11 +138,9 @@ class DecoderStage:
                     column.append(image)
         write_sheet([torch.cat(column) for column in columns], sheet)
         means = {name: sum(values) / len(values) for name, values in figures.items()}
-        return means | {
-            "balance_db": means["covered_3m_db"] + SHARP_IS_WORTH_DB * min(1.0, means["covered_3m_sharpness"])
-        }
+        sharp = 1.0 - abs(1.0 - means["sharpness"])
+        return means | {"balance_db": means["covered_3m_db"] + SHARP_IS_WORTH_DB * sharp}
 
     def _draw(self, decoder: Decoder, latents: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.loop.amp):
-            rgb, fine = decoder.both(latents.contiguous(memory_format=torch.channels_last))
+        rgb, fine = decoder.both(latents.contiguous(memory_format=torch.channels_last))
         return rgb.clamp(0, 1), fine.clamp(0, 1)

@@ -10,19 +10,19 @@ from torch.nn.functional import avg_pool2d
 
 from engine.errors import InputError
 from engine.models.embedded.autoencoder import Autoencoder
-from engine.models.embedded.condition import known_share
-from engine.models.embedded.weights import load_network
-from engine.training.config import DecoderTraining, DenoiserTraining
-from engine.training.denoiser import DenoiserStage
+from engine.models.embedded.condition import known_share, unpack_state
+from engine.training.config import DecoderTraining
+from engine.training.imagination import Imagination
 from engine.training.patterns import pattern_pool
-from engine.training.recall import LatentScene, choose_views, remember, trained_weights
-from engine.training.scenes import STRIDE, SceneStore
+from engine.training.recall import LatentScene, choose_views, remember
+from engine.training.scenes import SAMPLES, STRIDE, SceneStore
 from engine.worlds import BIOMES
 
 CROPS_PER_VIEW = 4
 PATTERNS = 192
 TWO_STEPS = 0.3
 """Share of views that are generated in two steps instead of one."""
+SEEDS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class CropSource:
     """Draws crops from the scenes that were rendered at both sizes.
 
     Raises:
-        InputError: there are none, or a trained readout or denoiser is missing.
+        InputError: there are none.
     """
 
     def __init__(self, config: DecoderTraining, autoencoder: Autoencoder) -> None:
@@ -60,17 +60,7 @@ class CropSource:
                 f"train scenes --set folder={config.fine.folder} height={self.scale * config.scenes.height} "
                 f"width={self.scale * config.scenes.width} views={config.fine.views} scenes={config.fine.scenes}`."
             )
-        self.imagination = DenoiserStage(
-            DenoiserTraining(
-                loop=config.loop,
-                scenes=config.scenes,
-                autoencoder_run=config.autoencoder_run,
-                readout_run=config.readout_run,
-                adversarial=0.0,
-            )
-        )
-        load_network(self.imagination.network, trained_weights("denoiser", config.denoiser_run))
-        self.imagination.network.eval().requires_grad_(False)
+        self.imagination = Imagination(config.model, config.scenes, config.loop, config.max_sources)
         self.patterns = pattern_pool(
             PATTERNS if config.patterns else 0, 2 * self.scale * config.crop_width, config.loop.seed
         )
@@ -137,8 +127,11 @@ class CropSource:
         self, scene: LatentScene, sources: list[int], target: int, steps: int, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         """A view's latents (1, C, h, w) as the explorer would make them, and which cells were known (1, h, w)."""
-        stage = self.imagination
-        condition = stage.source.condition(remember(scene, sources), scene.cameras[target])
-        biome = 1 + BIOMES.index(scene.biome)
-        latents, _ = stage.source.imagine(stage.network, condition, biome, steps, generator)
+        source, model = self.imagination.source, self.imagination.model
+        camera = scene.cameras[target]
+        condition = source.condition(remember(scene, sources), camera)
+        state = source.imagine_state(model.denoiser, condition, 1 + BIOMES.index(scene.biome), steps, generator)
+        if model.detail is not None:
+            state = model.detail.finish(state, condition, [camera], int(torch.randint(SEEDS, (), generator=generator)))
+        latents, _ = unpack_state(state, self.imagination.mean, self.imagination.std, SAMPLES)
         return latents, known_share(condition, self.autoencoder.config.latent_channels)[:, 0] > 0.99

@@ -21,7 +21,7 @@ from engine.training.examples import ExampleSource
 from engine.training.flow_critic import FlowCritic
 from engine.training.losses import cells_to_pixels, covered_psnr_db, sharpness_ratio
 from engine.training.recall import LatentScenes, fresh_memory, remember, trained_autoencoder, trained_weights
-from engine.training.scenes import EVALUATION_GAPS_M, SceneStore
+from engine.training.scenes import EVALUATION_GAPS_M, SAMPLES, SceneStore
 from engine.worlds import BIOMES
 
 WEIGHT_FLOOR = 0.1
@@ -33,6 +33,34 @@ MAGNIFIED = 0.5
 MEASURED_STEPS = (1, 2, 4)
 SHARP_IS_WORTH_DB = 5.0
 """In the score, inventing as sharply as the true world weighs as much as so many dB of faithfulness to memory."""
+
+
+def flow_loss(
+    predicted: Tensor,
+    target: Tensor,
+    condition: Tensor,
+    t: Tensor,
+    covered_weight: float,
+    invented_weight: float,
+    depth_weight: float,
+) -> tuple[Tensor, dict[str, float]]:
+    """Weighted error of latents and log-depth, and both apart to log.
+
+    Args:
+        predicted, target: (B, C + s*s, h, w) states. condition: (B, condition_channels, h, w). t: (B,) of the flow.
+        covered_weight, invented_weight, depth_weight: see :class:`engine.training.config.DenoiserTraining`.
+    """
+    channels = target.shape[1] - SAMPLES**2
+    # Between the weight of the data and that of the velocity, 1 / (1 - t)^2: late steps matter, but do not drown the
+    # first. Errors where the memory knows are small and would drown in those where nobody can know.
+    weight = (1.0 / (1.0 - t + WEIGHT_FLOOR))[:, None, None, None]
+    known = known_share(condition, channels)
+    weight = weight * torch.lerp(known.new_tensor(invented_weight), known.new_tensor(covered_weight), known)
+    latent_loss = ((predicted[:, :channels] - target[:, :channels]).square() * weight).mean()
+    depth_error = smooth_l1_loss(predicted[:, channels:], target[:, channels:], beta=0.1, reduction="none")
+    depth_loss = (depth_error * weight).mean()
+    figures = {"latent": float(latent_loss.detach()), "depth": float(depth_loss.detach())}
+    return latent_loss + depth_weight * depth_loss, figures
 
 
 class DenoiserStage:
@@ -77,7 +105,8 @@ class DenoiserStage:
         noise = torch.randn(target.shape, generator=generator).to(self.device)
         noisy = torch.lerp(noise, target, t[:, None, None, None])
         predicted = self.network(noisy, t, condition, biome)
-        loss, figures = self._flow_loss(predicted, target, condition, t)
+        weights = config.covered_weight, config.invented_weight, config.depth_weight
+        loss, figures = flow_loss(predicted, target, condition, t, *weights)
         if self.adversary is not None and progress >= config.adversarial_from:
             since = progress - config.adversarial_from
             unknown = 1.0 - known_share(condition, self.network.config.latent_channels)
@@ -96,24 +125,6 @@ class DenoiserStage:
         grid = torch.tensor(FEW_STEP_TIMES)[torch.randint(len(FEW_STEP_TIMES), (count,), generator=generator)]
         t = torch.where(kind < config.pure_noise + config.few_step, grid, t)
         return torch.where(kind < config.pure_noise, 0.0, t)
-
-    def _flow_loss(
-        self, predicted: Tensor, target: Tensor, condition: Tensor, t: Tensor
-    ) -> tuple[Tensor, dict[str, float]]:
-        """Weighted error of latents and log-depth."""
-        channels = self.network.config.latent_channels
-        # Between the weight of the data and that of the velocity, 1 / (1 - t)^2: late steps matter, but do not drown
-        # the first. Errors where the memory knows are small and would drown in those where nobody can know.
-        weight = (1.0 / (1.0 - t + WEIGHT_FLOOR))[:, None, None, None]
-        known = known_share(condition, channels)
-        weight = weight * torch.lerp(
-            known.new_tensor(self.config.invented_weight), known.new_tensor(self.config.covered_weight), known
-        )
-        latent_loss = ((predicted[:, :channels] - target[:, :channels]).square() * weight).mean()
-        depth_error = smooth_l1_loss(predicted[:, channels:], target[:, channels:], beta=0.1, reduction="none")
-        depth_loss = (depth_error * weight).mean()
-        figures = {"latent": float(latent_loss.detach()), "depth": float(depth_loss.detach())}
-        return latent_loss + self.config.depth_weight * depth_loss, figures
 
     def evaluate(self, network: nn.Module, sheet: Path) -> dict[str, float]:
         """Views generated in one, two and four steps at each gap against the truth: PSNR on covered cells and whole,

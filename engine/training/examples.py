@@ -49,9 +49,11 @@ DEPTH_SPREAD = 0.08
 ALL_SUGGESTED = 0.15
 """Share of suggestions of a whole view: a world that begins from nothing."""
 SCENES_LIT = 64
-FLOWN_VIEWS = 3
+FLOWN_VIEWS = 5
 """A flight passes at most so many views of a walk."""
 FLIGHT_STEP_M = 0.6
+FLIGHT_STEPS = (0.5, 1.5)
+"""Its steps are so many times as long."""
 ROLLOUT_STEPS = 2
 """An imagined memory is made with one to this many steps a view, as a flight's is."""
 
@@ -298,8 +300,10 @@ class ExampleSource:
         target = start + 1 + int(torch.randint(min(FLOWN_VIEWS, views - 1 - start), (), generator=generator))
         view = SeenView(index, scene, target, torch.empty(0))
         memory = remember(scene, [start])
+        shortest, longest = FLIGHT_STEPS
+        step_m = FLIGHT_STEP_M * (shortest + (longest - shortest) * float(torch.rand((), generator=generator)))
         for one, other in pairwise(scene.cameras[start : target + 1]):
-            for camera in cameras_between(one, other, FLIGHT_STEP_M):
+            for camera in cameras_between(one, other, step_m):
                 self.imagine_into(memory, camera, view.biome, generator, network)
         return replace(view, condition=self.condition(memory, view.camera))
 

@@ -1,5 +1,5 @@
-"""Starting a stage by name: scenes, places, autoencoder, readout, denoiser, decoder, detail; and putting the results
-together as a model folder."""
+"""Starting a stage by name: scenes, places, autoencoder, readout, denoiser, and on the model that these make decoder,
+detail, flights; and putting the results together as a model folder."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from engine.atomic import atomic_write
 from engine.errors import InputError
 from engine.models.embedded.config import DenoiserConfig, DetailConfig, EmbeddedConfig
-from engine.models.embedded.detail import DetailNetwork
 from engine.models.embedded.model import EmbeddedModel
 from engine.models.embedded.weights import (
     CONFIG_NAME,
     load_network,
     model_files,
     save_config,
-    save_network,
     weight_path,
 )
 from engine.training.config import (
@@ -31,6 +31,7 @@ from engine.training.config import (
     DenoiserTraining,
     DetailTraining,
     ExportConfig,
+    FlightTraining,
     PlacesConfig,
     ReadoutTraining,
     SceneConfig,
@@ -42,7 +43,7 @@ from engine.training.recall import LatentScenes, trained_autoencoder, trained_we
 from engine.training.scenes import SceneStore, render_scenes
 from engine.worlds import BIOMES
 
-STAGES = ("scenes", "places", "autoencoder", "readout", "denoiser", "decoder", "detail", "export")
+STAGES = ("scenes", "places", "autoencoder", "readout", "denoiser", "decoder", "detail", "flights", "export")
 
 
 def train(stage: str, config_file: Path | None = None, overrides: dict[str, Any] | None = None) -> dict[str, float]:
@@ -90,6 +91,11 @@ def train(stage: str, config_file: Path | None = None, overrides: dict[str, Any]
 
         detail = configure(DetailTraining(), config_file, overrides)
         return Trainer(DetailStage(detail), detail.loop, detail).run()
+    if stage == "flights":
+        from engine.training.flights import FlightStage
+
+        flights = configure(FlightTraining(), config_file, overrides)
+        return Trainer(FlightStage(flights), flights.loop, flights).run()
     raise InputError(f"Training knows no stage {stage!r}; the stages are {', '.join(STAGES[:-1])}.")
 
 
@@ -103,16 +109,14 @@ def _render(what: str, jobs: Iterator[tuple[int, int]], total: int) -> dict[str,
 
 def export(config: ExportConfig, folder: Path) -> EmbeddedModel:
     """Assemble the best weights of the runs into a model folder, their figures and settings beside them; or give a
-    model that was assembled its detail.
+    model that was assembled what later stages made of it.
 
     Raises:
-        InputError: a run has no trained weights yet.
+        InputError: a run has no trained weights yet, or none is named that a model could be given.
     """
     if config.model:
-        return _finish(config, folder)
+        return _improve(config, folder)
     runs = {"autoencoder": config.autoencoder_run, "readout": config.readout_run, "denoiser": config.denoiser_run}
-    if config.decoder_run:
-        runs["decoder"] = config.decoder_run
     weights = {name: trained_weights(name, run) for name, run in runs.items()}
     autoencoder, path = trained_autoencoder(config.autoencoder_run, torch.device("cpu"))
     mean, std = LatentScenes(SceneStore(config.scenes.folder), autoencoder, path, torch.device("cpu")).statistics()
@@ -125,8 +129,7 @@ def export(config: ExportConfig, folder: Path) -> EmbeddedModel:
     )
     model = EmbeddedModel(embedded, checksum="")
     for name, module in model.networks().items():
-        # The decoder's run holds the whole autoencoder, its encoder unchanged.
-        load_network(module, weights.get("decoder", weights[name]) if name == "autoencoder" else weights[name])
+        load_network(module, weights[name])
     if config.places.places:
         model.carry(pack_places(config.places, model.autoencoder))
     model.save(folder)
@@ -134,21 +137,36 @@ def export(config: ExportConfig, folder: Path) -> EmbeddedModel:
     return EmbeddedModel.load(folder)
 
 
-def _finish(config: ExportConfig, folder: Path) -> EmbeddedModel:
-    """The model ``config.model`` with the best detail of its run; its other files are copied as they are."""
-    base, weights = Path(config.model), trained_weights("detail", config.detail_run)
-    model = EmbeddedModel.load(base)
-    sizes = replace(model.config.detail or DetailConfig(), bound=config.detail_bound)
-    detail = DetailNetwork(sizes, model.config.denoiser)
-    load_network(detail, weights)
+def _improve(config: ExportConfig, folder: Path) -> EmbeddedModel:
+    """The model ``config.model`` with the best weights of the later runs; its other files are copied as they are."""
+    base = Path(config.model)
+    runs = {"decoder": config.decoder_run, "detail": config.detail_run, "flights": config.flight_run}
+    runs = {name: run for name, run in runs.items() if run}
+    if not runs:
+        raise InputError(
+            f"Nothing is named that the model {base} could be given; set decoder_run, detail_run or flight_run."
+        )
+    found = {name: load_file(trained_weights(name, run)) for name, run in runs.items()}
+    embedded = EmbeddedConfig.read(base / CONFIG_NAME)
+    better: dict[str, dict[str, Tensor]] = {}
+    if "decoder" in found:
+        better["autoencoder"] = found["decoder"]  # the whole of it, its encoder unchanged
+    if "detail" in found:
+        better["detail"] = found["detail"]
+    for name in ("denoiser", "detail") if "flights" in found else ():
+        better[name] = {k.removeprefix(f"{name}."): v for k, v in found["flights"].items() if k.startswith(f"{name}.")}
+    if "detail" in better:
+        embedded = replace(embedded, detail=replace(embedded.detail or DetailConfig(), bound=config.detail_bound))
     folder.mkdir(parents=True, exist_ok=True)
     for source in model_files(base):
-        if source.name not in (CONFIG_NAME, weight_path(base, "detail").name) and folder.resolve() != base.resolve():
+        if source.name != CONFIG_NAME and source.stem not in better and folder.resolve() != base.resolve():
             with atomic_write(folder / source.name) as temporary:
                 shutil.copyfile(source, temporary)
-    save_network(detail, weight_path(folder, "detail"))
-    save_config(replace(model.config, detail=sizes), folder)
-    _collect({"detail": config.detail_run}, folder, base)
+    for name, tensors in better.items():
+        with atomic_write(weight_path(folder, name)) as temporary:
+            save_file(tensors, temporary, metadata={"format": "pt"})
+    save_config(embedded, folder)
+    _collect(runs, folder, base)
     return EmbeddedModel.load(folder)
 
 

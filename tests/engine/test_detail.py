@@ -162,7 +162,7 @@ def test_a_critic_of_texture_soon_sees_what_one_of_plain_pixels_misses() -> None
 
     torch.manual_seed(0)
     widths = (16, 16, 16)
-    assert told_apart(TextureCritic(4, widths)) > 0.95
+    assert told_apart(TextureCritic((4,), widths)) > 0.95
     assert told_apart(PatchCritic(48, widths)) < 0.7
 
 
@@ -184,7 +184,7 @@ def settings(scenes: Path, model: Path, run: Path) -> dict[str, object]:
         "crop_cells": 8,
         "pool": 3,
         "first_views": 2,
-        "adversarial_from": 0.3,
+        "finish.adversarial_from": 0.3,
     }
 
 
@@ -193,7 +193,7 @@ def test_detail_is_trained_on_a_model_and_given_to_it(scenes: Path, tmp_path: Pa
     EmbeddedModel.tiny(image_size=(64, 112)).save(base)
     values = settings(scenes, base, run)
     figures = train("detail", None, values)
-    assert {"covered_3m_db", "soft_whole_3m_sharpness", "walked_7m_sharpness", "balance_db"} <= set(figures)
+    assert {"covered_3m_db", "soft_whole_3m_sharpness", "flown_7m_sharpness", "balance_db"} <= set(figures)
     assert (run / "sheet.png").exists()
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert any("eval_balance_db" in row for row in rows)
@@ -218,6 +218,6 @@ def test_a_critic_joins_and_the_pool_holds_no_more_than_it_may(scenes: Path, tmp
         loss.backward()
         assert torch.isfinite(loss)
         assert ("critic" in logs) == (step / 6 >= 0.3)
-    assert len(stage.pool) == 3
+    assert len(stage.pool.items) == 3
     assert stage.network.head.weight.grad is not None
-    assert all(p.grad is None for p in stage.model.denoiser.parameters())
+    assert all(p.grad is None for p in stage.imagination.model.denoiser.parameters())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from engine.training.config import (
     AutoencoderTraining,
     DenoiserTraining,
     ExportConfig,
+    FlightTraining,
     LoopConfig,
     ReadoutTraining,
     SceneConfig,
@@ -27,8 +29,10 @@ from engine.training.config import (
 )
 from engine.training.denoiser import DenoiserStage
 from engine.training.examples import forget
+from engine.training.flights import FlightStage
 from engine.training.loop import Trainer, learning_rate
 from engine.training.losses import covered_psnr_db, psnr_db
+from engine.training.pool import Pool
 from engine.training.readout import ReadoutStage
 from engine.training.run import export, train
 from engine.training.scenes import SceneStore, render_scenes, scene_spec
@@ -167,10 +171,8 @@ def test_scenes_at_twice_the_size_show_the_same_views(scenes: Path, fine_scenes:
         assert float((reduced - plain.rgb[:3].float()).abs().mean()) < 6.0
 
 
-def test_every_stage_trains_and_their_best_becomes_a_model(
-    scenes: Path, fine_scenes: Path, tmp_path: Path
-) -> None:
-    """The whole recipe in miniature: real networks, real scenes, a fraction of a second each."""
+def test_the_first_stages_train_and_their_best_becomes_a_model(scenes: Path, tmp_path: Path) -> None:
+    """The recipe up to a model, in miniature: real networks, real scenes, a fraction of a second each."""
     runs = {f"{name}_run": str(tmp_path / name) for name in ("autoencoder", "readout")}
     common = {**SMALL, "scenes.folder": str(scenes), "loop.steps": 2, "loop.batch": 1}
     figures = train(
@@ -185,15 +187,7 @@ def test_every_stage_trains_and_their_best_becomes_a_model(
     figures = train("denoiser", None, denoiser)
     assert {"covered_3m_1_step_db", "whole_7m_2_step_db", "balance_db"} <= set(figures)
     assert (tmp_path / "denoiser" / "sheet.png").exists()
-    runs |= {f"{name}_run": str(tmp_path / name) for name in ("denoiser", "decoder")}
-    decoder = {**common, **{k: v for k, v in runs.items() if k != "decoder_run"}, "loop.run": runs["decoder_run"]}
-    decoder |= {"crop_height": 32, "crop_width": 48, "own": 0.5, "patterns": 0.25, "loop.batch": 8, "adversarial": 0.3}
-    with pytest.raises(InputError, match=r"at 2 times the size.*height=128"):
-        train("decoder", None, {**decoder, "fine.folder": str(tmp_path / "none")})
-    figures = train("decoder", None, {**decoder, "fine.folder": str(fine_scenes), "fine.views": 3})
-    assert {"psnr_db", "fine_db", "covered_3m_db", "covered_3m_fine_sharpness"} <= set(figures)
-    assert (tmp_path / "decoder" / "sheet.png").exists()
-
+    runs["denoiser_run"] = str(tmp_path / "denoiser")
     options = {**{k: v for k, v in SMALL.items() if k != "scenes.views"}, **runs, "scenes.folder": str(scenes)}
     places = {"folder": str(tmp_path / "places"), "places": 2, "height": 112, "width": 88, "supersample": 1}
     options |= {f"places.{name}": value for name, value in places.items()}
@@ -204,14 +198,94 @@ def test_every_stage_trains_and_their_best_becomes_a_model(
     assert EmbeddedModel.load(tmp_path / "model").spec == model.spec
     assert model.places is not None
     assert len(model.places.bank) == 2
-    stages = {"autoencoder", "readout", "denoiser", "decoder"}
-    assert set(json.loads((tmp_path / "model" / "metrics.json").read_text())) == stages
-    first, last = (load_file(tmp_path / name / "best.safetensors") for name in ("autoencoder", "decoder"))
-    assert all(torch.equal(first[n], last[n]) for n in first if n.startswith("encoder."))
-    assert any(not torch.equal(first[n], last[n]) for n in first if n.startswith("decoder."))
-    assert torch.equal(
-        model.autoencoder.decoder.layers[0].weight.float(), last["decoder.layers.0.weight"].to(model.dtype).float()
-    )
+    assert set(json.loads((tmp_path / "model" / "metrics.json").read_text())) == {"autoencoder", "readout", "denoiser"}
+
+
+def finishing(scenes: Path, model: Path, run: Path) -> dict[str, object]:
+    """Settings of two steps of a stage that goes on from a model."""
+    return {
+        "scenes.folder": str(scenes),
+        "scenes.views": 4,
+        "model": str(model),
+        "loop.run": str(run),
+        "loop.steps": 2,
+        "loop.batch": 2,
+    }
+
+
+def changed(base: Path, better: Path) -> set[str]:
+    """The networks of a model that another has differently, autoencoders by their halves."""
+    names = set()
+    for path in base.glob("*.safetensors"):
+        before, after = load_file(path), load_file(better / path.name)
+        for name in before:
+            if not torch.equal(before[name], after[name]):
+                names.add(name.split(".")[0] if path.stem == "autoencoder" else path.stem)
+    return names
+
+
+def test_only_the_decoder_of_a_model_goes_on_learning(scenes: Path, fine_scenes: Path, tmp_path: Path) -> None:
+    base, run, out = tmp_path / "base", tmp_path / "run", tmp_path / "out"
+    EmbeddedModel.tiny(image_size=(64, 112)).save(base)
+    settings = finishing(scenes, base, run)
+    settings |= {"crop_height": 32, "crop_width": 48, "own": 0.5, "patterns": 0.25, "loop.batch": 8}
+    with pytest.raises(InputError, match=r"at 2 times the size.*height=128"):
+        train("decoder", None, {**settings, "scenes.height": 64, "fine.folder": str(tmp_path / "none")})
+    figures = train("decoder", None, {**settings, "fine.folder": str(fine_scenes), "fine.views": 3})
+    assert {"psnr_db", "fine_db", "covered_3m_db", "covered_3m_fine_sharpness"} <= set(figures)
+    assert (run / "sheet.png").exists()
+    export(configure(ExportConfig(), None, {"model": str(base), "decoder_run": str(run)}), out)
+    assert changed(base, out) == {"decoder"}
+    assert set(json.loads((out / "metrics.json").read_text())) == {"decoder"}
+    with pytest.raises(InputError, match="set decoder_run, detail_run or flight_run"):
+        export(configure(ExportConfig(), None, {"model": str(base)}), out)
+
+
+def test_denoiser_and_detail_learn_from_flights_of_their_own(scenes: Path, tmp_path: Path) -> None:
+    base, run, out = tmp_path / "base", tmp_path / "run", tmp_path / "out"
+    EmbeddedModel.tiny(image_size=(64, 112)).save(base)
+    settings = finishing(scenes, base, run)
+    settings |= {"crops": 2, "crop_cells": 8, "pool": 2, "first_views": 2, "finish.adversarial_from": 0.0}
+    figures = train("flights", None, settings | {"own_memory": 1.0, "pure_noise": 1.0, "loop.learning_rate": 0.01})
+    assert {"covered_3m_db", "soft_whole_3m_sharpness", "flown_7m_db", "balance_db"} <= set(figures)
+    assert (run / "sheet.png").exists()
+    export(configure(ExportConfig(), None, {"model": str(base), "flight_run": str(run)}), out)
+    assert changed(base, out) == {"denoiser", "detail"}
+    assert EmbeddedModel.load(out).detail is not None
+    plain = tmp_path / "plain"
+    model = EmbeddedModel.tiny(image_size=(64, 112))
+    model.detail, model.config = None, replace(model.config, detail=None)
+    model.save(plain)
+    with pytest.raises(InputError, match="has no detail yet"):
+        train("flights", None, settings | {"model": str(plain)})
+
+
+def test_pictures_move_the_denoiser_only_as_far_as_they_may(scenes: Path, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    EmbeddedModel.tiny(image_size=(64, 112)).save(base)
+    settings = finishing(scenes, base, tmp_path / "run") | {"crop_cells": 8, "first_views": 1, "pool": 1}
+    settings |= {"pure_noise": 1.0, "covered_weight": 0.0, "invented_weight": 0.0, "finish.adversarial": 0.0}
+    moved = []
+    for through in (0.0, 0.5, 1.0):
+        stage = FlightStage(configure(FlightTraining(), None, settings | {"through": through}))
+        with torch.autocast("cpu", torch.bfloat16):
+            loss, _ = stage.loss(torch.Generator().manual_seed(0), progress=0.0)
+        loss.backward()
+        assert all(p.grad is not None for p in stage.detail.parameters())
+        gradients = [p.grad for p in stage.denoiser.parameters() if p.grad is not None]
+        moved.append(float(torch.stack([g.square().sum() for g in gradients]).sum().sqrt()))
+    assert moved[0] == 0.0
+    assert moved[2] == pytest.approx(2.0 * moved[1], rel=0.05)
+
+
+def test_a_pool_is_renewed_little_by_little() -> None:
+    made = iter(range(100))
+    pool = Pool(lambda _: next(made), size=5, first=3, renew_steps=2)
+    generator = torch.Generator().manual_seed(0)
+    for draw in range(9):
+        assert len(pool.draw(4, generator)) == 4
+        assert len(pool.items) == min(5, 3 + draw // 2)
+    assert next(made) == 3 + 4  # two filled it, two took the place of others
 
 
 def test_a_step_on_self_made_memory_has_a_finite_loss(scenes: Path, tmp_path: Path) -> None:

@@ -1,0 +1,145 @@
+"""Training denoiser and detail together on what their own flights leave in the memory.
+
+A flight reads its own writing again and again: what is a little off in one frame is remembered, resampled and believed
+in the next. Here the memory is written by such flights and the answer is the true view, so that the denoiser learns to
+mend what flying breaks, and the detail to finish what the denoiser mends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from engine.camera import Camera
+from engine.errors import InputError
+from engine.models.embedded.blocks import channels_last
+from engine.models.embedded.condition import pack_state
+from engine.models.embedded.denoiser import Denoiser
+from engine.models.embedded.detail import DetailNetwork
+from engine.models.embedded.weights import load_network, weight_path
+from engine.training.adversarial import Adversary
+from engine.training.config import FlightTraining
+from engine.training.denoiser import FEW_STEP_TIMES, flow_loss
+from engine.training.finish import FinishLoss
+from engine.training.imagination import Imagination
+from engine.training.inspection import Inspection
+from engine.training.pool import Pool, corner
+from engine.training.scenes import SAMPLES, STRIDE
+
+SEEDS = 1 << 20
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """A view, and what a memory knows of it.
+
+    Attributes:
+        condition: (1, condition_channels, h, w). target: (1, C + s*s, h, w) the true state.
+        rgb: (1, 3, H, W) uint8. biome: index into the biome embedding.
+    """
+
+    condition: Tensor
+    target: Tensor
+    rgb: Tensor
+    camera: Camera
+    biome: int
+
+
+class FlightStage:
+    """Latents and pictures of single steps on memories of the model's own making."""
+
+    score = "balance_db"
+
+    def __init__(self, config: FlightTraining) -> None:
+        self.config = config
+        self.device = torch.device(config.loop.device)
+        self.imagination = Imagination(config.model, config.scenes, config.loop, config.max_sources, config.perturb)
+        sizes = self.imagination.model.config
+        if sizes.detail is None:
+            raise InputError(f"The model {config.model} has no detail yet; run `mirage train detail` first.")
+        torch.manual_seed(config.loop.seed)
+        self.denoiser = Denoiser(sizes.denoiser)
+        self.detail = DetailNetwork(sizes.detail, sizes.denoiser)
+        for name, network in (("denoiser", self.denoiser), ("detail", self.detail)):
+            load_network(network, weight_path(Path(config.model), name))
+        networks = nn.ModuleDict({"denoiser": self.denoiser, "detail": self.detail})
+        self.network: nn.Module = channels_last(networks, self.device)
+        self.imagination.source.detail = self.detail
+        self.finish = FinishLoss(config.finish, self.imagination)
+        self.pool: Pool[Remembered] = Pool(self._view, config.pool, config.first_views, config.renew_steps)
+
+    @property
+    def adversary(self) -> Adversary | None:
+        """The critic of pixels."""
+        return self.finish.adversary
+
+    def loss(self, generator: torch.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
+        """One batch of views, and crops of their pictures."""
+        config = self.config
+        views = self.pool.draw(config.loop.batch, generator)
+        condition, target = (torch.cat([getattr(v, name) for v in views]) for name in ("condition", "target"))
+        biome = torch.tensor([v.biome for v in views], device=self.device)
+        later = torch.tensor(FEW_STEP_TIMES)[torch.randint(len(FEW_STEP_TIMES), (len(views),), generator=generator)]
+        t = torch.where(torch.rand(len(views), generator=generator) < config.pure_noise, 0.0, later).to(self.device)
+        noise = torch.randn(target.shape, generator=generator).to(self.device)
+        predicted = self.denoiser(torch.lerp(noise, target, t[:, None, None, None]), t, condition, biome).float()
+        loss, logs = flow_loss(
+            predicted, target, condition, t, config.covered_weight, config.invented_weight, config.depth_weight
+        )
+        shown = torch.nonzero(t == 0)[:, 0].tolist()
+        if shown:
+            pictures, more = self._pictures(predicted[shown], [views[i] for i in shown], generator, progress)
+            loss, logs = loss + config.picture_weight * pictures, logs | more
+        return loss, logs
+
+    def _pictures(
+        self, predicted: Tensor, views: list[Remembered], generator: torch.Generator, progress: float
+    ) -> tuple[Tensor, dict[str, float]]:
+        """What is shown of states (B, C + s*s, h, w), against the truth."""
+        seed = int(torch.randint(SEEDS, (), generator=generator))
+        noise = self.detail.noise(predicted.detach(), [v.camera for v in views], seed)
+        state = torch.lerp(predicted.detach(), predicted, self.config.through)
+        crops: list[tuple[Tensor, ...]] = []
+        for index in range(self.config.crops):
+            i = index % len(views)
+            top, left, side = corner(state, self.config.crop_cells, generator)
+            rows, columns = slice(top, top + side), slice(left, left + side)
+            pixels = (
+                slice(top * STRIDE, (top + side) * STRIDE),
+                slice(left * STRIDE, (left + side) * STRIDE),
+            )
+            cells = (x[i : i + 1, :, rows, columns] for x in (state, noise))
+            crops.append((*cells, views[i].condition[..., rows, columns], views[i].rgb[..., *pixels]))
+        states, noises, conditions, rgb = (torch.cat(parts) for parts in zip(*crops, strict=True))
+        with torch.no_grad():
+            soft = self.imagination.decode(states).float().clamp(0, 1)
+        finished = self.detail(states, conditions, noises)
+        return self.finish(finished, conditions, soft, rgb.float() / 255, progress)
+
+    @torch.no_grad()
+    def _view(self, generator: torch.Generator) -> Remembered:
+        source, scenes = self.imagination.source, self.imagination.scenes
+        if float(torch.rand((), generator=generator)) < self.config.own_memory:
+            view = source.flown(generator, self.denoiser)
+        else:
+            view = source.view(generator, 1.0, self.denoiser)
+        one = slice(view.target, view.target + 1)
+        target = pack_state(
+            view.scene.latents[one].to(self.device),
+            view.scene.inverse_depth[one].to(self.device),
+            self.imagination.mean,
+            self.imagination.std,
+            SAMPLES,
+        )
+        rgb = scenes.store.crops(view.index, [view.target], [(0, 0, *view.camera.size)]).to(self.device)
+        return Remembered(view.condition, target, rgb, view.camera, view.biome)
+
+    def evaluate(self, network: nn.Module, sheet: Path) -> dict[str, float]:
+        """See :meth:`engine.training.inspection.Inspection.measure`."""
+        denoiser, detail = network.get_submodule("denoiser"), network.get_submodule("detail")
+        assert isinstance(detail, DetailNetwork)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.loop.amp):
+            return Inspection(self.imagination).measure(denoiser, detail, sheet)

@@ -1,0 +1,67 @@
+"""An exported model at work on the training scenes: what the stages that finish it learn from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from engine.models.embedded import EmbeddedModel
+from engine.models.embedded.weights import weight_path
+from engine.training.config import DenoiserTraining, LoopConfig, SceneConfig
+from engine.training.examples import ExampleSource
+from engine.training.recall import LatentScenes
+from engine.training.scenes import SceneStore
+
+EMPTY = 0.03
+"""Share of the views with true memories whose memory is empty."""
+
+
+class Imagination:
+    """The model in a folder, frozen, with scenes in its own latents.
+
+    Args:
+        perturb: standard deviation of noise on remembered latents, in latent units.
+
+    Attributes:
+        scenes, eval_scenes: what it learns from and what it is measured on.
+        mean, std: (C, 1, 1) of the latents.
+        source: draws views of the scenes and what memories know of them, and imagines them.
+    """
+
+    def __init__(
+        self, folder: str, scenes: SceneConfig, loop: LoopConfig, max_sources: int, perturb: float = 0.08
+    ) -> None:
+        self.device = torch.device(loop.device)
+        self.model = EmbeddedModel.load(folder, self.device)
+        encoder = weight_path(Path(folder), "autoencoder")
+        self.scenes, self.eval_scenes = (
+            LatentScenes(SceneStore(scenes.folder, evaluation), self.model.autoencoder, encoder, self.device)
+            for evaluation in (False, True)
+        )
+        self.mean, self.std = (
+            torch.tensor(values, device=self.device)[:, None, None]
+            for values in (self.model.config.latents_mean, self.model.config.latents_std)
+        )
+        self.source = ExampleSource(
+            DenoiserTraining(loop=loop, max_sources=max_sources, perturb=perturb, empty=EMPTY, self_memory=0.0),
+            self.scenes,
+            self.model.readout_network,
+            self.mean,
+            self.std,
+        )
+        self.source.detail = self.model.detail
+
+    def decode(self, state: Tensor) -> Tensor:
+        """(B, C + s*s, h, w) -> rgb (B, 3, 8h, 8w), not clamped."""
+        latents = state[:, : self.mean.shape[0]] * self.std + self.mean
+        rgb: Tensor = self.model.autoencoder.decoder(
+            latents.to(self.model.dtype).contiguous(memory_format=torch.channels_last)
+        )
+        return rgb
+
+    def features(self, rgb: Tensor) -> list[Tensor]:
+        """What the model's own encoder sees in pictures (B, 3, H, W)."""
+        pictures = rgb.to(self.model.dtype).contiguous(memory_format=torch.channels_last)
+        return self.model.autoencoder.encoder.features(pictures)
