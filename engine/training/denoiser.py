@@ -38,7 +38,7 @@ SHARP_IS_WORTH_DB = 5.0
 def flow_loss(
     predicted: Tensor,
     target: Tensor,
-    condition: Tensor,
+    certain: Tensor,
     t: Tensor,
     covered_weight: float,
     invented_weight: float,
@@ -47,15 +47,15 @@ def flow_loss(
     """Weighted error of latents and log-depth, and both apart to log.
 
     Args:
-        predicted, target: (B, C + s*s, h, w) states. condition: (B, condition_channels, h, w). t: (B,) of the flow.
+        predicted, target: (B, C + s*s, h, w) states. t: (B,) of the flow.
+        certain: (B, 1, h, w) in [0, 1], how much the memory knows of the truth.
         covered_weight, invented_weight, depth_weight: see :class:`engine.training.config.DenoiserTraining`.
     """
     channels = target.shape[1] - SAMPLES**2
     # Between the weight of the data and that of the velocity, 1 / (1 - t)^2: late steps matter, but do not drown the
     # first. Errors where the memory knows are small and would drown in those where nobody can know.
     weight = (1.0 / (1.0 - t + WEIGHT_FLOOR))[:, None, None, None]
-    known = known_share(condition, channels)
-    weight = weight * torch.lerp(known.new_tensor(invented_weight), known.new_tensor(covered_weight), known)
+    weight = weight * torch.lerp(certain.new_tensor(invented_weight), certain.new_tensor(covered_weight), certain)
     latent_loss = ((predicted[:, :channels] - target[:, :channels]).square() * weight).mean()
     depth_error = smooth_l1_loss(predicted[:, channels:], target[:, channels:], beta=0.1, reduction="none")
     depth_loss = (depth_error * weight).mean()
@@ -106,10 +106,11 @@ class DenoiserStage:
         noisy = torch.lerp(noise, target, t[:, None, None, None])
         predicted = self.network(noisy, t, condition, biome)
         weights = config.covered_weight, config.invented_weight, config.depth_weight
-        loss, figures = flow_loss(predicted, target, condition, t, *weights)
+        known = known_share(condition, self.network.config.latent_channels)
+        loss, figures = flow_loss(predicted, target, known, t, *weights)
         if self.adversary is not None and progress >= config.adversarial_from:
             since = progress - config.adversarial_from
-            unknown = 1.0 - known_share(condition, self.network.config.latent_channels)
+            unknown = 1.0 - known
             context = torch.cat([condition, biome[:, None, None, None].expand_as(unknown)], dim=1)
             # What came near lacks detail as what was never seen does.
             wanting = torch.maximum(unknown, (magnification(condition) > MAGNIFIED).float())

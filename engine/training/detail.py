@@ -31,12 +31,14 @@ class Unfinished:
 
     Attributes:
         state: (B, C + s*s, h, w). condition: (B, condition_channels, h, w). noise: (B, noise_channels, h, w).
+        certain: (B, 1, h, w), see :class:`engine.training.examples.SeenView`.
         soft: (B, 3, H, W) uint8, the state decoded as it is. rgb: the same of what is truly there.
     """
 
     state: Tensor
     condition: Tensor
     noise: Tensor
+    certain: Tensor
     soft: Tensor
     rgb: Tensor
 
@@ -44,9 +46,8 @@ class Unfinished:
         """A square of ``side`` cells."""
         cells = (..., slice(top, top + side), slice(left, left + side))
         pixels = (..., slice(top * STRIDE, (top + side) * STRIDE), slice(left * STRIDE, (left + side) * STRIDE))
-        return Unfinished(
-            self.state[cells], self.condition[cells], self.noise[cells], self.soft[pixels], self.rgb[pixels]
-        )
+        state, condition, noise, certain = (x[cells] for x in (self.state, self.condition, self.noise, self.certain))
+        return Unfinished(state, condition, noise, certain, self.soft[pixels], self.rgb[pixels])
 
 
 class DetailStage:
@@ -77,7 +78,8 @@ class DetailStage:
         """One batch of crops."""
         crops = self._draw(generator)
         finished = self.network(crops.state, crops.condition, crops.noise)
-        return self.finish(finished, crops.condition, crops.soft.float() / 255, crops.rgb.float() / 255, progress)
+        soft, rgb = crops.soft.float() / 255, crops.rgb.float() / 255
+        return self.finish(finished, crops.condition, crops.certain, soft, rgb, progress)
 
     def _draw(self, generator: torch.Generator) -> Unfinished:
         """Crops of views of the pool, (batch, ...)."""
@@ -88,7 +90,7 @@ class DetailStage:
         return Unfinished(
             *(
                 torch.cat([getattr(c, name) for c in crops]).contiguous(memory_format=torch.channels_last)
-                for name in ("state", "condition", "noise", "soft", "rgb")
+                for name in ("state", "condition", "noise", "certain", "soft", "rgb")
             )
         )
 
@@ -105,7 +107,7 @@ class DetailStage:
         seed = int(torch.randint(SEEDS, (), generator=generator))
         noise = self.network.noise(state, [view.camera], seed)
         soft = (self.imagination.decode(state).float().clamp(0, 1) * 255 + 0.5).to(torch.uint8)
-        return Unfinished(state, view.condition, noise, soft, rgb.to(self.device))
+        return Unfinished(state, view.condition, noise, view.certain, soft, rgb.to(self.device))
 
     def evaluate(self, network: nn.Module, sheet: Path) -> dict[str, float]:
         """See :meth:`engine.training.inspection.Inspection.measure`."""

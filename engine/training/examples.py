@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -80,12 +80,15 @@ class SeenView:
     Attributes:
         index: the scene's. target: the view's.
         condition: (1, condition_channels, h, w).
+        certain: (1, 1, h, w) in [0, 1], how much of each cell the memory has from true views; the rest of what it knows
+            was imagined, and there the truth is another.
     """
 
     index: int
     scene: LatentScene
     target: int
     condition: Tensor
+    certain: Tensor
 
     @property
     def camera(self) -> Camera:
@@ -197,7 +200,7 @@ class ExampleSource:
         drop = config.empty <= roll and float(torch.rand((), generator=generator)) < config.dropped
         with torch.no_grad():
             condition = self.condition(memory, scene.cameras[target], generator if drop else None)
-        return SeenView(index, scene, target, condition)
+        return SeenView(index, scene, target, condition, known_share(condition, self.mean.shape[0]))
 
     def condition(self, memory: LatentMemory, camera: Camera, forgetting: torch.Generator | None = None) -> Tensor:
         """(1, condition_channels, h, w): the memory read out for ``camera``; with parts forgotten, or only suggested,
@@ -298,14 +301,15 @@ class ExampleSource:
         views = len(scene.cameras)
         start = int(torch.randint(views - 1, (), generator=generator))
         target = start + 1 + int(torch.randint(min(FLOWN_VIEWS, views - 1 - start), (), generator=generator))
-        view = SeenView(index, scene, target, torch.empty(0))
-        memory = remember(scene, [start])
+        biome, memory = 1 + BIOMES.index(scene.biome), remember(scene, [start])
+        certain = avg_pool2d(memory.sample_map(scene.cameras[target]).covered.float()[None, None], SAMPLES)
         shortest, longest = FLIGHT_STEPS
         step_m = FLIGHT_STEP_M * (shortest + (longest - shortest) * float(torch.rand((), generator=generator)))
         for one, other in pairwise(scene.cameras[start : target + 1]):
             for camera in cameras_between(one, other, step_m):
-                self.imagine_into(memory, camera, view.biome, generator, network)
-        return replace(view, condition=self.condition(memory, view.camera))
+                self.imagine_into(memory, camera, biome, generator, network)
+        condition = self.condition(memory, scene.cameras[target])
+        return SeenView(index, scene, target, condition, certain.to(self.device))
 
     def imagine_into(
         self, memory: LatentMemory, camera: Camera, biome: int, generator: torch.Generator, network: nn.Module

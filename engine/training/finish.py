@@ -37,12 +37,13 @@ class FinishLoss:
             self.adversary = Adversary(critic, imagination.device, config.adversarial, CRITIC_PROBE)
 
     def __call__(
-        self, finished: Tensor, condition: Tensor, soft: Tensor, rgb: Tensor, progress: float
+        self, finished: Tensor, condition: Tensor, certain: Tensor, soft: Tensor, rgb: Tensor, progress: float
     ) -> tuple[Tensor, dict[str, float]]:
         """The loss of a batch, and figures to log.
 
         Args:
             finished: (B, C + s*s, h, w). condition: (B, condition_channels, h, w), what it was imagined from.
+            certain: (B, 1, h, w) in [0, 1], how much of each cell was truly seen: faith is kept with that.
             soft: (B, 3, H, W) in [0, 1], the picture before it was finished. rgb: the same of what is truly there.
             progress: the share of the training that has passed.
         """
@@ -52,7 +53,7 @@ class FinishLoss:
         known = known_share(condition, channels)
         magnified = magnification(condition).clamp(min=0.0)
         # What came near has detail that nobody told: there the truth is one possibility of many.
-        faith = cells_to_pixels(known[:, 0] > 0.99) * interpolate(torch.exp2(-2.0 * magnified), scale_factor=STRIDE)
+        faith = cells_to_pixels(certain[:, 0] > 0.99) * interpolate(torch.exp2(-2.0 * magnified), scale_factor=STRIDE)
         unfaithful = ((made - rgb).abs() * faith).mean()
         recoloured = l1_loss(avg_pool2d(made, STRIDE), avg_pool2d(soft, STRIDE))
         # Where nothing is known, energy alone would be answered with noise: there the critic has the say.

@@ -12,17 +12,19 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import max_pool2d
 
 from engine.camera import Camera
 from engine.errors import InputError
 from engine.models.embedded.blocks import channels_last
-from engine.models.embedded.condition import pack_state
+from engine.models.embedded.condition import known_share, pack_state
 from engine.models.embedded.denoiser import Denoiser
 from engine.models.embedded.detail import DetailNetwork
 from engine.models.embedded.weights import load_network, weight_path
 from engine.training.adversarial import Adversary
 from engine.training.config import FlightTraining
 from engine.training.denoiser import FEW_STEP_TIMES, flow_loss
+from engine.training.examples import SeenView
 from engine.training.finish import FinishLoss
 from engine.training.imagination import Imagination
 from engine.training.inspection import Inspection
@@ -30,6 +32,8 @@ from engine.training.pool import Pool, corner
 from engine.training.scenes import SAMPLES, STRIDE
 
 SEEDS = 1 << 20
+TOLD_CELLS = 2
+"""What lies so near to what was truly seen is told by it: a strip of sky that a near thing gave free."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +41,14 @@ class Remembered:
     """A view, and what a memory knows of it.
 
     Attributes:
-        condition: (1, condition_channels, h, w). target: (1, C + s*s, h, w) the true state.
+        condition: (1, condition_channels, h, w). target: (1, C + s*s, h, w), see :meth:`FlightStage._target`.
+        certain: (1, 1, h, w), see :class:`engine.training.examples.SeenView`.
         rgb: (1, 3, H, W) uint8. biome: index into the biome embedding.
     """
 
     condition: Tensor
     target: Tensor
+    certain: Tensor
     rgb: Tensor
     camera: Camera
     biome: int
@@ -80,14 +86,16 @@ class FlightStage:
         """One batch of views, and crops of their pictures."""
         config = self.config
         views = self.pool.draw(config.loop.batch, generator)
-        condition, target = (torch.cat([getattr(v, name) for v in views]) for name in ("condition", "target"))
+        condition, target, certain = (
+            torch.cat([getattr(v, name) for v in views]) for name in ("condition", "target", "certain")
+        )
         biome = torch.tensor([v.biome for v in views], device=self.device)
         later = torch.tensor(FEW_STEP_TIMES)[torch.randint(len(FEW_STEP_TIMES), (len(views),), generator=generator)]
         t = torch.where(torch.rand(len(views), generator=generator) < config.pure_noise, 0.0, later).to(self.device)
         noise = torch.randn(target.shape, generator=generator).to(self.device)
         predicted = self.denoiser(torch.lerp(noise, target, t[:, None, None, None]), t, condition, biome).float()
         loss, logs = flow_loss(
-            predicted, target, condition, t, config.covered_weight, config.invented_weight, config.depth_weight
+            predicted, target, certain, t, config.covered_weight, config.invented_weight, config.depth_weight
         )
         shown = torch.nonzero(t == 0)[:, 0].tolist()
         if shown:
@@ -111,13 +119,13 @@ class FlightStage:
                 slice(top * STRIDE, (top + side) * STRIDE),
                 slice(left * STRIDE, (left + side) * STRIDE),
             )
-            cells = (x[i : i + 1, :, rows, columns] for x in (state, noise))
-            crops.append((*cells, views[i].condition[..., rows, columns], views[i].rgb[..., *pixels]))
-        states, noises, conditions, rgb = (torch.cat(parts) for parts in zip(*crops, strict=True))
+            cells = (x[..., rows, columns] for x in (state[i : i + 1], noise[i : i + 1], views[i].condition))
+            crops.append((*cells, views[i].certain[..., rows, columns], views[i].rgb[..., *pixels]))
+        states, noises, conditions, certain, rgb = (torch.cat(parts) for parts in zip(*crops, strict=True))
         with torch.no_grad():
             soft = self.imagination.decode(states).float().clamp(0, 1)
         finished = self.detail(states, conditions, noises)
-        return self.finish(finished, conditions, soft, rgb.float() / 255, progress)
+        return self.finish(finished, conditions, certain, soft, rgb.float() / 255, progress)
 
     @torch.no_grad()
     def _view(self, generator: torch.Generator) -> Remembered:
@@ -126,16 +134,26 @@ class FlightStage:
             view = source.flown(generator, self.denoiser)
         else:
             view = source.view(generator, 1.0, self.denoiser)
+        rgb = scenes.store.crops(view.index, [view.target], [(0, 0, *view.camera.size)]).to(self.device)
+        return Remembered(view.condition, self._target(view), view.certain, rgb, view.camera, view.biome)
+
+    def _target(self, view: SeenView) -> Tensor:
+        """The state to aim at, (1, C + s*s, h, w): the truth; but where a flight imagined what the truth does not tell,
+        what it remembers, so that flying back finds it."""
         one = slice(view.target, view.target + 1)
-        target = pack_state(
+        truth = pack_state(
             view.scene.latents[one].to(self.device),
             view.scene.inverse_depth[one].to(self.device),
             self.imagination.mean,
             self.imagination.std,
             SAMPLES,
         )
-        rgb = scenes.store.crops(view.index, [view.target], [(0, 0, *view.camera.size)]).to(self.device)
-        return Remembered(view.condition, target, rgb, view.camera, view.biome)
+        channels = self.imagination.mean.shape[0]
+        depths = slice(channels + 1, channels + 1 + SAMPLES**2)
+        remembered = torch.cat([view.condition[:, :channels], view.condition[:, depths]], dim=1)
+        told = max_pool2d(view.certain, 2 * TOLD_CELLS + 1, stride=1, padding=TOLD_CELLS) > 0.5
+        imagined = (known_share(view.condition, channels) > 0.99) & ~told
+        return torch.where(imagined, remembered, truth)
 
     def evaluate(self, network: nn.Module, sheet: Path) -> dict[str, float]:
         """See :meth:`engine.training.inspection.Inspection.measure`."""
