@@ -15,7 +15,7 @@ from engine.depth import reconcile, sample_inverse_depth
 from engine.drawing import draw, draw_readout
 from engine.errors import InputError
 from engine.messages import MemoryVariant, Preview, StepResult
-from engine.overscan import shown_part
+from engine.overscan import shown_part, without_edge
 from engine.pixels import RgbdView, frozen_numpy
 from engine.prospect import News, Prospect, look_ahead
 from engine.stepping import check_size, step_generator, timed
@@ -317,6 +317,8 @@ class Explorer:
             chunk = self.model.imagine(request)
             imagined = chunk.inverse_depth[0].to(known.inverse_depth.device)
             shown, writable, _ = reconcile(imagined, known.inverse_depth, known.covered, known.sky)
+            if ahead.camera.size != camera.size:
+                writable = without_edge(writable, known.covered, self.model.spec.geometry_samples)
         cancel.check()
         news = News(ahead.camera, known, chunk.latents[0], shown, writable, match=ahead.match)
         result = self._finish(camera, readout, news, timings, steps, cancel, with_readout, replaces)

@@ -16,6 +16,10 @@ from engine.camera import Camera
 MARGIN_CELLS = (4, 8)
 """Rows above and below, columns left and right; even multiples keep the denoiser's coarse grids aligned."""
 
+UNSURE_CELLS = 1
+"""The outermost cells of a wider view saw half of what surrounds them: they are imagined, but not remembered, or they
+would stand as stripes in what the next view adds."""
+
 UNKNOWN_EDGE = 0.05
 """Share of the frame's outermost cells that must be unknown before a wider view is imagined."""
 
@@ -55,3 +59,12 @@ def shown_part(values: Tensor, per_cell: int) -> Tensor:
     """The frame within a widened view: (..., H, W), ``per_cell`` values a token side -> the part inside the margin."""
     rows, columns = (cells * per_cell for cells in MARGIN_CELLS)
     return values[..., rows : values.shape[-2] - rows, columns : values.shape[-1] - columns]
+
+
+def without_edge(writable: Tensor, known: Tensor, samples: int) -> Tensor:
+    """Inverse depth (h*s, w*s) of a widened view as it is to be written: NaN on its outermost ``UNSURE_CELLS``, of
+    ``samples`` a side, unless the memory knew them, ``known`` (h*s, w*s) bool."""
+    inner = torch.zeros_like(known)
+    edge = UNSURE_CELLS * samples
+    inner[edge:-edge, edge:-edge] = True
+    return torch.where(inner | known, writable, writable.new_tensor(float("nan")))

@@ -47,7 +47,7 @@ class PlaceBank:
 
     Attributes:
         latents: (P, V, C, h, w) uint8. depth: (P, V, h*s, w*s) int32 codes, see :func:`encode_depth`.
-        cameras: the rig, V image-size cameras around the origin.
+        cameras: the rig, V cameras around the origin, of one image size.
         biomes: of every place.
         bound: latents lie in [-bound, bound].
     """
@@ -90,7 +90,7 @@ class PlaceBank:
             "latents": self.latents,
             "depth": self.depth.to(torch.uint16).contiguous(),
             "c2w": torch.from_numpy(np.stack([c.c2w for c in self.cameras])),
-            "K": torch.from_numpy(np.array(first.K)),
+            "K": torch.from_numpy(np.stack([c.K for c in self.cameras])),
         }
         metadata = {
             "format": FORMAT,
@@ -120,7 +120,7 @@ class PlaceBank:
                     raise ValueError(f"{len(biomes)} biomes for latents of shape {tuple(shape)}")
                 latents, depth = file.get_tensor("latents"), file.get_tensor("depth")
                 c2w, intrinsics = file.get_tensor("c2w").numpy(), file.get_tensor("K").numpy()
-                cameras = tuple(Camera(pose, intrinsics, width, height) for pose in c2w)
+                cameras = tuple(Camera(pose, k, width, height) for pose, k in zip(c2w, intrinsics, strict=True))
                 samples = depth.shape[-1] // max(1, latents.shape[-1])
                 if (
                     latents.dtype != torch.uint8

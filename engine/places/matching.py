@@ -18,8 +18,8 @@ from engine.depth import SKY_INVERSE_DEPTH
 from engine.places.bank import PlaceBank
 
 AZIMUTHS = 128
-ELEVATIONS = 26
-LOWEST_RAD, HIGHEST_RAD = math.radians(-45.0), math.radians(33.0)
+ELEVATIONS = 60
+LOWEST_RAD, HIGHEST_RAD = math.radians(-90.0), math.radians(90.0)
 DEPTH_WEIGHT = 2.0
 """A log-depth that is off by one weighs as much as so many latent channels off by one standard deviation (squared)."""
 LOYALTY = 1.5

@@ -255,7 +255,8 @@ class PlacesConfig:
 
     Attributes:
         places: how many; biomes take turns. seed: of the first world.
-        views, height, width, fov_deg, pitch_deg: the rig; its views must overlap a little.
+        views, height, width, fov_deg, pitch_deg: the ring of views all around, which must overlap a little.
+        down_fov_deg, up_fov_deg: vertical, of the views at the two poles, which must overlap the ring.
         supersample: rays per pixel and axis.
     """
 
@@ -266,7 +267,9 @@ class PlacesConfig:
     height: int = 448
     width: int = 352
     fov_deg: float = 78.5
-    pitch_deg: float = -6.0
+    pitch_deg: float = -4.0
+    down_fov_deg: float = 117.0
+    up_fov_deg: float = 131.0
     supersample: int = 2
 
 
@@ -282,7 +285,7 @@ class ExportConfig:
         flight_run: of denoiser and detail together.
         detail_bound: what detail may add, see :class:`engine.models.embedded.config.DetailConfig`; less than in
             training keeps long flights free of sparks.
-        places: which of the rendered places the model carries.
+        places: which of the rendered places the model carries. new_places: a copy gets them too.
         default_steps: denoising steps a frame unless asked for others.
     """
 
@@ -296,6 +299,7 @@ class ExportConfig:
     flight_run: str = ""
     detail_bound: float = 0.5
     places: PlacesConfig = PlacesConfig()
+    new_places: bool = False
     default_steps: int = 1
 
 

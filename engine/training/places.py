@@ -38,7 +38,7 @@ def place_spec(config: PlacesConfig, index: int) -> WorldSpec:
     return WorldSpec(BIOMES[index % len(BIOMES)], config.seed + index, time)
 
 
-def rig(config: PlacesConfig) -> tuple[Camera, ...]:
+def ring(config: PlacesConfig) -> tuple[Camera, ...]:
     """Cameras all around the origin, the first along +X; a little down, where the ground is."""
     step_deg = 360.0 / config.views
     return tuple(
@@ -47,6 +47,15 @@ def rig(config: PlacesConfig) -> tuple[Camera, ...]:
         )
         for view in range(config.views)
     )
+
+
+def rig(config: PlacesConfig) -> tuple[Camera, ...]:
+    """The ring, and one camera straight down and one straight up: together they see the whole sphere."""
+    poles = (
+        Camera.from_fov(c2w_from_angles(np.zeros(3), 0.0, pitch_deg), fov_deg, config.width, config.height)
+        for pitch_deg, fov_deg in ((-90.0, config.down_fov_deg), (90.0, config.up_fov_deg))
+    )
+    return *ring(config), *poles
 
 
 def open_spawn(world: World, config: PlacesConfig) -> np.ndarray:
@@ -60,7 +69,7 @@ def open_spawn(world: World, config: PlacesConfig) -> np.ndarray:
         home[:3, :3] = rotation_about_up(math.radians(start.yaw_deg))
         home[:3, 3] = start.position
         near = []
-        for camera in rig(small):
+        for camera in ring(small):
             depth_m = world.render(camera.posed(home @ camera.c2w)).depth_m.numpy()
             rays = camera.rays()
             ahead = rays[..., 2] > np.linalg.norm(rays, axis=-1) * np.sin(np.radians(GROUND_BELOW_DEG))

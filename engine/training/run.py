@@ -16,12 +16,14 @@ from torch import Tensor
 
 from engine.atomic import atomic_write
 from engine.errors import InputError
+from engine.models.embedded.autoencoder import Autoencoder
 from engine.models.embedded.config import DenoiserConfig, DetailConfig, EmbeddedConfig
 from engine.models.embedded.model import EmbeddedModel
 from engine.models.embedded.weights import (
     CONFIG_NAME,
     load_network,
     model_files,
+    places_path,
     save_config,
     weight_path,
 )
@@ -142,9 +144,10 @@ def _improve(config: ExportConfig, folder: Path) -> EmbeddedModel:
     base = Path(config.model)
     runs = {"decoder": config.decoder_run, "detail": config.detail_run, "flights": config.flight_run}
     runs = {name: run for name, run in runs.items() if run}
-    if not runs:
+    if not runs and not config.new_places:
         raise InputError(
-            f"Nothing is named that the model {base} could be given; set decoder_run, detail_run or flight_run."
+            f"Nothing is named that the model {base} could be given; set decoder_run, detail_run, flight_run or "
+            "new_places."
         )
     found = {name: load_file(trained_weights(name, run)) for name, run in runs.items()}
     embedded = EmbeddedConfig.read(base / CONFIG_NAME)
@@ -158,8 +161,14 @@ def _improve(config: ExportConfig, folder: Path) -> EmbeddedModel:
     if "detail" in better:
         embedded = replace(embedded, detail=replace(embedded.detail or DetailConfig(), bound=config.detail_bound))
     folder.mkdir(parents=True, exist_ok=True)
+    if config.new_places:
+        autoencoder = Autoencoder(embedded.autoencoder)
+        load_network(autoencoder, weight_path(base, "autoencoder"))
+        pack_places(config.places, autoencoder).save(places_path(folder))
+    made = {CONFIG_NAME, *(weight_path(base, name).name for name in better)}
+    made |= {places_path(base).name} if config.new_places else set()
     for source in model_files(base):
-        if source.name != CONFIG_NAME and source.stem not in better and folder.resolve() != base.resolve():
+        if source.name not in made and folder.resolve() != base.resolve():
             with atomic_write(folder / source.name) as temporary:
                 shutil.copyfile(source, temporary)
     for name, tensors in better.items():

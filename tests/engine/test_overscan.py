@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from engine.camera import Camera, c2w_from_angles
 from engine.explorer import Explorer, ExplorerConfig
 from engine.models.embedded import EmbeddedModel
-from engine.overscan import MARGIN_CELLS, edge_unknown, inventing_steps, much_unknown, shown_part, widened
+from engine.overscan import (
+    MARGIN_CELLS,
+    edge_unknown,
+    inventing_steps,
+    much_unknown,
+    shown_part,
+    widened,
+    without_edge,
+)
 
 STRIDE = 8
 
@@ -64,6 +72,24 @@ def test_a_turn_is_invented_at_once_and_then_remembered(tiny_model: EmbeddedMode
     assert far.wide
     assert len(heard) == inventing_steps(explorer.default_steps) > explorer.default_steps
     assert far.tokens_written > turned.tokens_written
+
+
+def test_the_edge_of_a_wider_view_is_not_remembered_unless_it_was_before(tiny_model: EmbeddedModel) -> None:
+    known = torch.zeros(16, 28, dtype=torch.bool)
+    known[:, :6] = True
+    written = ~torch.isnan(without_edge(torch.ones(16, 28), known, samples=2))
+    assert written[:, :6].all()
+    assert written[2:-2, :-2].all()
+    assert not written[:2, 6:].any()
+    assert not written[-2:, 6:].any()
+    assert not written[:, -2:].any()
+    explorer = Explorer(tiny_model, ExplorerConfig(biome="meadow", seed=3))
+    explorer.begin(camera_at(0.0))
+    far = explorer.step(camera_at(90.0))
+    assert far.wide
+    covered = explorer.memory.readout(widened(camera_at(90.0), STRIDE)).readout.covered
+    assert not covered[:, 0].any()
+    assert float(shown_part(covered, 2).float().mean()) > 0.9
 
 
 def test_without_memory_nothing_is_imagined_wider(tiny_model: EmbeddedModel) -> None:

@@ -66,8 +66,8 @@ def seen_at_home(bank: PlaceBank, index: int, camera: Camera) -> Readout:
     return memory.readout(camera)
 
 
-def looking(yaw_deg: float) -> Camera:
-    return Camera.from_fov(c2w_from_angles(np.zeros(3), yaw_deg, -4.0), 50.0, 112, 64)
+def looking(yaw_deg: float, pitch_deg: float = -4.0) -> Camera:
+    return Camera.from_fov(c2w_from_angles(np.zeros(3), yaw_deg, pitch_deg), 50.0, 112, 64)
 
 
 def test_a_place_is_all_around(bank: PlaceBank, model: EmbeddedModel) -> None:
@@ -75,8 +75,20 @@ def test_a_place_is_all_around(bank: PlaceBank, model: EmbeddedModel) -> None:
     assert bank.biomes == BIOMES[:4]
     for index in range(4):
         for yaw_deg in range(0, 360, 24):
-            # At 11 cells a view the seams between views, one cell wide, weigh more than at 44.
-            assert float((model.places._memory(index).readout(looking(yaw_deg)).coverage >= 0.5).float().mean()) > 0.9
+            for pitch_deg in (-90.0, -60.0, -30.0, -4.0, 30.0, 60.0, 90.0):
+                # At 11 cells a view the seams between views, one cell wide, weigh more than at 44.
+                coverage = model.places._memory(index).readout(looking(yaw_deg, pitch_deg)).coverage
+                assert float((coverage >= 0.5).float().mean()) > 0.85
+
+
+def test_looking_at_the_sky_or_at_ones_feet_goes_on_from_the_place(model: EmbeddedModel) -> None:
+    assert model.places is not None
+    for pitch_deg in (-85.0, 85.0):
+        camera = looking(20.0, pitch_deg)
+        done = model.places.complete(empty_readout(model.spec, camera), camera, "", torch.Generator().manual_seed(0))
+        assert float(done.taken.float().mean()) > 0.85
+        sky = float(done.readout.sky[done.readout.covered].float().mean())
+        assert sky < 0.05 if pitch_deg < 0 else sky > 0.3  # what stands around reaches up
 
 
 def test_a_bank_comes_back_as_it_was_saved(bank: PlaceBank, tmp_path: Path) -> None:
@@ -107,7 +119,7 @@ def test_another_file_is_refused_by_name(bank: PlaceBank, tmp_path: Path) -> Non
     with pytest.raises(ModelError, match=r"places\.safetensors is damaged"):
         PlaceBank.load(path)
     tensors = {"latents": bank.latents, "depth": bank.depth.to(torch.uint16)[..., :-1].contiguous()}
-    tensors |= {"c2w": torch.eye(4).repeat(6, 1, 1).double().contiguous(), "K": torch.eye(3).double()}
+    tensors |= {"c2w": torch.eye(4).repeat(8, 1, 1).double(), "K": torch.eye(3).repeat(8, 1, 1).double()}
     metadata = {"format": "mirage-places", "biomes": ",".join(bank.biomes), "bound": "3.0", "size": "112x88"}
     save_file(tensors, path, metadata=metadata)
     with pytest.raises(ModelError, match="do not belong together"):

@@ -199,6 +199,12 @@ def test_the_first_stages_train_and_their_best_becomes_a_model(scenes: Path, tmp
     assert model.places is not None
     assert len(model.places.bank) == 2
     assert set(json.loads((tmp_path / "model" / "metrics.json").read_text())) == {"autoencoder", "readout", "denoiser"}
+    anew = {"model": str(tmp_path / "model"), "new_places": True, **{k: v for k, v in options.items() if "places" in k}}
+    fewer = export(configure(ExportConfig(), None, anew | {"places.places": 1}), tmp_path / "fewer")
+    assert fewer.places is not None
+    assert len(fewer.places.bank) == 1
+    assert torch.equal(fewer.places.bank[0].latents, model.places.bank[0].latents)
+    assert changed(tmp_path / "model", tmp_path / "fewer") == {"places"}
 
 
 def finishing(scenes: Path, model: Path, run: Path) -> dict[str, object]:
@@ -219,7 +225,7 @@ def changed(base: Path, better: Path) -> set[str]:
     for path in base.glob("*.safetensors"):
         before, after = load_file(path), load_file(better / path.name)
         for name in before:
-            if not torch.equal(before[name], after[name]):
+            if not (before[name].shape == after[name].shape and torch.equal(before[name], after[name])):
                 names.add(name.split(".")[0] if path.stem == "autoencoder" else path.stem)
     return names
 
@@ -237,7 +243,7 @@ def test_only_the_decoder_of_a_model_goes_on_learning(scenes: Path, fine_scenes:
     export(configure(ExportConfig(), None, {"model": str(base), "decoder_run": str(run)}), out)
     assert changed(base, out) == {"decoder"}
     assert set(json.loads((out / "metrics.json").read_text())) == {"decoder"}
-    with pytest.raises(InputError, match="set decoder_run, detail_run or flight_run"):
+    with pytest.raises(InputError, match="set decoder_run, detail_run, flight_run or new_places"):
         export(configure(ExportConfig(), None, {"model": str(base)}), out)
 
 

@@ -20,6 +20,8 @@ FARTHEST_M = 600.0
 NEAREST_M = 0.2
 LOG_DEPTH_CENTRE = math.log(25.0)
 LOG_DEPTH_SPREAD = 1.6
+ELEVATIONS = (-0.5, 0.4)
+"""Sines of the elevations that all but a hundredth of the training's rays lie between, on either side."""
 _SKY_LOG = (math.log(SKY_DEPTH_M) - LOG_DEPTH_CENTRE) / LOG_DEPTH_SPREAD
 _SKY_THRESHOLD = (math.log(math.sqrt(SKY_DEPTH_M * FARTHEST_M)) - LOG_DEPTH_CENTRE) / LOG_DEPTH_SPREAD
 
@@ -38,9 +40,11 @@ def denormalise_depth(log_depth: Tensor) -> Tensor:
 
 
 def ray_elevation(camera: Camera, height: int, width: int) -> Tensor:
-    """(1, height, width) float32: sine of each cell's ray elevation, so that the model knows where the horizon is."""
+    """(1, height, width) float32: sine of each cell's ray elevation, so that the model knows where the horizon is;
+    steeper than it was trained on all looks alike to it."""
     rays = camera.resized(width, height).rays()
-    return torch.from_numpy((rays[..., 2] / np.linalg.norm(rays, axis=-1)).astype(np.float32))[None]
+    elevation = (rays[..., 2] / np.linalg.norm(rays, axis=-1)).clip(*ELEVATIONS)
+    return torch.from_numpy(elevation.astype(np.float32))[None]
 
 
 def build_condition(
