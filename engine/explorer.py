@@ -72,6 +72,8 @@ class Explorer:
 
     Attributes:
         match: the place that new ground goes on from, see :mod:`engine.places`.
+        last_readout, last_camera: of the newest frame, if there is one: what was known of it, and where it was seen
+            from.
 
     Raises:
         InputError: the size is not a multiple of the model's stride, or the model does not know the biome.
@@ -92,8 +94,9 @@ class Explorer:
         self.index = 0
         self.begun = False
         self.last_readout: Readout | None = None
+        self.last_camera: Camera | None = None
         self._newest = -1
-        self._before_newest: tuple[int, Match | None] = (0, None)
+        self._before_newest: tuple[int, Match | None, Camera | None] = (0, None, None)
         self.match: Match | None = None
 
     @property
@@ -144,9 +147,9 @@ class Explorer:
             InputError: ``first`` has another size, or no usable depth.
             Cancelled: as asked; the explorer is as it was.
         """
-        before = (self.memory, self.index, self.begun, self.match)
+        before = (self.memory, self.index, self.begun, self.match, self.last_camera)
         self.memory = make_memory(self.config.memory, self.model, self.config.budget_mib)
-        self.index, self.match = 0, None
+        self.index, self.match, self.last_camera = 0, None, None
         try:
             if first is None:
                 steps = self.config.first_steps or max(MIN_FIRST_STEPS, self.default_steps)
@@ -154,7 +157,7 @@ class Explorer:
             else:
                 result = self._encode(self.fit(camera), first, cancel or CancelToken())
         except BaseException:
-            self.memory, self.index, self.begun, self.match = before
+            self.memory, self.index, self.begun, self.match, self.last_camera = before
             raise
         self.begun = True
         return result
@@ -261,18 +264,19 @@ class Explorer:
         present = memory.current if memory is not None else 0
         if not self.can_refine(newest):
             raise InputError("Only the newest frame can be refined, and only while the world is where it left it.")
-        before, match_before = self._before_newest
+        before, match_before, camera_before = self._before_newest
         replaces = present if present != before else None
-        match = self.match
+        match, last_camera = self.match, self.last_camera
         if memory is not None and replaces is not None:
             memory.checkout(before)
-        self.index, self.match = self.index - 1, match_before
+        self.index, self.match, self.last_camera = self.index - 1, match_before, camera_before
         try:
             result = self._imagine(newest.camera, steps, progress, cancel or CancelToken(), with_readout, replaces)
         except BaseException:
             if memory is not None:
                 memory.checkout(present)
-            self.index, self.match, self._before_newest = newest.index + 1, match, (before, match_before)
+            self.index, self.match, self.last_camera = newest.index + 1, match, last_camera
+            self._before_newest = before, match_before, camera_before
             raise
         return result
 
@@ -300,6 +304,7 @@ class Explorer:
                 steps=steps,
                 generator=generator,
                 latest=self.match,
+                before=self.last_camera,
             )
         known = ahead.known
         with timed(timings, self.model.device, "imagine"):
@@ -360,8 +365,8 @@ class Explorer:
                 news.camera, news.latents, news.writable, drawing.rgb, news.readout, news.depth_m
             )
         self.index += 1
-        self._before_newest, self.match = (before, self.match), news.match
-        self.last_readout, self._newest = readout, self.index - 1
+        self._before_newest, self.match = (before, self.match, self.last_camera), news.match
+        self.last_readout, self.last_camera, self._newest = readout, camera, self.index - 1
         return StepResult(
             index=self.index - 1,
             node=commit.node,
@@ -404,4 +409,5 @@ class Explorer:
         other = Explorer(self.model, replace(self.config, size=size or self.config.size), self.world)
         other.memory = self.memory if share else self.memory.fork()
         other.index, other.begun, other.match = self.index, self.begun, self.match
+        other.last_camera = self.last_camera
         return other

@@ -75,6 +75,7 @@ def look_ahead(
     steps: int,
     generator: torch.Generator,
     latest: Match | None,
+    before: Camera | None,
 ) -> Prospect:
     """Decide what to imagine for a frame.
 
@@ -86,6 +87,7 @@ def look_ahead(
         steps: denoising steps of a frame that is remembered.
         generator: chooses a place where nothing is known.
         latest: the place that the view before was completed from.
+        before: the view before; what a glance aside shows at once must fit to it, though they share nothing.
     """
     wide = edge_unknown(known.coverage)
     if not wide and not much_unknown(known.coverage):
@@ -95,6 +97,8 @@ def look_ahead(
         known = read(camera)
     believed = known
     if places is not None:
+        if latest is None and before is not None and not bool((known.coverage > 0.0).any()):
+            latest = places.complete(read(before), before, biome, generator).match
         completed = places.complete(known, camera, biome, generator, latest)
         believed, latest = completed.readout, completed.match
     if much_unknown(believed.coverage):

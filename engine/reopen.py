@@ -87,6 +87,7 @@ def reopen(path: Path, model: WorldModel, size: tuple[int, int] | None = None) -
         except InputError as error:
             raise SessionError(f"The session does not fit this Mirage: {error}") from error
         explorer.index, explorer.begun, explorer.match = state.next_index, True, state.match
+        explorer.last_camera = opened.frames[-1].summary.camera if opened.frames else state.camera
         if state.match is not None and (explorer.places is None or state.match.place >= len(explorer.places.bank)):
             raise SessionError(
                 "The session goes on from a stored place that the model does not have; open an earlier copy of it."

@@ -31,9 +31,6 @@ LIGHT_CELLS = 12
 """Known cells this near to the unknown say how a place must be lit to fit."""
 FADE_CELLS = 32.0
 """How far from the seam a place is back in its own light (e-folding)."""
-TEXTURE_GAIN = 1.4
-"""A place is read out, cleaned by the denoiser, written and read out again before anybody sees it; each time some
-texture is averaged away (8 % of its standard deviation by one readout). This is given back beforehand."""
 SMOOTH_CELLS = 5
 """What a place is corrected by is averaged over so many cells."""
 MEMORIES_KEPT = 4
@@ -67,7 +64,6 @@ class Places:
         self._network = network
         self._mean, self._std = mean.cpu(), std.cpu()
         self._colours = torch.linalg.svd(flat.cpu() - flat.cpu().mean(0), full_matrices=False).Vh[:3]
-        self._flat = flat.cpu().mean(0)
         self._matcher: Matcher | None = None
         self._memories: OrderedDict[int, LatentMemory] = OrderedDict()
 
@@ -79,7 +75,7 @@ class Places:
         generator: torch.Generator,
         latest: Match | None = None,
     ) -> Completed:
-        """Fill what ``readout`` does not know of ``camera``.
+        """Fill what ``readout`` does not know of ``camera``; where it knows all, the match alone is worth asking for.
 
         Args:
             biome: places of another are not considered, if it is known. generator: chooses where nothing is known at
@@ -87,9 +83,10 @@ class Places:
         """
         readout = _on_cpu(readout)
         known = readout.coverage > 0.0  # a cell that is known in part is the denoiser's to finish
-        match = self._choose(readout, known, camera, biome, generator, latest)
+        away = _distance(~known) if not bool(known.all()) else torch.zeros(known.shape)
+        match = self._choose(readout, known, away, camera, biome, generator, latest)
         recalled = _on_cpu(self._memory(match.place).readout(_placed(camera, match)))
-        beside = known & (recalled.coverage > 0.99) & (_distance(~known) < LIGHT_CELLS)
+        beside = known & (recalled.coverage > 0.99) & (away < LIGHT_CELLS)
         if match is not latest:
             match = replace(match, scale=self._scale(readout, recalled, beside, camera))
         return self._joined(readout, recalled, known, beside, match)
@@ -98,6 +95,7 @@ class Places:
         self,
         readout: Readout,
         known: Tensor,
+        away: Tensor,
         camera: Camera,
         biome: str,
         generator: torch.Generator,
@@ -115,7 +113,7 @@ class Places:
             chosen = places[int(torch.randint(len(places), (), generator=generator))]
             # A place is stored as it was found most worth looking at: straight ahead.
             return Match(chosen, -math.radians(camera.yaw_deg), math.inf, here)
-        weight = torch.exp(-_distance(~known) / REACH_CELLS) * known
+        weight = torch.exp(-away / REACH_CELLS) * known
         described = describe((readout.features - self._mean) / self._std, readout.inverse_depth)
         bins = direction_bins(camera, *known.shape)
         match = self._matcher.best(described, bins, weight.flatten(), biome, latest)
@@ -154,18 +152,15 @@ class Places:
         return Completed(completed, taken, match)
 
     def _lit(self, readout: Readout, recalled: Readout, beside: Tensor) -> Tensor:
-        """The recalled latents (C, h, w), their texture raised, in the light of the memory: by how much its colours
-        differ where both are known goes on smoothly beyond the seam, in the sky and on the ground apart, and fades far
-        away from it.
+        """The recalled latents (C, h, w) in the light of the memory: by how much its colours differ where both are
+        known goes on smoothly beyond the seam, in the sky and on the ground apart, and fades far away from it.
 
         As in gradient-domain compositing (Perez et al. 2003), but for colours only. The fade must be slow: one within
         the strip that a turn uncovers would begin anew with every strip.
         """
         sky_here, sky_there = (_cells(r.sky.float(), beside) > 0.5 for r in (readout, recalled))
         difference = self._colour_only(readout.features - recalled.features)
-        flat = self._flat[:, None, None]
-        texture = recalled.features - flat - self._colour_only(recalled.features - flat)
-        features = recalled.features + (TEXTURE_GAIN - 1.0) * texture
+        features = recalled.features
         for here, there in ((sky_here, sky_there), (~sky_here, ~sky_there)):
             both = beside & here & there
             field = fill_holes(difference, both) if bool(both.any()) else torch.zeros_like(difference)

@@ -241,6 +241,27 @@ def test_a_place_stays_where_it_was_set_down_until_it_is_left(model: EmbeddedMod
     assert places.complete(nothing, start.posed(far), "", generator, first).match.anchor == (30.0, 0.0, 0.0)
 
 
+def test_a_glance_aside_fits_to_what_was_seen_before(model: EmbeddedModel) -> None:
+    """Nothing of the first view is left in the second, and yet the place is the first view's, not one by chance."""
+    assert model.places is not None
+    place = model.places.bank[2]
+    world = looking(0.0)
+    turned = np.eye(4)
+    turned[:3, :3] = rotation_about_up(math.radians(-80.0))
+    for seed in range(3):
+        explorer = Explorer(model, ExplorerConfig(biome="", seed=seed))
+        for latents, inverse_depth, view in zip(place.latents, place.inverse_depth, place.cameras, strict=True):
+            if abs(math.remainder(view.yaw_deg, 360.0)) < 70.0 and abs(view.pitch_deg) < 45.0:
+                seen = view.posed(turned @ view.c2w)
+                explorer.memory.write(seen, latents, inverse_depth, torch.zeros(3, *view.size), None, None)
+        explorer.begun, explorer.last_camera = True, world.posed(turned @ world.c2w)
+        aside = explorer.step(looking(100.0))
+        assert float(aside.coverage.max()) == 0.0
+        assert explorer.match is not None
+        assert explorer.match.place == 2
+        assert abs(math.remainder(explorer.match.turn_rad - math.radians(80.0), 2 * math.pi)) < math.radians(6.0)
+
+
 def test_a_refined_frame_goes_on_from_the_same_place(model: EmbeddedModel) -> None:
     explorer = Explorer(model, ExplorerConfig(biome="", seed=4))
     explorer.begin(looking(0.0))
