@@ -12,7 +12,7 @@ from engine.errors import InputError
 from engine.models.embedded.autoencoder import Autoencoder
 from engine.models.embedded.condition import known_share, unpack_state
 from engine.training.config import DecoderTraining
-from engine.training.imagination import Imagination
+from engine.training.imagination import SEEDS, Imagination
 from engine.training.patterns import pattern_pool
 from engine.training.recall import LatentScene, choose_views, remember
 from engine.training.scenes import SAMPLES, STRIDE, SceneStore
@@ -22,7 +22,6 @@ CROPS_PER_VIEW = 4
 PATTERNS = 192
 TWO_STEPS = 0.3
 """Share of views that are generated in two steps instead of one."""
-SEEDS = 1 << 20
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,13 @@ from engine.models.embedded.weights import load_network
 from engine.training.adversarial import Adversary
 from engine.training.config import DetailTraining
 from engine.training.finish import FinishLoss
-from engine.training.imagination import Imagination
+from engine.training.imagination import SEEDS, Imagination
 from engine.training.inspection import Inspection
 from engine.training.pool import Pool, corner
 from engine.training.scenes import STRIDE
 
 TWO_STEPS = 0.25
 """Share of views that are imagined in two steps instead of one."""
-SEEDS = 1 << 20
 
 
 @dataclass(frozen=True)

@@ -26,12 +26,11 @@ from engine.training.config import FlightTraining
 from engine.training.denoiser import FEW_STEP_TIMES, flow_loss
 from engine.training.examples import SeenView
 from engine.training.finish import FinishLoss
-from engine.training.imagination import Imagination
+from engine.training.imagination import SEEDS, Imagination
 from engine.training.inspection import Inspection
 from engine.training.pool import Pool, corner
 from engine.training.scenes import SAMPLES, STRIDE
 
-SEEDS = 1 << 20
 TOLD_CELLS = 2
 """What lies so near to what was truly seen is told by it: a strip of sky that a near thing gave free."""
 

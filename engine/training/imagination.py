@@ -16,6 +16,8 @@ from engine.training.scenes import SceneStore
 
 EMPTY = 0.03
 """Share of the views with true memories whose memory is empty."""
+SEEDS = 1 << 20
+"""So many worlds' worth of noise detail is shown."""
 
 
 class Imagination:

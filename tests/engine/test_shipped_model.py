@@ -10,6 +10,7 @@ import torch
 
 from engine.camera import c2w_from_angles
 from engine.depth import sample_inverse_depth
+from engine.evaluation.measures import mean_lab
 from engine.explorer import Explorer, ExplorerConfig
 from engine.memory import LatentMemory, LatentView, MemoryConfig
 from engine.metrics import psnr_db
@@ -127,6 +128,35 @@ def test_detail_brings_the_picture_nearer_to_the_worlds_sharpness_and_stays_fait
     true, finished, soft = sharpness(truth), sharpness(pictures[True]), sharpness(pictures[False])
     assert 1.25 * soft < finished < 1.15 * true
     assert psnr_db(pictures[True], truth) > psnr_db(pictures[False], truth) - 1.0
+
+
+@pytest.mark.parametrize("time", ["night", "noon"])
+def test_a_glance_aside_shows_the_same_time_of_day(model: EmbeddedModel, time: str) -> None:
+    for biome in ("meadow", "desert"):
+        world = World(WorldSpec(biome, 1_000_041, time))
+        camera = world.spawn(448, 256)
+        aside = camera.posed(c2w_from_angles(camera.position, camera.yaw_deg + 110.0, camera.pitch_deg))
+        explorer = Explorer(model, ExplorerConfig(biome=biome, seed=5, fine=False), world)
+        first = explorer.begin(camera, explorer.first_view(camera)).rgb
+        glance = explorer.step(aside)
+        assert float(glance.coverage.max()) == 0.0
+        assert abs(float(glance.rgb.mean()) - float(first.mean())) < 40.0
+
+
+@pytest.mark.parametrize("pitch_deg", [-80.0, 75.0])
+def test_ones_feet_and_the_sky_go_on_from_what_is_seen_without_stripes(
+    model: EmbeddedModel, world: World, pitch_deg: float
+) -> None:
+    camera = world.spawn(448, 256)
+    explorer = Explorer(model, ExplorerConfig(biome="meadow", seed=1, fine=False), world)
+    explorer.begin(camera, explorer.first_view(camera))
+    for share in np.linspace(0.0, 1.0, 17)[1:]:
+        pitched = camera.pitch_deg + share * (pitch_deg - camera.pitch_deg)
+        target = camera.posed(c2w_from_angles(camera.position, camera.yaw_deg, pitched))
+        picture = explorer.step(target).rgb
+    truth = (world.render(target).rgb.permute(1, 2, 0) * 255).clamp(0, 255).byte().numpy()
+    assert np.linalg.norm(mean_lab(picture) - mean_lab(truth)) < 20.0
+    assert np.abs(np.diff(picture.mean((1, 2)), n=2)).max() < 4.0
 
 
 def test_every_biome_has_places_and_a_world_from_nothing_begins_in_one(model: EmbeddedModel) -> None:
