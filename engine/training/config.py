@@ -149,10 +149,12 @@ class DecoderTraining:
         patterns: share of the batch that shows dead leaves.
         adversarial: how hard the critic pulls, see :class:`engine.training.adversarial.Adversary`; 0 is none.
         texture_weight: weight of the local energy of texture, see :func:`engine.training.losses.texture_loss`.
+        grid_weight: weight of what repeats with the grid of features, see :func:`engine.training.losses.grid_loss`.
         fine_weight: weight of the fine picture's errors beside the plain one's.
+        fine_only: only the head that draws the fine picture learns; the plain one stays as it is.
     """
 
-    loop: LoopConfig = LoopConfig(run="runs/decoder", batch=16, learning_rate=5e-3)
+    loop: LoopConfig = LoopConfig(run="runs/decoder", batch=12, learning_rate=4e-3)
     scenes: SceneConfig = SceneConfig()
     fine: SceneConfig = SceneConfig(folder="data/fine", scenes=130, views=4, height=512, width=896)
     model: str = "assets/models/embedded"
@@ -162,11 +164,13 @@ class DecoderTraining:
     own: float = 0.5
     patterns: float = 0.125
     latent_noise: float = 0.03
-    gradient_weight: float = 0.4
-    mse_weight: float = 20.0
-    texture_weight: float = 0.03
+    gradient_weight: float = 0.1
+    mse_weight: float = 5.0
+    texture_weight: float = 0.1
+    grid_weight: float = 200.0
     fine_weight: float = 1.0
-    adversarial: float = 0.5
+    fine_only: bool = False
+    adversarial: float = 0.0
 
 
 @dataclass(frozen=True)

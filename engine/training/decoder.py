@@ -23,6 +23,7 @@ from engine.training.decoder_crops import CropSource
 from engine.training.losses import (
     cells_to_pixels,
     covered_psnr_db,
+    grid_loss,
     psnr_db,
     reconstruction_loss,
     sharpness_ratio,
@@ -56,6 +57,8 @@ class DecoderStage:
         self.network = channels_last(Autoencoder(sizes), self.device)
         load_network(self.network, weight_path(folder, "autoencoder"))
         self.network.encoder.requires_grad_(False)
+        if config.fine_only:
+            self.network.decoder.layers.requires_grad_(False)
         self.source = CropSource(config, self.network)
         self.scale = self.network.config.fine_scale
         self.adversary: Adversary | None = None
@@ -79,7 +82,9 @@ class DecoderStage:
         ):
             mask = cells_to_pixels(crops.known, stride)
             faith = reconstruction_loss(made * mask, truth * mask, config.gradient_weight, config.mse_weight)
-            loss = loss + weight * (faith + config.texture_weight * texture_loss(made, truth, mask))
+            texture = config.texture_weight * texture_loss(made, truth, mask)
+            grid = config.grid_weight * grid_loss(made * mask, truth * mask, STRIDE)
+            loss = loss + weight * (faith + texture + grid)
         figures = {"loss_db": float(psnr_db(self._unfold(drawn.detach())[0], crops.rgb).mean())}
         if self.adversary is not None and progress >= CRITIC_FROM:
             loss, told = self.adversary.join(loss, drawn, true, progress - CRITIC_FROM)
@@ -96,7 +101,8 @@ class DecoderStage:
 
     def evaluate(self, network: nn.Module, sheet: Path) -> dict[str, float]:
         """On evaluation frames: PSNR and sharpness of true views decoded at both sizes, and on covered cells of views
-        generated three metres on. ``enlarged_db`` is what smooth enlarging of the true plain picture would reach."""
+        generated three metres on. ``enlarged_db`` is what smooth enlarging of the true plain picture would reach,
+        ``grid`` how far pixels are off with the grid of features, in grey levels."""
         decoder = network.get_submodule("decoder")
         assert isinstance(decoder, Decoder)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.loop.amp):
@@ -118,6 +124,8 @@ class DecoderStage:
                 "psnr_db": psnr_db(plain, rgb),
                 "sharpness": sharpness_ratio(plain, rgb, everywhere),
                 "fine_db": psnr_db(drawn, fine),
+                "grid": _grid(plain, rgb),
+                "fine_grid": _grid(drawn, fine),
                 "fine_sharpness": sharpness_ratio(drawn, fine, everywhere),
                 "enlarged_db": psnr_db(
                     interpolate(rgb, scale_factor=self.scale, mode="bicubic", align_corners=False), fine
@@ -138,9 +146,14 @@ class DecoderStage:
                     column.append(image)
         write_sheet([torch.cat(column) for column in columns], sheet)
         means = {name: sum(values) / len(values) for name, values in figures.items()}
-        sharp = 1.0 - abs(1.0 - means["sharpness"])
-        return means | {"balance_db": means["covered_3m_db"] + SHARP_IS_WORTH_DB * sharp}
+        sharp = sum(1.0 - abs(1.0 - means[which]) for which in ("sharpness", "fine_sharpness")) / 2
+        faithful = (means["covered_3m_db"] + means["covered_3m_fine_db"]) / 2
+        return means | {"balance_db": faithful + SHARP_IS_WORTH_DB * sharp}
 
     def _draw(self, decoder: Decoder, latents: Tensor) -> tuple[Tensor, Tensor]:
         rgb, fine = decoder.both(latents.contiguous(memory_format=torch.channels_last))
         return rgb.clamp(0, 1), fine.clamp(0, 1)
+
+
+def _grid(made: Tensor, true: Tensor) -> Tensor:
+    return 255.0 * grid_loss(made, true, STRIDE).sqrt()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, conv2d, l1_loss, mse_loss
+from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, conv2d, l1_loss, mse_loss, pixel_unshuffle
 
 TEXTURE_FLOOR = 1e-5
 """Energy below which texture is not missed: a grey level, squared."""
@@ -52,6 +52,17 @@ def texture_loss(prediction: Tensor, target: Tensor, weight: Tensor, scales: int
             energies = [avg_pool2d(derivative(x).square(), window, window // 2) + TEXTURE_FLOOR for x in (made, true)]
             total = total + _weighted((energies[0].log2() - energies[1].log2()).abs(), weight)
     return total / (3 * scales)
+
+
+def grid_loss(prediction: Tensor, target: Tensor, period: int, repeats: int = 4) -> Tensor:
+    """Mean square of what two pictures (B, 3, H, W) differ by in every ``period``-th pixel alike, over ``repeats`` of
+    them along each axis.
+
+    A decoder that lacks texture can draw the energy of it as the grid of its own features. True texture has no grid.
+    """
+    phases = pixel_unshuffle(prediction.float() - target.float(), period).unflatten(1, (prediction.shape[1], -1))
+    local = avg_pool2d(phases.flatten(0, 1), repeats, max(1, repeats // 2))
+    return (local - local.mean(1, keepdim=True)).square().mean()
 
 
 def feature_texture_loss(

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.training.adversarial import Adversary, PatchCritic
-from engine.training.losses import sharpness_ratio
+from engine.training.losses import grid_loss, sharpness_ratio
 from engine.training.optimizer import make_optimizer, orthogonalise
 from engine.training.patterns import pattern_pool
 
@@ -22,6 +22,16 @@ def test_orthogonalising_evens_out_the_singular_values_and_keeps_the_directions(
     u, _, vh = torch.linalg.svd(matrix, full_matrices=False)
     turned = u.mT @ found @ vh.mT
     assert float((turned - torch.diag_embed(torch.diagonal(turned, dim1=-2, dim2=-1))).abs().max()) < 1e-3
+
+
+def test_a_grid_is_told_from_texture_of_the_same_energy() -> None:
+    generator = torch.Generator().manual_seed(0)
+    true = torch.rand(2, 3, 1, 1, generator=generator).expand(-1, -1, 64, 64)
+    texture = 0.02 * torch.randn(2, 3, 64, 64, generator=generator)
+    grid = 0.02 * torch.randn(1, 1, 8, 8, generator=generator).repeat(2, 3, 8, 8)
+    assert float(grid_loss(true, true, 8)) == 0.0
+    assert float(grid_loss(true + 0.1, true, 8)) < 1e-10  # another colour is no grid
+    assert float(grid_loss(true + grid, true, 8)) > 8.0 * float(grid_loss(true + texture, true, 8))
 
 
 def small_network() -> nn.Sequential:
