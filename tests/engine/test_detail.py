@@ -53,7 +53,8 @@ def test_a_new_network_changes_nothing() -> None:
 
 def test_detail_leaves_depth_and_colour_as_they_are() -> None:
     network, state, condition, noise = batch()
-    added = network(state, condition, noise) - state
+    with torch.no_grad():
+        added = network(state, condition, noise) - state
     assert torch.equal(added[:, 16:], torch.zeros_like(added[:, 16:]))
     inside = (..., slice(SMOOTH, -SMOOTH), slice(SMOOTH, -SMOOTH))
     coarse = avg_pool2d(added[:, :16], SMOOTH, stride=1, padding=SMOOTH // 2)[inside]
