@@ -120,6 +120,7 @@ class PlaceBank:
                     raise ValueError(f"{len(biomes)} biomes for latents of shape {tuple(shape)}")
                 latents, depth = file.get_tensor("latents"), file.get_tensor("depth")
                 c2w, intrinsics = file.get_tensor("c2w").numpy(), file.get_tensor("K").numpy()
+                intrinsics = np.broadcast_to(intrinsics, (len(c2w), 3, 3))  # banks of one ring hold a single matrix
                 cameras = tuple(Camera(pose, k, width, height) for pose, k in zip(c2w, intrinsics, strict=True))
                 samples = depth.shape[-1] // max(1, latents.shape[-1])
                 if (

@@ -11,7 +11,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from engine.camera import Camera, c2w_from_angles, rotation_about_up
@@ -98,6 +99,17 @@ def test_a_bank_comes_back_as_it_was_saved(bank: PlaceBank, tmp_path: Path) -> N
     for index in range(len(bank)):
         assert torch.equal(loaded[index].latents, bank[index].latents)
         assert torch.equal(loaded[index].inverse_depth, bank[index].inverse_depth)
+
+
+def test_a_bank_of_one_ring_with_one_lens_is_read_too(bank: PlaceBank, tmp_path: Path) -> None:
+    path = tmp_path / "places.safetensors"
+    ring = replace(bank, latents=bank.latents[:, :6].contiguous(), depth=bank.depth[:, :6], cameras=bank.cameras[:6])
+    ring.save(path)
+    tensors = load_file(path)
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    save_file(tensors | {"K": tensors["K"][0].clone()}, path, metadata=metadata)
+    assert PlaceBank.load(path).cameras == ring.cameras
 
 
 def test_packing_costs_half_a_level(config: PlacesConfig, bank: PlaceBank) -> None:
