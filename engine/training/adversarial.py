@@ -8,7 +8,6 @@ by finite differences, which need no second derivatives: a steep critic finds di
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -65,24 +64,22 @@ class TextureCritic(nn.Module):
     of amplified differences from the local mean does within fifty.
 
     Args:
-        folds: for each picture seen at once, the pixels of a side that come folded into channels.
-        widths: see :class:`PatchCritic`.
+        fold: pixels of a side that come folded into channels. widths: see :class:`PatchCritic`.
     """
 
-    def __init__(self, folds: Sequence[int], widths: tuple[int, int, int]) -> None:
+    def __init__(self, fold: int, widths: tuple[int, int, int]) -> None:
         super().__init__()
-        self.folds = tuple(folds)
-        self.patches = PatchCritic(2 * sum(3 * fold**2 for fold in self.folds), widths)
+        self.fold = fold
+        self.patches = PatchCritic(2 * 3 * fold**2, widths)
 
     def forward(self, seen: Tensor) -> Tensor:
-        """(B, sum of 3 fold^2, h, w) -> (B, judgements) float32; higher means truer."""
-        parts = [seen]
-        for fold, folded in zip(self.folds, seen.split([3 * fold**2 for fold in self.folds], dim=1), strict=True):
-            picture = mean = pixel_shuffle(folded, fold)
-            for _ in range(2):
-                mean = avg_pool2d(mean, COARSE, stride=1, padding=COARSE // 2, count_include_pad=False)
-            parts.append(pixel_unshuffle((picture - mean) * TEXTURE_GAIN, fold))
-        judged: Tensor = self.patches(torch.cat(parts, dim=1).contiguous(memory_format=torch.channels_last))
+        """(B, 3 fold^2, h, w) -> (B, judgements) float32; higher means truer."""
+        picture = pixel_shuffle(seen, self.fold)
+        mean = picture
+        for _ in range(2):
+            mean = avg_pool2d(mean, COARSE, stride=1, padding=COARSE // 2, count_include_pad=False)
+        texture = pixel_unshuffle((picture - mean) * TEXTURE_GAIN, self.fold)
+        judged: Tensor = self.patches(torch.cat([seen, texture], dim=1).contiguous(memory_format=torch.channels_last))
         return judged
 
 

@@ -147,7 +147,6 @@ class DecoderTraining:
         fine: the first scenes of ``scenes`` once more, rendered at twice the size.
         own: share of the batch that is generated.
         patterns: share of the batch that shows dead leaves.
-        adversarial: how hard the critic pulls, see :class:`engine.training.adversarial.Adversary`; 0 is none.
         texture_weight: weight of the local energy of texture, see :func:`engine.training.losses.texture_loss`.
         grid_weight: weight of what repeats with the grid of features, see :func:`engine.training.losses.grid_loss`.
         fine_weight: weight of the fine picture's errors beside the plain one's.
@@ -170,7 +169,6 @@ class DecoderTraining:
     grid_weight: float = 200.0
     fine_weight: float = 1.0
     fine_only: bool = False
-    adversarial: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -226,7 +224,6 @@ class FlightTraining:
         model: the exported model, with detail, that goes on learning.
         crops, crop_cells: how many crops of a batch are looked at as pictures, and their side.
         pool, first_views, renew_steps, own_memory: as for :class:`DetailTraining`.
-        perturb: standard deviation of noise on true memories, in latent units.
         pure_noise: share of views at t = 0, where a single step is all; the pictures of the others are not looked at.
         covered_weight, invented_weight, depth_weight: as for :class:`DenoiserTraining`.
         picture_weight: weight of the pictures beside the latents.
@@ -244,7 +241,6 @@ class FlightTraining:
     first_views: int = 48
     renew_steps: int = 1
     own_memory: float = 0.65
-    perturb: float = 0.08
     pure_noise: float = 0.75
     covered_weight: float = 5.0
     invented_weight: float = 1.0

@@ -1,7 +1,7 @@
 """Training the decoder of an exported model alone, on what it will be given: latents that the model made of memories.
 
-It learns to draw them at twice the size too, and a critic that sees both pictures keeps them sharp. The encoder, and
-with it the meaning of every latent, stays as it is.
+It learns to draw them at twice the size too, with the texture that pictures of either size have. The encoder, and with
+it the meaning of every latent, stays as it is.
 """
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, pixel_shuffle, pixel_unshuffle
+from torch.nn.functional import interpolate
 
 from engine.models.embedded.autoencoder import Autoencoder, Decoder
 from engine.models.embedded.blocks import channels_last
 from engine.models.embedded.config import EmbeddedConfig
 from engine.models.embedded.weights import CONFIG_NAME, load_network, weight_path
-from engine.training.adversarial import Adversary, TextureCritic
 from engine.training.config import DecoderTraining
 from engine.training.curves import write_sheet
 from engine.training.decoder_crops import CropSource
@@ -31,12 +30,6 @@ from engine.training.losses import (
 )
 from engine.training.scenes import STRIDE
 
-CRITIC_WIDTHS = (96, 128, 192)
-CRITIC_PROBE = 0.01
-CRITIC_FROM = 0.2
-"""The critic comes in at this share of the training."""
-FOLD = 4
-"""Pixels of the plain picture that the critic folds into channels."""
 SHARP_IS_WORTH_DB = 10.0
 """In the score, drawing the true view as sharply as it is weighs as much as so many dB of faithfulness."""
 EVALUATED_VIEW = 2
@@ -44,9 +37,10 @@ EVALUATED_VIEW = 2
 
 
 class DecoderStage:
-    """Reconstruction of true and of generated views with the encoder frozen, under a critic."""
+    """Reconstruction of true and of generated views with the encoder frozen."""
 
     score = "balance_db"
+    adversary = None
 
     def __init__(self, config: DecoderTraining) -> None:
         self.config = config
@@ -61,43 +55,24 @@ class DecoderStage:
             self.network.decoder.layers.requires_grad_(False)
         self.source = CropSource(config, self.network)
         self.scale = self.network.config.fine_scale
-        self.adversary: Adversary | None = None
-        if config.adversarial:
-            critic = TextureCritic((FOLD, FOLD * self.scale), CRITIC_WIDTHS)
-            self.adversary = Adversary(critic, self.device, config.adversarial, CRITIC_PROBE)
 
     def loss(self, generator: torch.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
         """One batch of crops at both sizes."""
         config = self.config
         crops = self.source.draw(generator)
         latents = crops.latents.contiguous(memory_format=torch.channels_last)
-        drawn = self._fold(*self.network.decoder.both(latents))
-        true = self._fold(crops.rgb, crops.fine)
-        loss = drawn.new_zeros(())
-        for (made, truth), weight, stride in zip(
-            zip(self._unfold(drawn), (crops.rgb, crops.fine), strict=True),
-            (1.0, config.fine_weight),
-            (STRIDE, STRIDE * self.scale),
-            strict=True,
+        plain, fine = self.network.decoder.both(latents)
+        loss = plain.new_zeros(())
+        for made, truth, weight, stride in (
+            (plain, crops.rgb, 1.0, STRIDE),
+            (fine, crops.fine, config.fine_weight, STRIDE * self.scale),
         ):
             mask = cells_to_pixels(crops.known, stride)
             faith = reconstruction_loss(made * mask, truth * mask, config.gradient_weight, config.mse_weight)
             texture = config.texture_weight * texture_loss(made, truth, mask)
             grid = config.grid_weight * grid_loss(made * mask, truth * mask, STRIDE)
             loss = loss + weight * (faith + texture + grid)
-        figures = {"loss_db": float(psnr_db(self._unfold(drawn.detach())[0], crops.rgb).mean())}
-        if self.adversary is not None and progress >= CRITIC_FROM:
-            loss, told = self.adversary.join(loss, drawn, true, progress - CRITIC_FROM)
-            figures |= told
-        return loss, figures
-
-    def _fold(self, rgb: Tensor, fine: Tensor) -> Tensor:
-        """Both pictures on one grid: (B, 3, H, W) and (B, 3, sH, sW) -> (B, channels, H / FOLD, W / FOLD)."""
-        return torch.cat([pixel_unshuffle(rgb, FOLD), pixel_unshuffle(fine, FOLD * self.scale)], dim=1)
-
-    def _unfold(self, folded: Tensor) -> tuple[Tensor, Tensor]:
-        plain = 3 * FOLD**2
-        return pixel_shuffle(folded[:, :plain], FOLD), pixel_shuffle(folded[:, plain:], FOLD * self.scale)
+        return loss, {"loss_db": float(psnr_db(plain.detach(), crops.rgb).mean())}
 
     def evaluate(self, network: nn.Module, sheet: Path) -> dict[str, float]:
         """On evaluation frames: PSNR and sharpness of true views decoded at both sizes, and on covered cells of views

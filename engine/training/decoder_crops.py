@@ -10,13 +10,12 @@ from torch.nn.functional import avg_pool2d
 
 from engine.errors import InputError
 from engine.models.embedded.autoencoder import Autoencoder
-from engine.models.embedded.condition import known_share, unpack_state
+from engine.models.embedded.condition import unpack_state
 from engine.training.config import DecoderTraining
 from engine.training.imagination import SEEDS, Imagination
 from engine.training.patterns import pattern_pool
 from engine.training.recall import LatentScene, choose_views, remember
 from engine.training.scenes import SAMPLES, STRIDE, SceneStore
-from engine.worlds import BIOMES
 
 CROPS_PER_VIEW = 4
 PATTERNS = 192
@@ -126,11 +125,7 @@ class CropSource:
         self, scene: LatentScene, sources: list[int], target: int, steps: int, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         """A view's latents (1, C, h, w) as the explorer would make them, and which cells were known (1, h, w)."""
-        source, model = self.imagination.source, self.imagination.model
-        camera = scene.cameras[target]
-        condition = source.condition(remember(scene, sources), camera)
-        state = source.imagine_state(model.denoiser, condition, 1 + BIOMES.index(scene.biome), steps, generator)
-        if model.detail is not None:
-            state = model.detail.finish(state, condition, [camera], int(torch.randint(SEEDS, (), generator=generator)))
-        latents, _ = unpack_state(state, self.imagination.mean, self.imagination.std, SAMPLES)
-        return latents, known_share(condition, self.autoencoder.config.latent_channels)[:, 0] > 0.99
+        imagination, memory = self.imagination, remember(scene, sources)
+        model, seed = imagination.model, int(torch.randint(SEEDS, (), generator=generator))
+        state, known = imagination.imagine(memory, scene, target, model.denoiser, model.detail, steps, generator, seed)
+        return unpack_state(state, imagination.mean, imagination.std, SAMPLES)[0], known > 0.99

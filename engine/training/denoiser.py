@@ -135,7 +135,7 @@ class DenoiserStage:
         rows: list[list[Tensor]] = []
         for index in range(len(self.eval_scenes)):
             scene, images = self.eval_scenes.scene(index), self.eval_scenes.store.scene(index).rgb.float() / 255
-            biome = 1 + BIOMES.index(scene.biome)
+            biome = scene.biome_index
             for view, gap_m in enumerate(EVALUATION_GAPS_M, start=1):
                 condition = self.source.condition(remember(scene, [0]), scene.cameras[view])
                 shown = gap_m == 7.0 and index < 5

@@ -96,17 +96,13 @@ class DetailStage:
     @torch.no_grad()
     def _view(self, generator: torch.Generator) -> Unfinished:
         source, denoiser = self.imagination.source, self.imagination.model.denoiser
-        if float(torch.rand((), generator=generator)) < self.config.own_memory:
-            view = source.flown(generator, denoiser)
-        else:
-            view = source.view(generator, 1.0, denoiser)
+        view, rgb = self.imagination.seen(self.config.own_memory, generator, denoiser)
         steps = 1 + int(torch.rand((), generator=generator) < TWO_STEPS)
-        state = source.imagine_state(denoiser, view.condition, view.biome, steps, generator)
-        rgb = self.imagination.scenes.store.crops(view.index, [view.target], [(0, 0, *view.camera.size)])
+        state = source.imagine_state(denoiser, view.condition, view.scene.biome_index, steps, generator)
         seed = int(torch.randint(SEEDS, (), generator=generator))
         noise = self.network.noise(state, [view.camera], seed)
         soft = (self.imagination.decode(state).float().clamp(0, 1) * 255 + 0.5).to(torch.uint8)
-        return Unfinished(state, view.condition, noise, view.certain, soft, rgb.to(self.device))
+        return Unfinished(state, view.condition, noise, view.certain, soft, rgb)
 
     def evaluate(self, network: nn.Module, sheet: Path) -> dict[str, float]:
         """See :meth:`engine.training.inspection.Inspection.measure`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -39,7 +40,6 @@ from engine.training.recall import (
     remember,
 )
 from engine.training.scenes import SAMPLES
-from engine.worlds import BIOMES
 
 LIGHT = 0.35
 """A suggestion's light is off by up to this share of the difference between two scenes."""
@@ -93,11 +93,6 @@ class SeenView:
     @property
     def camera(self) -> Camera:
         return self.scene.cameras[self.target]
-
-    @property
-    def biome(self) -> int:
-        """Index into the biome embedding."""
-        return 1 + BIOMES.index(self.scene.biome)
 
 
 def cameras_between(one: Camera, other: Camera, step_m: float) -> list[Camera]:
@@ -180,7 +175,7 @@ class ExampleSource:
             self.std,
             SAMPLES,
         )
-        return Example(view.condition[0], state[0], view.biome)
+        return Example(view.condition[0], state[0], scene.biome_index)
 
     def view(self, generator: torch.Generator, progress: float, network: Denoiser) -> SeenView:
         """A view of a scene, and what a memory of others knows of it."""
@@ -289,7 +284,7 @@ class ExampleSource:
         """A memory that starts from one true view and goes on with the network's own."""
         memory = remember(scene, sources[:1])
         for view in sources[1:]:
-            self.imagine_into(memory, scene.cameras[view], 1 + BIOMES.index(scene.biome), generator, network)
+            self.imagine_into(memory, scene.cameras[view], scene.biome_index, generator, network)
         return memory
 
     @torch.no_grad()
@@ -301,15 +296,27 @@ class ExampleSource:
         views = len(scene.cameras)
         start = int(torch.randint(views - 1, (), generator=generator))
         target = start + 1 + int(torch.randint(min(FLOWN_VIEWS, views - 1 - start), (), generator=generator))
-        biome, memory = 1 + BIOMES.index(scene.biome), remember(scene, [start])
+        memory = remember(scene, [start])
         certain = avg_pool2d(memory.sample_map(scene.cameras[target]).covered.float()[None, None], SAMPLES)
         shortest, longest = FLIGHT_STEPS
         step_m = FLIGHT_STEP_M * (shortest + (longest - shortest) * float(torch.rand((), generator=generator)))
-        for one, other in pairwise(scene.cameras[start : target + 1]):
-            for camera in cameras_between(one, other, step_m):
-                self.imagine_into(memory, camera, biome, generator, network)
+        self.fly(memory, scene.cameras[start : target + 1], step_m, scene.biome_index, generator, network)
         condition = self.condition(memory, scene.cameras[target])
         return SeenView(index, scene, target, condition, certain.to(self.device))
+
+    def fly(
+        self,
+        memory: LatentMemory,
+        cameras: Sequence[Camera],
+        step_m: float,
+        biome: int,
+        generator: torch.Generator,
+        network: nn.Module,
+    ) -> None:
+        """Imagine views all the way along ``cameras``, at most ``step_m`` apart, into a memory."""
+        for one, other in pairwise(cameras):
+            for camera in cameras_between(one, other, step_m):
+                self.imagine_into(memory, camera, biome, generator, network)
 
     def imagine_into(
         self, memory: LatentMemory, camera: Camera, biome: int, generator: torch.Generator, network: nn.Module

@@ -33,7 +33,7 @@ class FinishLoss:
         self.imagination = imagination
         self.adversary: Adversary | None = None
         if config.adversarial:
-            critic = TextureCritic((FOLD,), CRITIC_WIDTHS)
+            critic = TextureCritic(FOLD, CRITIC_WIDTHS)
             self.adversary = Adversary(critic, imagination.device, config.adversarial, CRITIC_PROBE)
 
     def __call__(

@@ -61,7 +61,7 @@ class FlightStage:
     def __init__(self, config: FlightTraining) -> None:
         self.config = config
         self.device = torch.device(config.loop.device)
-        self.imagination = Imagination(config.model, config.scenes, config.loop, config.max_sources, config.perturb)
+        self.imagination = Imagination(config.model, config.scenes, config.loop, config.max_sources)
         sizes = self.imagination.model.config
         if sizes.detail is None:
             raise InputError(f"The model {config.model} has no detail yet; run `mirage train detail` first.")
@@ -128,13 +128,8 @@ class FlightStage:
 
     @torch.no_grad()
     def _view(self, generator: torch.Generator) -> Remembered:
-        source, scenes = self.imagination.source, self.imagination.scenes
-        if float(torch.rand((), generator=generator)) < self.config.own_memory:
-            view = source.flown(generator, self.denoiser)
-        else:
-            view = source.view(generator, 1.0, self.denoiser)
-        rgb = scenes.store.crops(view.index, [view.target], [(0, 0, *view.camera.size)]).to(self.device)
-        return Remembered(view.condition, self._target(view), view.certain, rgb, view.camera, view.biome)
+        view, rgb = self.imagination.seen(self.config.own_memory, generator, self.denoiser)
+        return Remembered(view.condition, self._target(view), view.certain, rgb, view.camera, view.scene.biome_index)
 
     def _target(self, view: SeenView) -> Tensor:
         """The state to aim at, (1, C + s*s, h, w): the truth; but where a flight imagined what the truth does not tell,

@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from engine.memory import LatentMemory
 from engine.models.embedded import EmbeddedModel
+from engine.models.embedded.condition import known_share
+from engine.models.embedded.denoiser import Denoiser
+from engine.models.embedded.detail import DetailNetwork
 from engine.models.embedded.weights import weight_path
 from engine.training.config import DenoiserTraining, LoopConfig, SceneConfig
-from engine.training.examples import ExampleSource
-from engine.training.recall import LatentScenes
+from engine.training.examples import ExampleSource, SeenView
+from engine.training.recall import LatentScene, LatentScenes
 from engine.training.scenes import SceneStore
 
 EMPTY = 0.03
@@ -23,18 +27,13 @@ SEEDS = 1 << 20
 class Imagination:
     """The model in a folder, frozen, with scenes in its own latents.
 
-    Args:
-        perturb: standard deviation of noise on remembered latents, in latent units.
-
     Attributes:
         scenes, eval_scenes: what it learns from and what it is measured on.
         mean, std: (C, 1, 1) of the latents.
         source: draws views of the scenes and what memories know of them, and imagines them.
     """
 
-    def __init__(
-        self, folder: str, scenes: SceneConfig, loop: LoopConfig, max_sources: int, perturb: float = 0.08
-    ) -> None:
+    def __init__(self, folder: str, scenes: SceneConfig, loop: LoopConfig, max_sources: int) -> None:
         self.device = torch.device(loop.device)
         self.model = EmbeddedModel.load(folder, self.device)
         encoder = weight_path(Path(folder), "autoencoder")
@@ -47,13 +46,41 @@ class Imagination:
             for values in (self.model.config.latents_mean, self.model.config.latents_std)
         )
         self.source = ExampleSource(
-            DenoiserTraining(loop=loop, max_sources=max_sources, perturb=perturb, empty=EMPTY, self_memory=0.0),
+            DenoiserTraining(loop=loop, max_sources=max_sources, empty=EMPTY, self_memory=0.0),
             self.scenes,
             self.model.readout_network,
             self.mean,
             self.std,
         )
         self.source.detail = self.model.detail
+
+    def seen(self, own_memory: float, generator: torch.Generator, denoiser: Denoiser) -> tuple[SeenView, Tensor]:
+        """A view of a scene and what a memory knows of it, for a share ``own_memory`` of them after a flight; and its
+        picture, (1, 3, H, W) uint8."""
+        if float(torch.rand((), generator=generator)) < own_memory:
+            view = self.source.flown(generator, denoiser)
+        else:
+            view = self.source.view(generator, 1.0, denoiser)
+        rgb = self.scenes.store.crops(view.index, [view.target], [(0, 0, *view.camera.size)])
+        return view, rgb.to(self.device)
+
+    def imagine(
+        self,
+        memory: LatentMemory,
+        scene: LatentScene,
+        view: int,
+        denoiser: nn.Module,
+        detail: DetailNetwork | None,
+        steps: int,
+        generator: torch.Generator,
+        seed: int,
+    ) -> tuple[Tensor, Tensor]:
+        """A view as a memory lets it be imagined, (1, C + s*s, h, w), and the memory's share of it, (1, h, w)."""
+        condition = self.source.condition(memory, scene.cameras[view])
+        state = self.source.imagine_state(denoiser, condition, scene.biome_index, steps, generator)
+        if detail is not None:
+            state = detail.finish(state, condition, [scene.cameras[view]], seed)
+        return state, known_share(condition, self.mean.shape[0])[:, 0]
 
     def decode(self, state: Tensor) -> Tensor:
         """(B, C + s*s, h, w) -> rgb (B, 3, 8h, 8w), not clamped."""

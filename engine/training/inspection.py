@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from engine.memory import LatentMemory
-from engine.models.embedded.condition import known_share
 from engine.models.embedded.detail import DetailNetwork
 from engine.training.curves import write_sheet
-from engine.training.examples import FLIGHT_STEP_M, cameras_between
+from engine.training.examples import FLIGHT_STEP_M
 from engine.training.imagination import Imagination
 from engine.training.losses import covered_psnr_db, sharpness_ratio
 from engine.training.recall import LatentScene, remember
 from engine.training.scenes import EVALUATION_GAPS_M
-from engine.worlds import BIOMES
 
 SHARP_IS_WORTH_DB = 10.0
 """In the score, being as sharp as the true world weighs as much as so many dB of faithfulness to memory."""
@@ -80,23 +77,16 @@ class Inspection:
         detail: DetailNetwork | None,
         seed: int,
     ) -> tuple[Tensor, Tensor]:
-        """A view as a memory lets it be imagined, (1, 3, H, W) in [0, 1], and the memory's share of it, (1, h, w)."""
-        condition = self.source.condition(memory, scene.cameras[view])
+        """:meth:`Imagination.imagine` in one step, as a picture (1, 3, H, W) in [0, 1]."""
         generator = torch.Generator().manual_seed(seed)
-        biome = 1 + BIOMES.index(scene.biome)
-        state = self.source.imagine_state(denoiser, condition, biome, 1, generator)
-        if detail is not None:
-            state = detail.finish(state, condition, [scene.cameras[view]], seed)
-        known = known_share(condition, self.imagination.mean.shape[0])[:, 0]
+        state, known = self.imagination.imagine(memory, scene, view, denoiser, detail, 1, generator, seed)
         return self.imagination.decode(state).float().clamp(0, 1), known
 
     def _flown(self, scene: LatentScene, denoiser: nn.Module, detail: DetailNetwork, seed: int) -> LatentMemory:
         """A memory of the first view and of a flight from there to the last."""
         generator = torch.Generator().manual_seed(seed)
-        memory, biome = remember(scene, [0]), 1 + BIOMES.index(scene.biome)
+        memory, way = remember(scene, [0]), scene.cameras[: len(EVALUATION_GAPS_M) + 1]
         before, self.source.detail = self.source.detail, detail
-        for one, other in pairwise(scene.cameras[: len(EVALUATION_GAPS_M) + 1]):
-            for camera in cameras_between(one, other, FLIGHT_STEP_M):
-                self.source.imagine_into(memory, camera, biome, generator, denoiser)
+        self.source.fly(memory, way, FLIGHT_STEP_M, scene.biome_index, generator, denoiser)
         self.source.detail = before
         return memory

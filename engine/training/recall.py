@@ -23,6 +23,7 @@ from engine.models.embedded.config import AutoencoderConfig
 from engine.models.embedded.readout import CENTRE, ReadoutNetwork
 from engine.models.embedded.weights import file_checksum, load_network
 from engine.training.scenes import SAMPLES, STRIDE, SceneStore
+from engine.worlds import BIOMES
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,11 @@ class LatentScene:
     inverse_depth: Tensor
     cameras: tuple[Camera, ...]
     biome: str
+
+    @property
+    def biome_index(self) -> int:
+        """Index into the biome embedding, whose first row is of no biome."""
+        return 1 + BIOMES.index(self.biome)
 
 
 def trained_weights(stage: str, run: str) -> Path:

@@ -163,7 +163,7 @@ def test_a_critic_of_texture_soon_sees_what_one_of_plain_pixels_misses() -> None
 
     torch.manual_seed(0)
     widths = (16, 16, 16)
-    assert told_apart(TextureCritic((4,), widths)) > 0.95
+    assert told_apart(TextureCritic(4, widths)) > 0.95
     assert told_apart(PatchCritic(48, widths)) < 0.7
 
 

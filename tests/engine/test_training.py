@@ -234,7 +234,7 @@ def test_only_the_decoder_of_a_model_goes_on_learning(scenes: Path, fine_scenes:
     base, run, out = tmp_path / "base", tmp_path / "run", tmp_path / "out"
     EmbeddedModel.tiny(image_size=(64, 112)).save(base)
     settings = finishing(scenes, base, run)
-    settings |= {"crop_height": 32, "crop_width": 48, "own": 0.5, "patterns": 0.25, "loop.batch": 8, "adversarial": 0.3}
+    settings |= {"crop_height": 32, "crop_width": 48, "own": 0.5, "patterns": 0.25, "loop.batch": 8}
     with pytest.raises(InputError, match=r"at 2 times the size.*height=128"):
         train("decoder", None, {**settings, "scenes.height": 64, "fine.folder": str(tmp_path / "none")})
     figures = train("decoder", None, {**settings, "fine.folder": str(fine_scenes), "fine.views": 3})
