@@ -1,7 +1,8 @@
 """What a step is about to imagine: how wide a view, and what it may build on; and what came of it.
 
 The frame is widened where its edge is unknown (:mod:`engine.overscan`), and what the memory does not know of it is
-completed from a stored place where the model carries some (:mod:`engine.places`).
+completed from a stored place where the model carries some (:mod:`engine.places`), or, where that is a strip behind a
+near thing, from what lies beside it (:mod:`engine.disocclusion`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from engine.camera import Camera
+from engine.disocclusion import extend_background
 from engine.overscan import edge_unknown, inventing_steps, much_unknown, widened
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ class Prospect:
 
     Attributes:
         camera: the frame's, or a wider one.
-        known: what the memory knows of it. believed: the same, completed from a place; what the model builds on.
+        known: what the memory knows of it. believed: the same, completed; what the model builds on.
         inventive: much of it is new.
         steps: denoising steps it is worth.
         match: the place it was completed from, or the one before.
@@ -90,17 +92,19 @@ def look_ahead(
         before: the view before; what a glance aside shows at once must fit to it, though they share nothing.
     """
     wide = edge_unknown(known.coverage)
-    if not wide and not much_unknown(known.coverage):
-        return Prospect(camera, known, known, False, steps, latest)
+    believed = extend_background(known, between=True)
+    if not wide and not much_unknown(believed.coverage):
+        return Prospect(camera, known, extend_background(believed), False, steps, latest)
     if wide:
         camera = widened(camera, stride)
         known = read(camera)
-    believed = known
+        believed = extend_background(known, between=True)
     if places is not None:
         if latest is None and before is not None and not bool((known.coverage > 0.0).any()):
             latest = places.complete(read(before), before, biome, generator).match
-        completed = places.complete(known, camera, biome, generator, latest)
+        completed = places.complete(believed, camera, biome, generator, latest)
         believed, latest = completed.readout, completed.match
+    believed = extend_background(believed)
     if much_unknown(believed.coverage):
         steps = inventing_steps(steps)
     return Prospect(camera, known, believed, True, steps, latest)

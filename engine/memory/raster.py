@@ -23,6 +23,10 @@ DEPTH_TOLERANCE = 0.04
 """Relative inverse depth within which two patches count as one surface."""
 MARGIN = 0.08
 """Patches are enlarged by this share of a token on every side, which closes the gaps between their planes."""
+EDGE = 1.5
+"""A token straddles an edge where its nearest sample is so many times nearer than another; that one is behind."""
+BEHIND = np.int64(1) << np.int64(50)
+"""Key bit of samples behind an edge: their token shows the near thing too, so any other token is asked first."""
 MAX_EXTENT = 16.0
 """A magnified patch covers at most this many target samples to each side of its centre."""
 
@@ -71,6 +75,15 @@ def classify(geometry: np.ndarray, planar: bool, row: int, s: int, plane: np.nda
             if abs(decode(geometry, row, j) - plane[0] - plane[1] * x - plane[2] * y) > limit:
                 return 2
     return 0
+
+
+@njit(cache=True, nogil=True, inline="always")
+def edge_of(geometry: np.ndarray, row: int, s: int) -> float:
+    """Inverse depth in its keyframe below which a sample of a token lies behind an edge."""
+    high = np.float32(0.0)
+    for j in range(s * s):
+        high = max(high, decode(geometry, row, j))
+    return float(high * np.float32(1.0 / EDGE))
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -153,8 +166,10 @@ def _splat(
     s: int,
     depth: np.ndarray,
     keys: np.ndarray,
+    behind: int,
 ) -> None:
-    """Rasterise one patch: its inverse depth into ``depth`` by max, or, if ``select``, its key into ``keys`` by min."""
+    """Rasterise one patch: its inverse depth into ``depth`` by max, or, if ``select``, its key and ``behind`` into
+    ``keys`` by min."""
     rows, columns = depth.shape
     extent_x = min(h[12], np.float32(MAX_EXTENT))
     extent_y = min(h[13], np.float32(MAX_EXTENT))
@@ -199,7 +214,7 @@ def _splat(
             area = h[9] / (depth_scale * depth_scale * depth_scale * np.float32(s * s))
             excess = reach - (half - np.float32(MARGIN))
             miss = 0 if excess <= 1e-3 else 1 + min(30, int(excess * np.float32(64.0)))
-            key = (np.int64(miss) << np.int64(45)) | (np.int64(level_of(area)) << np.int64(40)) | np.int64(row)
+            key = behind | (np.int64(miss) << np.int64(45)) | (np.int64(level_of(area)) << np.int64(40)) | np.int64(row)
             if key < keys[y, x]:
                 keys[y, x] = key
 
@@ -255,8 +270,9 @@ def rasterise(
             if kind < 2:
                 half = np.float32(0.5 + MARGIN)
                 if patch_homography(m, u0, v0, plane[0], plane[1], plane[2], half, depth.shape[0], depth.shape[1], h):
-                    _splat(select, h, plane[0], plane[1], plane[2], half, row, s, depth, keys)
+                    _splat(select, h, plane[0], plane[1], plane[2], half, row, s, depth, keys, np.int64(0))
                 continue
+            edge = edge_of(geometry, row, s)
             half = np.float32(0.5) * step + np.float32(MARGIN)
             for j in range(s * s):
                 q = decode(geometry, row, j)
@@ -267,7 +283,8 @@ def rasterise(
                 if patch_homography(
                     m, u, v, q, np.float32(0.0), np.float32(0.0), half, depth.shape[0], depth.shape[1], h
                 ):
-                    _splat(select, h, q, np.float32(0.0), np.float32(0.0), half, row, s, depth, keys)
+                    behind = BEHIND if q < edge else np.int64(0)
+                    _splat(select, h, q, np.float32(0.0), np.float32(0.0), half, row, s, depth, keys, behind)
 
 
 @njit(cache=True, nogil=True)
@@ -290,9 +307,10 @@ def resolve(
     log2_scale: np.ndarray,
     inverse_depth: np.ndarray,
     sky: np.ndarray,
+    behind: np.ndarray,
 ) -> None:
     """Exact source position, scale and depth of every won target sample in rows ``first`` to ``last``; outputs as in
-    SampleMap."""
+    SampleMap, and whether the sample lies ``behind`` an edge of its token."""
     m = np.empty((3, 4), np.float32)
     h = np.empty(14, np.float32)
     plane = np.empty(3, np.float32)
@@ -310,6 +328,7 @@ def resolve(
             log2_scale[y, x] = 0.0
             inverse_depth[y, x] = 0.0
             sky[y, x] = False
+            behind[y, x] = False
             if keys[y, x] == NO_KEY:
                 continue
             row = keys[y, x] & ((np.int64(1) << np.int64(40)) - 1)
@@ -326,6 +345,7 @@ def resolve(
             px = np.float32(x) + np.float32(0.5)
             py = np.float32(y) + np.float32(0.5)
             patches = 1 if kind < 2 else s * s
+            edge = edge_of(geometry, row, s) if kind == 2 else np.float32(0.0)
             best = np.float32(np.inf)
             for j in range(patches):
                 shift_u = np.float32(0.0)
@@ -366,3 +386,26 @@ def resolve(
                     )
                     inverse_depth[y, x] = q
                     sky[y, x] = a == 0.0
+                    behind[y, x] = a < edge
+
+
+@njit(cache=True, nogil=True)
+def uncovered(behind: np.ndarray, inverse_depth: np.ndarray, reach: int) -> np.ndarray:
+    """(hs, ws) bool: samples behind an edge whose near thing is no longer beside them, within ``reach`` samples.
+
+    A token that straddles an edge shows both of its sides at once. Once the near thing has passed, the far side is not
+    what lies there, but its ghost.
+    """
+    rows, columns = behind.shape
+    found = np.zeros((rows, columns), np.bool_)
+    for y in range(rows):
+        for x in range(columns):
+            if not behind[y, x]:
+                continue
+            limit = np.float32(EDGE) * inverse_depth[y, x]
+            beside = False
+            for j in range(max(0, y - reach), min(rows, y + reach + 1)):
+                for i in range(max(0, x - reach), min(columns, x + reach + 1)):
+                    beside |= inverse_depth[j, i] > limit
+            found[y, x] = not beside
+    return found

@@ -9,22 +9,23 @@ side that the keyframe saw. Sky has ``n = 0``: only directions count.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.ndimage import maximum_filter
 
 from engine.camera import Camera
 from engine.geometry import cells_of
 from engine.memory import points
 from engine.memory.kernels import PLANAR
-from engine.memory.raster import DEPTH_TOLERANCE, MARGIN
+from engine.memory.raster import DEPTH_TOLERANCE, EDGE, MARGIN
 from engine.memory.store import TokenStore
 
 
 @dataclass(frozen=True)
 class Hits:
     """Where a patch meets the target's samples (hs, ws): inside or in its margin, its inverse depth there, source
-    position, octaves."""
+    position, octaves; whether it is seen from the ``front``, and lies ``behind`` an edge of its token."""
 
     inside: np.ndarray
     reached: np.ndarray
@@ -32,6 +33,7 @@ class Hits:
     uv: np.ndarray
     log2_scale: np.ndarray
     front: bool
+    behind: bool = False
 
 
 def nearest(store: TokenStore, grid: Camera, cell_center: float = 0.5) -> np.ndarray:
@@ -59,22 +61,26 @@ def sample_map(store: TokenStore, camera: Camera) -> tuple[np.ndarray, np.ndarra
         nearest_depth = np.where(hit.reached, np.maximum(nearest_depth, hit.inverse_depth), nearest_depth)
     token = np.full(camera.size, -1, np.int64)
     uv, log2_scale, depth = np.zeros((2, *camera.size)), np.zeros(camera.size), np.zeros(camera.size)
-    best_rank = np.full(camera.size, np.inf)
+    best_rank, behind = np.full(camera.size, np.inf), np.zeros(camera.size, bool)
     for row, hit in hits:
         if not hit.front:
             continue
         fits = hit.reached & (hit.inverse_depth >= nearest_depth * (1.0 - DEPTH_TOLERANCE))
-        # Inside before margin, then how badly the scale suits in half octaves, then age (rows come in order).
+        # Not behind an edge, then inside before margin, then how badly the scale suits in half octaves, then age (rows
+        # come in order).
         octaves = np.floor(2.0 * hit.log2_scale + 0.5)
         level = np.where(octaves > 0, octaves, np.floor(-octaves / 2))
-        rank = level + np.where(hit.inside, 0.0, 1000.0)
+        rank = level + np.where(hit.inside, 0.0, 1000.0) + (1e6 if hit.behind else 0.0)
         wins = fits & (rank < best_rank)
         best_rank = np.where(wins, rank, best_rank)
         token = np.where(wins, row, token)
         uv = np.where(wins, hit.uv, uv)
         log2_scale = np.where(wins, hit.log2_scale, log2_scale)
         depth = np.where(wins, hit.inverse_depth, depth)
-    return token, uv, log2_scale, depth
+        behind = np.where(wins, hit.behind, behind)
+    beside = maximum_filter(depth, 2 * store.samples + 1, mode="constant")
+    gone = behind & (beside <= EDGE * depth)
+    return np.where(gone, -1, token), np.where(gone, 0, uv), np.where(gone, 0, log2_scale), np.where(gone, 0, depth)
 
 
 def _token_hits(store: TokenStore, row: int, camera: Camera) -> list[Hits]:
@@ -91,8 +97,14 @@ def _token_hits(store: TokenStore, row: int, camera: Camera) -> list[Hits]:
     if planar:
         a, b, c = _plane(values, offsets)
         return [_intersect(store, row, camera, (0.0, 0.0), (a, b, c), 0.5)]
+    edge = np.nanmax(values, initial=0.0) / EDGE
     return [
-        _intersect(store, row, camera, (float(offsets[i]), float(offsets[j])), (float(values[j, i]), 0.0, 0.0), 0.5 / s)
+        replace(
+            _intersect(
+                store, row, camera, (float(offsets[i]), float(offsets[j])), (float(values[j, i]), 0.0, 0.0), 0.5 / s
+            ),
+            behind=bool(values[j, i] < edge),
+        )
         for j in range(s)
         for i in range(s)
         if values[j, i] >= 0.0

@@ -86,7 +86,7 @@ class View:
         uv = np.empty((2, *shape), np.float32)
         log2_scale = np.empty(shape, np.float32)
         inverse_depth = np.empty(shape, np.float32)
-        sky = np.empty(shape, np.bool_)
+        sky, behind = np.empty(shape, np.bool_), np.empty(shape, np.bool_)
         nearest = depth[0]
 
         tables, bounds = self._tables(), self.store.bounds.rows
@@ -106,11 +106,14 @@ class View:
         best = keys.min(axis=0) if threads > 1 else keys[0]
 
         def resolve(part: int, first: int, last: int) -> None:
-            raster.resolve(
-                first, last, best, nearest, *tables, self.P, self.center, s, token, uv, log2_scale, inverse_depth, sky
-            )
+            won = token, uv, log2_scale, inverse_depth, sky, behind
+            raster.resolve(first, last, best, nearest, *tables, self.P, self.center, s, *won)
 
         in_parts(shape[0], threads, resolve)
+        ghosts = raster.uncovered(behind, inverse_depth, s)
+        token[ghosts] = -1
+        for values in (*uv, log2_scale, inverse_depth, sky):
+            values[ghosts] = 0
         return SampleMap(
             token=torch.from_numpy(token),
             uv=torch.from_numpy(uv),

@@ -1,0 +1,114 @@
+"""What a near thing uncovers as it passes, suggested from what lies beside it.
+
+Such a strip is too narrow for a place and too plain to be left to chance: the wood behind a fir goes on behind it. So
+an unknown cell is lent a known one of its own row, where rays rise and fall alike, mirrored at the seam on the side
+that lies farther away. The denoiser takes it as a suggestion, as it takes a place's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor
+
+from engine.places import SUGGESTED
+
+if TYPE_CHECKING:
+    from engine.memory import Readout
+
+REACH_CELLS = 12
+"""Nothing is lent farther than this."""
+NEARER = 1.3
+"""What lies so many times nearer than the farthest in reach is a thing before the background: it is not lent."""
+BACKGROUND = 0.01
+"""Inverse depth, 1/m: beyond a hundred metres all is background."""
+MIXED = 1.5
+"""A cell whose samples' depths differ by more holds two things."""
+
+
+def lenders(coverage: Tensor, inverse_depth: Tensor, *, between: bool = False) -> Tensor:
+    """Which column each unknown cell is lent.
+
+    Args:
+        coverage: (h, w) in [0, 1], how much of each cell is known. inverse_depth: (h*s, w*s) 1/m, 0 is sky.
+        between: only cells that have something known on both sides, as what a near thing uncovers has.
+
+    Returns:
+        (h, w) int64, -1 where a cell is known or has nobody to lend to it.
+    """
+    h, w = coverage.shape
+    s = inverse_depth.shape[-1] // w
+    samples = inverse_depth.cpu().numpy().reshape(h, s, w, s)
+    nearest, farthest = samples.max(axis=(1, 3)), samples.min(axis=(1, 3))
+    share = coverage.cpu().numpy()
+    clean = (share > 0.99) & (nearest <= MIXED * farthest)
+    return torch.from_numpy(_lenders(share < 0.5, clean, nearest, between))
+
+
+def lend(cells: Tensor, column: Tensor, samples: int = 1) -> Tensor:
+    """``cells (..., h*samples, w*samples)`` with those that are lent another taken from it, as :func:`lenders` says in
+    ``column (h, w)``."""
+    h, w = column.shape
+    source = torch.where(column >= 0, column, torch.arange(w)).to(cells.device)
+    split = cells.unflatten(-2, (h, samples)).unflatten(-1, (w, samples))
+    index = source[:, None, :, None].expand(*split.shape)
+    return split.gather(-2, index).flatten(-2).flatten(-3, -2)
+
+
+def extend_background(readout: Readout, *, between: bool = False) -> Readout:
+    """``readout`` with suggestions in its unknown cells, wherever :func:`lenders` finds any."""
+    column = lenders(readout.coverage, readout.inverse_depth, between=between)
+    taken = column >= 0
+    if not bool(taken.any()):
+        return readout
+    samples = readout.covered.shape[-1] // column.shape[-1]
+    return replace(
+        readout,
+        features=lend(readout.features, column),
+        coverage=torch.where(taken.to(readout.coverage.device), SUGGESTED, readout.coverage),
+        inverse_depth=lend(readout.inverse_depth, column, samples),
+        covered=lend(readout.covered, column, samples),
+        sky=lend(readout.sky, column, samples),
+        log2_scale=lend(readout.log2_scale, column),
+    )
+
+
+@njit(cache=True)
+def _lenders(hole: np.ndarray, clean: np.ndarray, nearest: np.ndarray, between: bool) -> np.ndarray:
+    """:func:`lenders` of cells that are holes, whole and of one surface, and as near as that, (h, w) each."""
+    h, w = hole.shape
+    source = np.full((h, w), -1, np.int64)
+    for y in range(h):
+        for x in range(w):
+            if not hole[y, x]:
+                continue
+            seam, side, limit, sides = -1, 0, np.inf, 0
+            for towards in (-1, 1):
+                farthest = np.inf
+                for away in range(1, REACH_CELLS + 1):
+                    there = x + towards * away
+                    if 0 <= there < w and clean[y, there]:
+                        farthest = min(farthest, nearest[y, there])
+                allowed = max(NEARER * farthest, BACKGROUND)
+                for away in range(1, REACH_CELLS + 1):
+                    there = x + towards * away
+                    if 0 <= there < w and clean[y, there] and nearest[y, there] <= allowed:
+                        sides += 1
+                        if allowed * NEARER < limit or (allowed < limit * NEARER and away < abs(seam - x)):
+                            seam, side, limit = there, towards, allowed
+                        break
+            if sides == 0 or (between and sides == 1):
+                continue
+            length = 1  # of what may be lent, there and back again
+            while length < REACH_CELLS:
+                there = seam + side * length
+                if not (0 <= there < w) or not clean[y, there] or nearest[y, there] > limit:
+                    break
+                length += 1
+            turn = abs(seam - x) % (2 * length)
+            source[y, x] = seam + side * (turn if turn < length else 2 * length - 1 - turn)
+    return source
