@@ -16,7 +16,13 @@ TRAINING_SEEDS = 1_000_000
 
 @dataclass(frozen=True)
 class SceneConfig:
-    """The rendered scenes: several views along a short walk through one world."""
+    """The rendered scenes: several views along a walk through one world.
+
+    Attributes:
+        shortest_gap_m, longest_gap_m: between two views; any order of magnitude in between is as likely.
+        turn_deg_per_m: how far a walk turns, typically, beyond 3 degrees a view.
+        strays: share of the views that are reached in any direction rather than ahead.
+    """
 
     folder: str = "data/scenes"
     scenes: int = 500
@@ -27,6 +33,10 @@ class SceneConfig:
     supersample: int = 1
     seed: int = 0
     evaluation_scenes: int = 12
+    shortest_gap_m: float = 0.3
+    longest_gap_m: float = 4.0
+    turn_deg_per_m: float = 2.0
+    strays: float = 0.2
 
 
 @dataclass(frozen=True)
@@ -184,7 +194,7 @@ class FinishConfig:
 
     texture_weight: float = 0.1
     feature_weight: float = 1.0
-    adversarial: float = 1.0
+    adversarial: float = 0.8
     adversarial_from: float = 0.08
 
 
@@ -227,7 +237,8 @@ class FlightTraining:
         pure_noise: share of views at t = 0, where a single step is all; the pictures of the others are not looked at.
         covered_weight, invented_weight, depth_weight: as for :class:`DenoiserTraining`.
         picture_weight: weight of the pictures beside the latents.
-        through: share of the pictures' gradient that goes on from detail into the denoiser.
+        through: share of the pictures' gradient that goes on from detail into the denoiser, where the memory saw things
+            from as near; more where they came nearer.
     """
 
     loop: LoopConfig = LoopConfig(run="runs/flights", batch=4, learning_rate=4e-3)

@@ -137,11 +137,12 @@ class DenoiserStage:
             scene, images = self.eval_scenes.scene(index), self.eval_scenes.store.scene(index).rgb.float() / 255
             biome = scene.biome_index
             for view, gap_m in enumerate(EVALUATION_GAPS_M, start=1):
-                condition = self.source.condition(remember(scene, [0]), scene.cameras[view])
+                memory, camera = remember(scene, [0]), scene.cameras[view]
+                condition = self.source.condition(memory, camera)
                 shown = gap_m == 7.0 and index < 5
                 counts = (*MEASURED_STEPS, 8) if shown else MEASURED_STEPS
                 outputs = {n: self._generate(network, condition, biome, n, seed=index) for n in counts}
-                coverage = known_share(condition, self.network.config.latent_channels)[:, 0]
+                coverage = self.source.remembered(memory, camera)[:, 0]
                 cells, holes = coverage > 0.99, coverage < 0.01
                 truth = images[view : view + 1].to(self.device)
                 for n in MEASURED_STEPS:

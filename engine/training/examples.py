@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -15,6 +15,7 @@ from torch.nn.functional import avg_pool2d
 
 from engine.camera import Camera
 from engine.depth import reconcile
+from engine.disocclusion import lend, lenders
 from engine.memory import LatentMemory, LatentView
 from engine.models.embedded.condition import (
     build_condition,
@@ -49,11 +50,8 @@ DEPTH_SPREAD = 0.08
 ALL_SUGGESTED = 0.15
 """Share of suggestions of a whole view: a world that begins from nothing."""
 SCENES_LIT = 64
-FLOWN_VIEWS = 5
-"""A flight passes at most so many views of a walk."""
-FLIGHT_STEP_M = 0.6
-FLIGHT_STEPS = (0.5, 1.5)
-"""Its steps are so many times as long."""
+FLIGHT_STEPS_M = (0.3, 2.5)
+"""A flight's steps are this long; any order of magnitude in between is as likely."""
 ROLLOUT_STEPS = 2
 """An imagined memory is made with one to this many steps a view, as a flight's is."""
 
@@ -80,8 +78,8 @@ class SeenView:
     Attributes:
         index: the scene's. target: the view's.
         condition: (1, condition_channels, h, w).
-        certain: (1, 1, h, w) in [0, 1], how much of each cell the memory has from true views; the rest of what it knows
-            was imagined, and there the truth is another.
+        certain: (1, 1, h, w) in [0, 1], how far true views tell what each cell shows: the share of it that they saw,
+            and half of that for every octave that it came nearer since. The rest is invention, and the truth another.
     """
 
     index: int
@@ -195,7 +193,18 @@ class ExampleSource:
         drop = config.empty <= roll and float(torch.rand((), generator=generator)) < config.dropped
         with torch.no_grad():
             condition = self.condition(memory, scene.cameras[target], generator if drop else None)
-        return SeenView(index, scene, target, condition, known_share(condition, self.mean.shape[0]))
+        known = known_share(condition, self.mean.shape[0])
+        return SeenView(index, scene, target, condition, known * self.told(memory, scene.cameras[target]))
+
+    def remembered(self, memory: LatentMemory, camera: Camera) -> Tensor:
+        """(1, 1, h, w) in [0, 1]: how much of each cell of a view a memory knows."""
+        covered = memory.sample_map(camera).covered
+        return avg_pool2d(covered.float()[None, None], SAMPLES).to(self.device)
+
+    def told(self, memory: LatentMemory, camera: Camera) -> Tensor:
+        """What a memory of true views makes :attr:`SeenView.certain`, (1, 1, h, w)."""
+        nearness = torch.exp2(-cell_scale(memory.sample_map(camera)).clamp(min=0.0)).to(self.device)
+        return self.remembered(memory, camera) * nearness
 
     def condition(self, memory: LatentMemory, camera: Camera, forgetting: torch.Generator | None = None) -> Tensor:
         """(1, condition_channels, h, w): the memory read out for ``camera``; with parts forgotten, or only suggested,
@@ -215,15 +224,21 @@ class ExampleSource:
             else:
                 covered = kept
         coverage = avg_pool2d(covered.float()[:, None], SAMPLES)[:, 0]
+        coverage = torch.where(_whole(suggested), SUGGESTED, coverage)
+        inverse_depth, scale = inverse_depth * covered, cell_scale(item.samples)[None].to(self.device)
+        column = lenders(coverage[0], inverse_depth[0])
+        features, scale = lend(features, column), lend(scale, column)
+        inverse_depth, covered = lend(inverse_depth, column, SAMPLES), lend(covered, column, SAMPLES)
+        coverage = torch.where((column >= 0).to(self.device), SUGGESTED, coverage)
         elevation = ray_elevation(camera, *features.shape[-2:]).to(self.device)
         return build_condition(
             features,
             covered,
-            inverse_depth * covered,
-            cell_scale(item.samples)[None].to(self.device),
+            inverse_depth,
+            scale,
             elevation[None],
             SAMPLES,
-            torch.where(_whole(suggested), SUGGESTED, coverage),
+            coverage,
         )
 
     def _relit(
@@ -288,22 +303,23 @@ class ExampleSource:
         return memory
 
     @torch.no_grad()
-    def flown(self, generator: torch.Generator, network: Denoiser) -> SeenView:
-        """A view of a scene, and what a flight there that began at an earlier view knows of it: its memory is the
-        network's own, written again and again as things came near."""
+    def flight(self, generator: torch.Generator, network: Denoiser) -> Iterator[SeenView]:
+        """Views of a scene, and what a flight that began at an earlier one knows of each as it arrives there: its
+        memory is the network's own, written again and again as things came near."""
         index = int(torch.randint(len(self.scenes), (), generator=generator))
         scene = self.scenes.scene(index)
-        views = len(scene.cameras)
-        start = int(torch.randint(views - 1, (), generator=generator))
-        target = start + 1 + int(torch.randint(min(FLOWN_VIEWS, views - 1 - start), (), generator=generator))
-        memory = remember(scene, [start])
-        certain = avg_pool2d(memory.sample_map(scene.cameras[target]).covered.float()[None, None], SAMPLES)
-        shortest, longest = FLIGHT_STEPS
-        step_m = FLIGHT_STEP_M * (shortest + (longest - shortest) * float(torch.rand((), generator=generator)))
-        self.fly(memory, scene.cameras[start : target + 1], step_m, scene.biome_index, generator, network)
-        condition = self.condition(memory, scene.cameras[target])
-        return SeenView(index, scene, target, condition, certain.to(self.device))
+        cameras = scene.cameras
+        start = int(torch.randint(max(1, len(cameras) // 2), (), generator=generator))
+        first, memory = remember(scene, [start]), remember(scene, [start])
+        shortest, longest = FLIGHT_STEPS_M
+        step_m = shortest * (longest / shortest) ** float(torch.rand((), generator=generator))
+        for target in range(start + 1, len(cameras)):
+            camera = cameras[target]
+            self.fly(memory, cameras[target - 1 : target + 1], step_m, scene.biome_index, generator, network)
+            yield SeenView(index, scene, target, self.condition(memory, camera), self.told(first, camera))
+            self.imagine_into(memory, camera, scene.biome_index, generator, network)
 
+    @torch.no_grad()
     def fly(
         self,
         memory: LatentMemory,

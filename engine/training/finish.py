@@ -6,19 +6,19 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, l1_loss, pixel_shuffle, pixel_unshuffle
 
-from engine.models.embedded.condition import known_share, magnification
+from engine.models.embedded.condition import known_share
 from engine.training.adversarial import Adversary, TextureCritic
 from engine.training.config import FinishConfig
 from engine.training.imagination import Imagination
-from engine.training.losses import cells_to_pixels, feature_texture_loss, texture_loss
+from engine.training.losses import feature_texture_loss, texture_loss
 from engine.training.scenes import STRIDE
 
 FOLD = 4
 """Pixels that the critic folds into channels."""
 CRITIC_WIDTHS = (64, 96, 160)
 CRITIC_PROBE = 0.01
-UNKNOWN_TEXTURE, KNOWN_CRITIC = 0.3, 0.6
-"""How much the energy of texture weighs where nothing is known, and the critic where all is."""
+UNKNOWN_TEXTURE = 0.3
+"""How much the energy of texture weighs where nothing is known: it would be answered with noise."""
 
 
 class FinishLoss:
@@ -43,7 +43,7 @@ class FinishLoss:
 
         Args:
             finished: (B, C + s*s, h, w). condition: (B, condition_channels, h, w), what it was imagined from.
-            certain: (B, 1, h, w) in [0, 1], how much of each cell was truly seen: faith is kept with that.
+            certain: (B, 1, h, w) in [0, 1], see :class:`engine.training.examples.SeenView`: faith is kept with that.
             soft: (B, 3, H, W) in [0, 1], the picture before it was finished. rgb: the same of what is truly there.
             progress: the share of the training that has passed.
         """
@@ -51,12 +51,10 @@ class FinishLoss:
         drawn = pixel_unshuffle(self.imagination.decode(finished).float(), FOLD)
         made = pixel_shuffle(drawn, FOLD)
         known = known_share(condition, channels)
-        magnified = magnification(condition).clamp(min=0.0)
         # What came near has detail that nobody told: there the truth is one possibility of many.
-        faith = cells_to_pixels(certain[:, 0] > 0.99) * interpolate(torch.exp2(-2.0 * magnified), scale_factor=STRIDE)
+        faith = interpolate(certain.square(), scale_factor=STRIDE)
         unfaithful = ((made - rgb).abs() * faith).mean()
         recoloured = l1_loss(avg_pool2d(made, STRIDE), avg_pool2d(soft, STRIDE))
-        # Where nothing is known, energy alone would be answered with noise: there the critic has the say.
         pixels_known = interpolate(known, scale_factor=STRIDE)
         weight = torch.lerp(known.new_tensor(UNKNOWN_TEXTURE), known.new_tensor(1.0), pixels_known)
         texture = texture_loss(made, rgb, weight)
@@ -70,8 +68,6 @@ class FinishLoss:
         logs = {name: float(value.detach()) for name, value in figures.items()}
         since = progress - config.adversarial_from
         if self.adversary is not None and since >= 0.0:
-            where = torch.lerp(known.new_tensor(1.0), known.new_tensor(KNOWN_CRITIC), known)
-            where = interpolate(where, scale_factor=STRIDE // FOLD)
-            loss, told = self.adversary.join(loss, drawn, pixel_unshuffle(rgb, FOLD), since, where=where)
+            loss, told = self.adversary.join(loss, drawn, pixel_unshuffle(rgb, FOLD), since)
             logs |= told
         return loss, logs

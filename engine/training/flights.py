@@ -31,6 +31,8 @@ from engine.training.inspection import Inspection
 from engine.training.pool import Pool, corner
 from engine.training.scenes import SAMPLES, STRIDE
 
+TOLD = 0.01
+"""What true views saw from more than six octaves farther they do not tell."""
 TOLD_CELLS = 2
 """What lies so near to what was truly seen is told by it: a strip of sky that a near thing gave free."""
 
@@ -108,7 +110,10 @@ class FlightStage:
         """What is shown of states (B, C + s*s, h, w), against the truth."""
         seed = int(torch.randint(SEEDS, (), generator=generator))
         noise = self.detail.noise(predicted.detach(), [v.camera for v in views], seed)
-        state = torch.lerp(predicted.detach(), predicted, self.config.through)
+        # What came near the memory does not tell: the denoiser, too, may draw it as the pictures ask for.
+        known = known_share(torch.cat([v.condition for v in views]), self.imagination.mean.shape[0])
+        kept = (torch.cat([v.certain for v in views]) + 1.0 - known).clamp(max=1.0)
+        state = torch.lerp(predicted.detach(), predicted, self.config.through**kept)
         crops: list[tuple[Tensor, ...]] = []
         for index in range(self.config.crops):
             i = index % len(views)
@@ -145,7 +150,7 @@ class FlightStage:
         channels = self.imagination.mean.shape[0]
         depths = slice(channels + 1, channels + 1 + SAMPLES**2)
         remembered = torch.cat([view.condition[:, :channels], view.condition[:, depths]], dim=1)
-        told = max_pool2d(view.certain, 2 * TOLD_CELLS + 1, stride=1, padding=TOLD_CELLS) > 0.5
+        told = max_pool2d(view.certain, 2 * TOLD_CELLS + 1, stride=1, padding=TOLD_CELLS) > TOLD
         imagined = (known_share(view.condition, channels) > 0.99) & ~told
         return torch.where(imagined, remembered, truth)
 

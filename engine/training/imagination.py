@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -9,7 +10,6 @@ from torch import Tensor, nn
 
 from engine.memory import LatentMemory
 from engine.models.embedded import EmbeddedModel
-from engine.models.embedded.condition import known_share
 from engine.models.embedded.denoiser import Denoiser
 from engine.models.embedded.detail import DetailNetwork
 from engine.models.embedded.weights import weight_path
@@ -53,12 +53,16 @@ class Imagination:
             self.std,
         )
         self.source.detail = self.model.detail
+        self._flight: Iterator[SeenView] = iter(())
 
     def seen(self, own_memory: float, generator: torch.Generator, denoiser: Denoiser) -> tuple[SeenView, Tensor]:
-        """A view of a scene and what a memory knows of it, for a share ``own_memory`` of them after a flight; and its
+        """A view of a scene and what a memory knows of it, for a share ``own_memory`` of them on a flight; and its
         picture, (1, 3, H, W) uint8."""
         if float(torch.rand((), generator=generator)) < own_memory:
-            view = self.source.flown(generator, denoiser)
+            view = next(self._flight, None)
+            if view is None:
+                self._flight = self.source.flight(generator, denoiser)
+                view = next(self._flight)
         else:
             view = self.source.view(generator, 1.0, denoiser)
         rgb = self.scenes.store.crops(view.index, [view.target], [(0, 0, *view.camera.size)])
@@ -80,7 +84,7 @@ class Imagination:
         state = self.source.imagine_state(denoiser, condition, scene.biome_index, steps, generator)
         if detail is not None:
             state = detail.finish(state, condition, [scene.cameras[view]], seed)
-        return state, known_share(condition, self.mean.shape[0])[:, 0]
+        return state, self.source.remembered(memory, scene.cameras[view])[:, 0]
 
     def decode(self, state: Tensor) -> Tensor:
         """(B, C + s*s, h, w) -> rgb (B, 3, 8h, 8w), not clamped."""

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from engine.memory import LatentMemory
 from engine.models.embedded.detail import DetailNetwork
 from engine.training.curves import write_sheet
-from engine.training.examples import FLIGHT_STEP_M
 from engine.training.imagination import Imagination
 from engine.training.losses import covered_psnr_db, sharpness_ratio
 from engine.training.recall import LatentScene, remember
@@ -18,6 +17,7 @@ from engine.training.scenes import EVALUATION_GAPS_M
 
 SHARP_IS_WORTH_DB = 10.0
 """In the score, being as sharp as the true world weighs as much as so many dB of faithfulness to memory."""
+FLIGHT_STEP_M = 0.6
 SHOWN = 7
 """Evaluation scenes on the sheet."""
 

@@ -57,9 +57,11 @@ def walk(world: World, config: SceneConfig, rng: np.random.Generator, index: int
         pose = c2w_from_angles(position, yaw_deg, pitch_deg)
         cameras.append(Camera.from_fov(pose, fov_deg, config.width, config.height))
         for _ in range(8):
-            gap_m = float(np.exp(rng.uniform(math.log(0.3), math.log(4.0))))
-            turn_deg = float(rng.normal(0.0, 3.0 + 2.0 * gap_m)) if rng.random() > 0.1 else float(rng.uniform(-35, 35))
-            heading = math.radians(yaw_deg + (rng.normal(0.0, 15.0) if rng.random() < 0.8 else rng.uniform(-180, 180)))
+            gap_m = float(np.exp(rng.uniform(math.log(config.shortest_gap_m), math.log(config.longest_gap_m))))
+            spread_deg = 3.0 + config.turn_deg_per_m * gap_m
+            turn_deg = float(rng.normal(0.0, spread_deg)) if rng.random() > 0.1 else float(rng.uniform(-35, 35))
+            ahead = rng.random() < 1.0 - config.strays
+            heading = math.radians(yaw_deg + (rng.normal(0.0, 15.0) if ahead else rng.uniform(-180, 180)))
             moved = position + gap_m * np.array([math.cos(heading), math.sin(heading), rng.normal(0.0, 0.12)])
             ground_m = float(world.ground_height_m(moved[None, :2])[0])
             moved[2] = max(moved[2], ground_m + 1.2)

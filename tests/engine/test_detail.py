@@ -18,6 +18,7 @@ from engine.explorer import Explorer, ExplorerConfig
 from engine.models.embedded import EmbeddedModel
 from engine.models.embedded.config import DenoiserConfig, DetailConfig
 from engine.models.embedded.detail import SMOOTH, DetailNetwork, world_noise
+from engine.places import SUGGESTED
 from engine.training.adversarial import Adversary, PatchCritic, TextureCritic
 from engine.training.config import DetailTraining, ExportConfig, SceneConfig, configure
 from engine.training.detail import DetailStage
@@ -53,6 +54,7 @@ def test_a_new_network_changes_nothing() -> None:
 
 def test_detail_leaves_depth_and_colour_as_they_are() -> None:
     network, state, condition, noise = batch()
+    condition[:, 16] = 1.0
     with torch.no_grad():
         added = network(state, condition, noise) - state
     assert torch.equal(added[:, 16:], torch.zeros_like(added[:, 16:]))
@@ -60,6 +62,18 @@ def test_detail_leaves_depth_and_colour_as_they_are() -> None:
     coarse = avg_pool2d(added[:, :16], SMOOTH, stride=1, padding=SMOOTH // 2)[inside]
     assert float(added[:, :16].std()) > 0.05
     assert float(coarse.std()) < 0.15 * float(added[:, :16].std())
+
+
+def test_what_is_unknown_is_not_finished_and_what_is_suggested_is() -> None:
+    network, state, condition, noise = batch()
+    condition[:, 16] = torch.tensor([0.0, SUGGESTED])[:, None, None]
+    with torch.no_grad():
+        added = network(state, condition, noise) - state
+    assert torch.equal(added[0], torch.zeros_like(added[0]))
+    condition[:, 16] = 1.0
+    with torch.no_grad():
+        known = network(state, condition, noise) - state
+    assert float(added[1].std()) > 0.5 * float(known[1].std())
 
 
 def test_noise_is_even_and_only_its_seed_and_place_choose_it() -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from engine.training.adversarial import Adversary, PatchCritic
+from engine.training.config import SceneConfig
 from engine.training.losses import grid_loss, sharpness_ratio
 from engine.training.optimizer import make_optimizer, orthogonalise
 from engine.training.patterns import pattern_pool
+from engine.training.scenes import walk
+from engine.worlds import World, WorldSpec
 
 
 @pytest.mark.parametrize("shape", [(24, 96), (96, 24), (3, 16, 40)])
@@ -147,3 +151,21 @@ def test_dead_leaves_are_varied_and_the_same_for_a_seed() -> None:
     assert all(float(picture.float().std()) > 5 for picture in pool)
     assert len({int(picture.long().sum()) for picture in pool}) == 4
     assert pattern_pool(0, 64, seed=3).shape == (0, 3, 64, 64)
+
+
+def test_a_walk_keeps_to_its_gaps_and_an_approach_goes_ahead() -> None:
+    world = World(WorldSpec("desert", 3))
+    near = SceneConfig(height=64, width=112)
+    far = SceneConfig(
+        height=64, width=112, shortest_gap_m=2.0, longest_gap_m=9.0, turn_deg_per_m=0.5, strays=0.0, views=12
+    )
+    for config, bounds in ((near, (0.3, 4.0)), (far, (2.0, 9.0))):
+        cameras = walk(world, config, np.random.default_rng(0), 0)
+        positions = np.stack([c.position for c in cameras])
+        gaps = np.linalg.norm(np.diff(positions[:, :2], axis=0), axis=1)
+        moved = gaps[gaps > 0.0]  # who finds no free way stays
+        assert len(moved) >= 0.7 * len(gaps)
+        assert bounds[0] * 0.999 <= moved.min() and moved.max() <= bounds[1] * 1.001
+    ahead = np.array([c.forward[:2] / np.linalg.norm(c.forward[:2]) for c in cameras[:-1]])
+    steps = np.diff(positions[:, :2], axis=0)
+    assert ((ahead * steps).sum(1)[gaps > 0.0] > 0.5 * moved).mean() > 0.7

@@ -18,8 +18,9 @@ from torch.nn.functional import avg_pool2d, silu
 
 from engine.camera import Camera
 from engine.models.embedded.blocks import ResidualBlock, zero_
-from engine.models.embedded.condition import denormalise_depth
+from engine.models.embedded.condition import denormalise_depth, known_share
 from engine.models.embedded.config import DenoiserConfig, DetailConfig
+from engine.places import SUGGESTED
 
 SMOOTH = 7
 """Cells over which what is added averages to nothing."""
@@ -53,6 +54,8 @@ class DetailNetwork(nn.Module):
         x = torch.cat([state, condition, noise], dim=1).to(self.stem.weight.dtype)
         x = self.blocks(self.stem(x.contiguous(memory_format=torch.channels_last)))
         added = self.config.bound * torch.tanh(self.head(silu(x)).float() / self.config.bound)
+        # Where nothing is known there is nothing to finish: texture would be noise, and be remembered.
+        added = added * (known_share(condition, self.channels) / SUGGESTED).clamp(max=1.0)
         mean = avg_pool2d(added, SMOOTH, stride=1, padding=SMOOTH // 2, count_include_pad=False)
         return torch.cat([state[:, : self.channels] + added - mean, state[:, self.channels :]], dim=1)
 
