@@ -87,7 +87,7 @@ def test_a_place_is_still_there_after_a_look_away(model: EmbeddedModel, world: W
 
 
 @pytest.mark.parametrize(("biome", "seed"), [("meadow", 1_000_021), ("autumn", 1_000_022)])
-def test_what_nobody_has_seen_has_outlines_from_a_place_where_the_denoiser_alone_draws_grain(
+def test_what_nobody_has_seen_has_outlines_and_no_grain_with_places_and_without(
     model: EmbeddedModel, biome: str, seed: int
 ) -> None:
     world = World(WorldSpec(biome, seed))
@@ -104,7 +104,7 @@ def test_what_nobody_has_seen_has_outlines_from_a_place_where_the_denoiser_alone
         edges = laplacian(result.rgb)
         found[places] = float(np.abs(edges).mean() ** 2 / np.square(edges).mean())  # 2 / pi of Gaussian noise
     assert found[True] < 0.4
-    assert found[True] < 0.8 * found[False]
+    assert found[False] < 0.42
 
 
 def laplacian(image: np.ndarray) -> np.ndarray:
