@@ -15,6 +15,7 @@ import torch
 from numba import njit
 from torch import Tensor
 
+from engine.memory.raster import EDGE
 from engine.places import SUGGESTED
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ NEARER = 1.3
 """What lies so many times nearer than the farthest in reach is a thing before the background: it is not lent."""
 BACKGROUND = 0.01
 """Inverse depth, 1/m: beyond a hundred metres all is background."""
-MIXED = 1.5
-"""A cell whose samples' depths differ by more holds two things."""
 
 
 def lenders(coverage: Tensor, inverse_depth: Tensor, *, between: bool = False) -> Tensor:
@@ -45,7 +44,7 @@ def lenders(coverage: Tensor, inverse_depth: Tensor, *, between: bool = False) -
     samples = inverse_depth.cpu().numpy().reshape(h, s, w, s)
     nearest, farthest = samples.max(axis=(1, 3)), samples.min(axis=(1, 3))
     share = coverage.cpu().numpy()
-    clean = (share > 0.99) & (nearest <= MIXED * farthest)
+    clean = (share > 0.99) & (nearest <= EDGE * farthest)
     return torch.from_numpy(_lenders(share < 0.5, clean, nearest, between))
 
 

@@ -41,8 +41,8 @@ class ExplorerConfig:
         memory: which memory conditions the model, see :mod:`engine.variants`.
         budget_mib: limit of the memory. size: (height, width) of generated frames; ``None``: the model's.
         fine: also draw frames at the model's fine scale, for the eye.
-        places: what is new goes on from the model's stored places, where it carries some; else the denoiser alone
-            invents.
+        places: what is new goes on from the model's stored places, where it carries some; else from what
+            lies beside, and the denoiser invents.
         detail: what is imagined gets its texture back, where the model does so apart.
     """
 

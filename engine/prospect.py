@@ -84,7 +84,7 @@ def look_ahead(
     Args:
         camera: the frame's. known: what the memory knows of it.
         read: reads the memory for another camera.
-        places: what completes it; ``None`` leaves all invention to the denoiser.
+        places: what completes it; ``None`` leaves that to what lies beside and to the denoiser.
         stride: pixels a token.
         steps: denoising steps of a frame that is remembered.
         generator: chooses a place where nothing is known.

@@ -205,7 +205,7 @@ class Ablations:
         """What is new goes on from the model's stored places, or the denoiser invents it alone: novel views, wider than
         the frame as a flight's are, and a closed loop."""
         found: dict[str, Figures] = {}
-        for name, places in (("from stored places", True), ("by the denoiser alone", False)):
+        for name, places in (("from stored places", True), ("without them", False)):
             explorer, rows = self._flown(replace(self.trial.explorer("latent").config, places=places))
             if self.scene.exact_depth:
                 rows["turned"] = self._turned_away(explorer.fork())

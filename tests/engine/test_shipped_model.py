@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import avg_pool2d
 
 from engine.camera import c2w_from_angles
 from engine.depth import sample_inverse_depth
@@ -87,13 +88,13 @@ def test_a_place_is_still_there_after_a_look_away(model: EmbeddedModel, world: W
 
 
 @pytest.mark.parametrize(("biome", "seed"), [("meadow", 1_000_021), ("autumn", 1_000_022)])
-def test_what_nobody_has_seen_has_outlines_and_no_grain_with_places_and_without(
+def test_what_nobody_has_seen_has_no_grain_and_more_shapes_from_a_place_than_without(
     model: EmbeddedModel, biome: str, seed: int
 ) -> None:
     world = World(WorldSpec(biome, seed))
     camera = world.spawn(448, 256)
     first = world.render(camera, supersample=2)
-    found = {}
+    found, shapes = {}, {}
     for places in (True, False):
         config = ExplorerConfig(biome=biome, seed=3, fine=False, places=places)
         explorer = Explorer(model, config, world)
@@ -103,8 +104,11 @@ def test_what_nobody_has_seen_has_outlines_and_no_grain_with_places_and_without(
             result = explorer.step(camera.posed(pose))
         edges = laplacian(result.rgb)
         found[places] = float(np.abs(edges).mean() ** 2 / np.square(edges).mean())  # 2 / pi of Gaussian noise
+        coarse = avg_pool2d(torch.tensor(result.rgb).permute(2, 0, 1)[None].float(), 8)[0].permute(1, 2, 0).numpy()
+        shapes[places] = sharpness(coarse) / sharpness(result.rgb)
     assert found[True] < 0.4
     assert found[False] < 0.42
+    assert shapes[True] > 1.5 * shapes[False]
 
 
 def laplacian(image: np.ndarray) -> np.ndarray:
