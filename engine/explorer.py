@@ -17,7 +17,7 @@ from engine.errors import InputError
 from engine.messages import MemoryVariant, Preview, StepResult
 from engine.overscan import shown_part, without_edge
 from engine.pixels import RgbdView, frozen_numpy
-from engine.prospect import News, Prospect, look_ahead
+from engine.prospect import News, Prospect, as_given, look_ahead
 from engine.stepping import check_size, step_generator, timed
 from engine.variants import Memory, make_memory
 from engine.world_model import CancelToken, ChunkRequest, Progress, WorldModel
@@ -182,7 +182,7 @@ class Explorer:
             )
         cancel.check()
         shown = torch.where(torch.isnan(inverse), inverse[inverse > 0.0].median(), inverse)
-        news = News(camera, readout, latents, shown, inverse, depth_m)
+        news = News(camera, readout, latents, latents, shown, inverse, depth_m)
         return self._finish(camera, readout, news, timings, 0, cancel)
 
     # ------------------------------------------------------------------------------------------- reading
@@ -322,10 +322,11 @@ class Explorer:
             chunk = self.model.imagine(request)
             imagined = chunk.inverse_depth[0].to(known.inverse_depth.device)
             shown, writable, _ = reconcile(imagined, known.inverse_depth, known.covered, known.sky)
+            lasting, shown, writable = as_given(ahead, chunk.latents[0], shown, writable)
             if ahead.camera.size != camera.size:
                 writable = without_edge(writable, known.covered, self.model.spec.geometry_samples)
         cancel.check()
-        news = News(ahead.camera, known, chunk.latents[0], shown, writable, match=ahead.match)
+        news = News(ahead.camera, known, chunk.latents[0], lasting, shown, writable, match=ahead.match)
         result = self._finish(camera, readout, news, timings, steps, cancel, with_readout, replaces)
         return replace(result, inventive=ahead.inventive)
 
@@ -362,7 +363,7 @@ class Explorer:
                 self.memory.drop(replaces)
             before = self.memory.latent.current if self.memory.latent is not None else 0
             commit = self.memory.write(
-                news.camera, news.latents, news.writable, drawing.rgb, news.readout, news.depth_m
+                news.camera, news.lasting, news.writable, drawing.rgb, news.readout, news.depth_m
             )
         self.index += 1
         self._before_newest, self.match = (before, self.match, self.last_camera), news.match

@@ -17,6 +17,10 @@ from torch import Tensor
 from engine.camera import Camera
 from engine.disocclusion import extend_background
 from engine.overscan import edge_unknown, inventing_steps, much_unknown, widened
+from engine.places.cells import distance_to
+
+JOINED_CELLS = 0
+"""So wide a seam between what was known and what a place shows is remembered as the denoiser joined it."""
 
 if TYPE_CHECKING:
     from engine.memory import Readout
@@ -33,6 +37,7 @@ class Prospect:
         inventive: much of it is new.
         steps: denoising steps it is worth.
         match: the place it was completed from, or the one before.
+        given: (h, w) bool, cells that a place shows whole, or ``None``.
     """
 
     camera: Camera
@@ -41,6 +46,7 @@ class Prospect:
     inventive: bool
     steps: int
     match: Match | None
+    given: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,9 +56,8 @@ class News:
     Attributes:
         camera: the view; wider than the frame where its edge was unknown.
         readout: what the memory knew of it.
-        latents: (C, h, w).
-        shown: (hs, ws) finite inverse depth.
-        writable: the same, NaN where it must not be written.
+        latents: (C, h, w), to be shown. lasting: the same, to be remembered.
+        shown: (hs, ws) finite inverse depth. writable: the same to be remembered, NaN where it must not be.
         depth_m: (H, W) where depth of full resolution is known.
         match: the place that the next view goes on from.
     """
@@ -60,6 +65,7 @@ class News:
     camera: Camera
     readout: Readout
     latents: Tensor
+    lasting: Tensor
     shown: Tensor
     writable: Tensor
     depth_m: Tensor | None = None
@@ -99,12 +105,34 @@ def look_ahead(
         camera = widened(camera, stride)
         known = read(camera)
         believed = extend_background(known, between=True)
+    given = None
     if places is not None:
         if latest is None and before is not None and not bool((known.coverage > 0.0).any()):
             latest = places.complete(read(before), before, biome, generator).match
         completed = places.complete(believed, camera, biome, generator, latest)
         believed, latest = completed.readout, completed.match
+        given = completed.taken & (distance_to(~completed.taken) > JOINED_CELLS)
     believed = extend_background(believed)
     if much_unknown(believed.coverage):
         steps = inventing_steps(steps)
-    return Prospect(camera, known, believed, True, steps, latest)
+    return Prospect(camera, known, believed, True, steps, latest, given)
+
+
+def as_given(ahead: Prospect, latents: Tensor, shown: Tensor, writable: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Latents (C, h, w) to remember, depth (hs, ws) to show and depth to remember: what was imagined, but where a place
+    shows all of a cell, that.
+
+    A place has true latents and exact depth. What the denoiser makes of them is a guess at the edge of a frame, where
+    cells are at their smallest; remembered, it would be all that is ever seen of the place.
+    """
+    if ahead.given is None or not bool(ahead.given.any()):
+        return latents, shown, writable
+    believed = ahead.believed
+    samples = shown.shape[-1] // ahead.given.shape[-1]
+    fine = ahead.given.repeat_interleave(samples, 0).repeat_interleave(samples, 1) & believed.covered
+    fine, given = fine.to(shown.device), ahead.given.to(latents.device)
+    return (
+        torch.where(given, believed.features.to(latents), latents),
+        torch.where(fine, believed.inverse_depth, shown),
+        torch.where(fine, believed.inverse_depth, writable),
+    )

@@ -8,6 +8,7 @@ Image Synthesis"), read out as any latent memory is; the denoiser joins the two.
 
 from engine.places.bank import Place, PlaceBank
 from engine.places.completion import SUGGESTED, Places
+from engine.places.lighting import LIGHT_SIZES
 from engine.places.matching import Match
 
-__all__ = ["SUGGESTED", "Match", "Place", "PlaceBank", "Places"]
+__all__ = ["LIGHT_SIZES", "SUGGESTED", "Match", "Place", "PlaceBank", "Places"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,94 +18,129 @@ from engine.camera import Camera
 from engine.depth import SKY_INVERSE_DEPTH
 from engine.errors import ModelError
 
-FORMAT = "mirage-places"
+FORMAT = "mirage-places-2"
 NEAREST_M, FARTHEST_M = 0.05, 1.0 / SKY_INVERSE_DEPTH
-_LEVELS = 65534
-_LATENT_LEVELS = 255
+LATENT_STEP = 0.1
+"""Latents are kept in steps of so many standard deviations: off by 0.03 of them, as much as the decoder forgives."""
+_MIDDLE = 128
+_DEPTH_LEVELS = 12_000
 MAX_PLACES = 4096
 MAX_VIEWS = 64
+MAX_SIDE = 4096
+"""Bounds on what a file may ask for; sides in pixels."""
 
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """Views all around from one point, which lies at the origin.
+    """Views all around from one point, which lies at the origin; each of its own size.
 
     Attributes:
-        latents: (V, C, h, w) float32.
-        inverse_depth: (V, h*s, w*s) float32, 1/m; 0 = sky.
+        latents: V of (C, h, w) float32.
+        inverse_depth: V of (h*s, w*s) float32, 1/m; 0 = sky.
         cameras: V image-size cameras.
         biome: of its world.
     """
 
-    latents: Tensor
-    inverse_depth: Tensor
+    latents: tuple[Tensor, ...]
+    inverse_depth: tuple[Tensor, ...]
     cameras: tuple[Camera, ...]
     biome: str
+
+    def views(self) -> Iterator[tuple[Tensor, Tensor, Camera]]:
+        """Latents, inverse depth and camera of one after the other."""
+        return zip(self.latents, self.inverse_depth, self.cameras, strict=True)
 
 
 @dataclass(frozen=True, eq=False)
 class PlaceBank:
-    """Places that share one rig, kept small: latents as 8 bits a channel, log-depths as 16.
+    """Places that share one rig, each packed until it is asked for.
 
     Attributes:
-        latents: (P, V, C, h, w) uint8. depth: (P, V, h*s, w*s) int32 codes, see :func:`encode_depth`.
-        cameras: the rig, V cameras around the origin, of one image size.
+        packed: P of (n,) uint8, a place each: the deflated codes of its latents and depths, view by view.
+        cameras: the rig, V cameras around the origin.
         biomes: of every place.
-        bound: latents lie in [-bound, bound].
+        token: what a token is: channels, pixels a side, depth samples a side.
+        mean, std: (C,) of the latents, float32.
     """
 
-    latents: Tensor
-    depth: Tensor
+    packed: tuple[Tensor, ...]
     cameras: tuple[Camera, ...]
     biomes: tuple[str, ...]
-    bound: float
-
-    @property
-    def token(self) -> tuple[int, int, int]:
-        """What a token is: channels, pixels a side, depth samples a side."""
-        columns = self.latents.shape[-1]
-        return self.latents.shape[2], self.cameras[0].width // columns, self.depth.shape[-1] // columns
+    token: tuple[int, int, int]
+    mean: Tensor
+    std: Tensor
 
     def __len__(self) -> int:
         return len(self.biomes)
 
     def __getitem__(self, index: int) -> Place:
-        latents = self.latents[index].float() * (2.0 * self.bound / _LATENT_LEVELS) - self.bound
-        return Place(latents, decode_depth(self.depth[index]), self.cameras, self.biomes[index])
+        """Unpack a place.
+
+        Raises:
+            ModelError: what is packed is damaged, or not as large as the rig.
+        """
+        channels, stride, samples = self.token
+        sizes = [(camera.height // stride, camera.width // stride) for camera in self.cameras]
+        expected = sum(h * w * (channels + 2 * samples**2) for h, w in sizes)
+        inflate = zlib.decompressobj()
+        try:
+            codes = np.frombuffer(inflate.decompress(self.packed[index].numpy().tobytes(), expected + 1), np.uint8)
+        except zlib.error as error:
+            raise ModelError(f"Place {index} of the model is damaged ({error}); restore its places.") from error
+        if len(codes) != expected or not inflate.eof:
+            raise ModelError(f"Place {index} of the model does not have the size of its cameras; restore its places.")
+        latents, inverse_depth, at = [], [], 0
+        step = LATENT_STEP * self.std[:, None, None]
+        for h, w in sizes:
+            tokens, depths = channels * h * w, samples**2 * h * w
+            values = torch.from_numpy(codes[at : at + tokens].astype(np.float32)).view(channels, h, w)
+            latents.append((values - _MIDDLE) * step + self.mean[:, None, None])
+            high, low = codes[at + tokens : at + tokens + 2 * depths].astype(np.int32).reshape(2, h * samples, -1)
+            inverse_depth.append(decode_depth(torch.from_numpy(high * 256 + low)))
+            at += tokens + 2 * depths
+        return Place(tuple(latents), tuple(inverse_depth), self.cameras, self.biomes[index])
 
     @classmethod
-    def of(cls, places: list[Place], bound: float) -> PlaceBank:
-        """Pack places of one rig."""
-        latents = torch.stack([p.latents for p in places]).clamp(-bound, bound)
-        return cls(
-            ((latents + bound) * (_LATENT_LEVELS / (2.0 * bound))).round().to(torch.uint8).contiguous(),
-            torch.stack([encode_depth(p.inverse_depth) for p in places]),
-            places[0].cameras,
-            tuple(p.biome for p in places),
-            bound,
-        )
+    def of(cls, places: list[Place], mean: Tensor, std: Tensor) -> PlaceBank:
+        """Pack places of one rig; ``mean``, ``std`` (C,) of the latents."""
+        mean, std = (values.flatten().float().cpu() for values in (mean, std))
+        first = places[0]
+        columns = first.latents[0].shape[-1]
+        token = len(mean), first.cameras[0].width // columns, first.inverse_depth[0].shape[-1] // columns
+        packed = []
+        for place in places:
+            parts = []
+            for latents, inverse_depth, _ in place.views():
+                steps = ((latents - mean[:, None, None]) / (LATENT_STEP * std[:, None, None])).round()
+                parts.append((steps.clamp(-_MIDDLE, 255 - _MIDDLE) + _MIDDLE).to(torch.uint8).numpy())
+                codes = encode_depth(inverse_depth).numpy()
+                parts += [(codes >> 8).astype(np.uint8), (codes & 255).astype(np.uint8)]
+            deflated = zlib.compress(b"".join(part.tobytes() for part in parts), 9)
+            packed.append(torch.from_numpy(np.frombuffer(deflated, np.uint8).copy()))
+        return cls(tuple(packed), first.cameras, tuple(place.biome for place in places), token, mean, std)
 
     def save(self, path: Path) -> None:
         """Write the bank, atomically."""
-        first = self.cameras[0]
-        tensors = {
-            "latents": self.latents,
-            "depth": self.depth.to(torch.uint16).contiguous(),
+        tensors = {f"place_{index:04d}": packed for index, packed in enumerate(self.packed)} | {
             "c2w": torch.from_numpy(np.stack([c.c2w for c in self.cameras])),
             "K": torch.from_numpy(np.stack([c.K for c in self.cameras])),
+            "size": torch.tensor([c.size for c in self.cameras]),
+            "mean": self.mean,
+            "std": self.std,
         }
+        _, stride, samples = self.token
         metadata = {
             "format": FORMAT,
             "biomes": ",".join(self.biomes),
-            "bound": repr(self.bound),
-            "size": f"{first.height}x{first.width}",
+            "stride": str(stride),
+            "samples": str(samples),
         }
         with atomic_write(path) as temporary:
             save_file(tensors, temporary, metadata=metadata)
 
     @classmethod
     def load(cls, path: Path) -> PlaceBank:
-        """Read a bank.
+        """Read a bank; its places stay packed.
 
         Raises:
             ModelError: the file is damaged, of another kind, or its tensors do not fit together.
@@ -112,39 +149,43 @@ class PlaceBank:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 if metadata.get("format") != FORMAT:
-                    raise ModelError(f"{path} is not a file of places; restore the one that ships with the model.")
-                height, width = (int(side) for side in metadata["size"].split("x"))
+                    raise ModelError(
+                        f"{path} is not a file of places that this version reads; restore the one that ships with the "
+                        "model."
+                    )
                 biomes = tuple(metadata["biomes"].split(","))
-                shape = file.get_slice("latents").get_shape()
-                if not (0 < len(biomes) == shape[0] <= MAX_PLACES and 0 < shape[1] <= MAX_VIEWS):
-                    raise ValueError(f"{len(biomes)} biomes for latents of shape {tuple(shape)}")
-                latents, depth = file.get_tensor("latents"), file.get_tensor("depth")
+                mean, std = file.get_tensor("mean"), file.get_tensor("std")
                 c2w, intrinsics = file.get_tensor("c2w").numpy(), file.get_tensor("K").numpy()
-                intrinsics = np.broadcast_to(intrinsics, (len(c2w), 3, 3))  # banks of one ring hold a single matrix
-                cameras = tuple(Camera(pose, k, width, height) for pose, k in zip(c2w, intrinsics, strict=True))
-                samples = depth.shape[-1] // max(1, latents.shape[-1])
-                if (
-                    latents.dtype != torch.uint8
-                    or depth.dtype != torch.uint16
-                    or len(cameras) != shape[1]
-                    or (height, width) != (shape[3] * (width // shape[4]), shape[4] * (width // shape[4]))
-                    or depth.shape != (*shape[:2], shape[3] * samples, shape[4] * samples)
+                sizes = file.get_tensor("size").tolist()
+                token = len(mean), int(metadata["stride"]), int(metadata["samples"])
+                if not (
+                    0 < len(biomes) <= MAX_PLACES
+                    and 0 < len(c2w) == len(intrinsics) == len(sizes) <= MAX_VIEWS
+                    and mean.shape == std.shape == (token[0],)
+                    and min(token) > 0
+                    and all(0 < side <= MAX_SIDE and side % token[1] == 0 for size in sizes for side in size)
                 ):
-                    raise ValueError(f"latents {tuple(shape)} and depth {tuple(depth.shape)} do not belong together")
-                return cls(latents, depth.to(torch.int32), cameras, biomes, float(metadata["bound"]))
-        except (SafetensorError, OSError, KeyError, ValueError) as error:
+                    raise ValueError(f"{len(biomes)} biomes, {len(c2w)} cameras of sizes {sizes}, tokens {token}")
+                packed = tuple(file.get_tensor(f"place_{index:04d}") for index in range(len(biomes)))
+                if any(codes.dtype != torch.uint8 or codes.ndim != 1 for codes in packed):
+                    raise ValueError("places are not strings of bytes")
+        except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
             raise ModelError(f"{path} is damaged or not a file of places ({error}); restore it.") from error
+        cameras = tuple(
+            Camera(pose, k, width, height) for pose, k, (height, width) in zip(c2w, intrinsics, sizes, strict=True)
+        )
+        return cls(packed, cameras, biomes, token, mean, std)
 
 
 def encode_depth(inverse_depth: Tensor) -> Tensor:
-    """Inverse depth in 1/m -> int32 codes that fit 16 bits: 0 is sky, the rest log-depth in steps of 0.02 %."""
+    """Inverse depth in 1/m -> int32 codes that fit 16 bits: 0 is sky, the rest log-depth in steps of 0.1 %."""
     share = torch.log(1.0 / inverse_depth.clamp(min=1.0 / FARTHEST_M) / NEAREST_M) / np.log(FARTHEST_M / NEAREST_M)
-    codes = 1 + (share.clamp(0.0, 1.0) * _LEVELS).round().to(torch.int32)
+    codes = 1 + (share.clamp(0.0, 1.0) * _DEPTH_LEVELS).round().to(torch.int32)
     return torch.where(inverse_depth > 0.0, codes, torch.zeros_like(codes))
 
 
 def decode_depth(codes: Tensor) -> Tensor:
     """The inverse of :func:`encode_depth`."""
-    share = (codes.float() - 1.0) / _LEVELS
+    share = (codes.float() - 1.0) / _DEPTH_LEVELS
     inverse = torch.exp(-share * np.log(FARTHEST_M / NEAREST_M)) / NEAREST_M
     return torch.where(codes > 0, inverse, torch.zeros_like(inverse))

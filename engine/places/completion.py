@@ -8,15 +8,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from scipy.ndimage import distance_transform_cdt
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
 
 from engine.camera import Camera, rotation_about_up
-from engine.hole_filling import fill_holes
 from engine.memory import LatentMemory, LatentView, MemoryConfig, Readout, ReadoutNetwork
 from engine.places.bank import PlaceBank
+from engine.places.cells import cell_means, distance_to
+from engine.places.glow import elevation_rad, glow_along, level_along, sky_glow
+from engine.places.lighting import Lighting
 from engine.places.matching import Match, Matcher, describe, direction_bins
+from engine.places.skyline import continued, lowered, ridges
 
 SUGGESTED = 0.5
 """Coverage of a cell that a place fills: all its samples are given, as of a cell that is remembered, yet they are only
@@ -27,12 +28,6 @@ LEAVE_M = 5.0
 """So far from where a place was set down another one is looked for: what lies behind its near things is missing."""
 REACH_CELLS = 10.0
 """How far from the unknown a known cell still speaks for what comes next (e-folding)."""
-LIGHT_CELLS = 12
-"""Known cells this near to the unknown say how a place must be lit to fit."""
-FADE_CELLS = 32.0
-"""How far from the seam a place is back in its own light (e-folding)."""
-SMOOTH_CELLS = 5
-"""What a place is corrected by is averaged over so many cells."""
 MEMORIES_KEPT = 4
 
 
@@ -56,16 +51,17 @@ class Places:
 
     Args:
         bank: the places. network: resamples their tokens. mean, std: (C, 1, 1) of the latents.
-        flat: (n, C) latents of flat colours, n >= 4: along their main directions light differs, across them texture.
+        flat: (n, C) latents of flat colours, for :class:`engine.places.lighting.Lighting`.
     """
 
     def __init__(self, bank: PlaceBank, network: ReadoutNetwork, mean: Tensor, std: Tensor, flat: Tensor) -> None:
         self.bank = bank
         self._network = network
         self._mean, self._std = mean.cpu(), std.cpu()
-        self._colours = torch.linalg.svd(flat.cpu() - flat.cpu().mean(0), full_matrices=False).Vh[:3]
+        self._lighting = Lighting(flat)
         self._matcher: Matcher | None = None
         self._memories: OrderedDict[int, LatentMemory] = OrderedDict()
+        self._glows: dict[int, Tensor] = {}
 
     def complete(
         self,
@@ -83,13 +79,27 @@ class Places:
         """
         readout = _on_cpu(readout)
         known = readout.coverage > 0.0  # a cell that is known in part is the denoiser's to finish
-        away = _distance(~known) if not bool(known.all()) else torch.zeros(known.shape)
+        away = distance_to(~known) if not bool(known.all()) else torch.zeros(known.shape)
         match = self._choose(readout, known, away, camera, biome, generator, latest)
         recalled = _on_cpu(self._memory(match.place).readout(_placed(camera, match)))
-        beside = known & (recalled.coverage > 0.99) & (away < LIGHT_CELLS)
+        rays = torch.from_numpy(camera.resized(known.shape[1], known.shape[0]).rays()).float()
+        elevation_deg = torch.rad2deg(elevation_rad(rays))
         if match is not latest:
-            match = replace(match, scale=self._scale(readout, recalled, beside, camera))
-        return self._joined(readout, recalled, known, beside, match)
+            both = known & (recalled.coverage > 0.99)
+            match = replace(match, scale=self._scale(readout, recalled, both, camera))
+        horizon = ridges(readout, known)
+        recalled = replace(recalled, inverse_depth=recalled.inverse_depth * match.scale)
+        recalled = lowered(recalled, horizon.too_high)
+        if match is not latest and not math.isinf(match.error):
+            level = level_along(self._glow(match.place), rays)
+            match = replace(match, light=self._lighting.told(readout, recalled, known, away, elevation_deg, level))
+        if match.light:
+            glow = self._glow(match.place)
+            broad = level_along(glow, rays), glow_along(glow, rays, match.turn_rad)
+            lit = self._lighting.lit(readout, recalled, known, away, elevation_deg, *broad, match.light)
+            recalled = replace(recalled, features=lit)
+        recalled = continued(recalled, readout, known, horizon)
+        return self._joined(readout, recalled, known, match)
 
     def _choose(
         self,
@@ -127,50 +137,32 @@ class Places:
         place = self.bank[index]
         channels, stride, samples = self.bank.token
         memory = LatentMemory(MemoryConfig(channels=channels, stride=stride, samples=samples), self._network)
-        for latents, inverse_depth, camera in zip(place.latents, place.inverse_depth, place.cameras, strict=True):
+        for latents, inverse_depth, camera in place.views():
             memory.write(LatentView(camera, latents, inverse_depth))
         self._memories[index] = memory
         while len(self._memories) > MEMORIES_KEPT:
             self._memories.popitem(last=False)
         return memory
 
-    def _joined(self, readout: Readout, recalled: Readout, known: Tensor, beside: Tensor, match: Match) -> Completed:
+    def _glow(self, index: int) -> Tensor:
+        if index not in self._glows:
+            self._glows[index] = sky_glow(self.bank[index], self._lighting.colours)
+        return self._glows[index]
+
+    def _joined(self, readout: Readout, recalled: Readout, known: Tensor, match: Match) -> Completed:
         taken = (recalled.coverage >= 0.5) & ~known
         samples = readout.covered.shape[-1] // known.shape[-1]
         fine = taken.repeat_interleave(samples, 0).repeat_interleave(samples, 1) & recalled.covered
-        features = self._lit(readout, recalled, beside)
-        inverse_depth = recalled.inverse_depth * match.scale
         completed = replace(
             readout,
-            features=torch.where(taken, features, readout.features),
+            features=torch.where(taken, recalled.features, readout.features),
             coverage=torch.where(taken, SUGGESTED, readout.coverage),
-            inverse_depth=torch.where(fine, inverse_depth, readout.inverse_depth),
+            inverse_depth=torch.where(fine, recalled.inverse_depth, readout.inverse_depth),
             covered=readout.covered | fine,
             sky=torch.where(fine, recalled.sky, readout.sky),
             log2_scale=torch.where(taken, recalled.log2_scale, readout.log2_scale),
         )
         return Completed(completed, taken, match)
-
-    def _lit(self, readout: Readout, recalled: Readout, beside: Tensor) -> Tensor:
-        """The recalled latents (C, h, w) in the light of the memory: by how much its colours differ where both are
-        known goes on smoothly beyond the seam, in the sky and on the ground apart, and fades far away from it.
-
-        As in gradient-domain compositing (Perez et al. 2003), but for colours only. The fade must be slow: one within
-        the strip that a turn uncovers would begin anew with every strip.
-        """
-        sky_here, sky_there = (_cells(r.sky.float(), beside) > 0.5 for r in (readout, recalled))
-        difference = self._colour_only(readout.features - recalled.features)
-        features = recalled.features
-        for here, there in ((sky_here, sky_there), (~sky_here, ~sky_there)):
-            both = beside & here & there
-            field = fill_holes(difference, both) if bool(both.any()) else torch.zeros_like(difference)
-            field = avg_pool2d(field[None], SMOOTH_CELLS, 1, SMOOTH_CELLS // 2, count_include_pad=False)[0]
-            features = torch.where(there, features + field * torch.exp(-_distance(both) / FADE_CELLS), features)
-        return features
-
-    def _colour_only(self, difference: Tensor) -> Tensor:
-        """A difference of latents (C, h, w) without what would draw texture."""
-        return torch.einsum("kc,kd,dhw->chw", self._colours, self._colours, difference)
 
     def _scale(self, readout: Readout, recalled: Readout, beside: Tensor, camera: Camera) -> float:
         """So many metres of the place to one of the world that its ground lies as far below the camera as the memory's.
@@ -181,7 +173,7 @@ class Places:
         down = -rays[..., 2]
         clearances = []
         for part in (readout, recalled):
-            inverse = _cells(part.inverse_depth, beside)
+            inverse = cell_means(part.inverse_depth, beside)
             ground = beside & (inverse > 0.0) & (down > GROUND_SLOPE)
             if int(ground.sum()) < 16:
                 return 1.0
@@ -202,15 +194,3 @@ def _placed(camera: Camera, match: Match) -> Camera:
     pose[:3, :3] = turn @ camera.c2w[:3, :3]
     pose[:3, 3] = match.scale * turn @ (camera.position - np.array(match.anchor))
     return camera.posed(pose)
-
-
-def _cells(values: Tensor, like: Tensor) -> Tensor:
-    """Means over samples: (h*s, w*s) -> (h, w)."""
-    return avg_pool2d(values[None], values.shape[-1] // like.shape[-1])[0]
-
-
-def _distance(cells: Tensor) -> Tensor:
-    """(h, w) bool -> (h, w) float: how many cells away the nearest true one is (chessboard); far if there is none."""
-    if not bool(cells.any()):
-        return torch.full(cells.shape, 1e3)
-    return torch.from_numpy(distance_transform_cdt(~cells.numpy(), metric="chessboard")).float()

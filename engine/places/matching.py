@@ -37,6 +37,7 @@ class Match:
         error: mean squared difference per direction, in squared standard deviations; ``inf`` if nothing was compared.
         anchor: where in the world the place's point lies, metres.
         scale: a metre of the world is so many of the place.
+        light: that it is seen in, see :meth:`engine.places.lighting.Lighting.told`; () is its own.
     """
 
     place: int
@@ -44,6 +45,7 @@ class Match:
     error: float
     anchor: tuple[float, float, float] = (0.0, 0.0, 0.0)
     scale: float = 1.0
+    light: tuple[float, ...] = ()
 
 
 def direction_bins(camera: Camera, rows: int, columns: int) -> Tensor:
@@ -106,7 +108,7 @@ class Matcher:
         if index not in self._spectra:
             place = self._bank[index]
             described, bins = [], []
-            for latents, inverse_depth, camera in zip(place.latents, place.inverse_depth, place.cameras, strict=True):
+            for latents, inverse_depth, camera in place.views():
                 described.append(describe((latents - self._mean) / self._std, inverse_depth))
                 bins.append(direction_bins(camera, *latents.shape[-2:]))
             where = torch.cat(bins)

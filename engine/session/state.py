@@ -125,18 +125,27 @@ def state_from_json(values: Any) -> SessionState:
 def _match_to_json(match: Match) -> dict[str, Any]:
     """What a search would not find again; its error is of no use later (and JSON knows no infinity)."""
     x, y, z = match.anchor
-    return {"place": match.place, "turn_rad": match.turn_rad, "scale": match.scale, "x": x, "y": y, "z": z}
+    return {"place": match.place, "turn_rad": match.turn_rad, "scale": match.scale, "x": x, "y": y, "z": z} | {
+        "light": list(match.light)
+    }
 
 
 def _match_from_json(fields: Fields) -> Match:
     """The inverse of :func:`_match_to_json`."""
-    from engine.places import Match
+    from engine.places import LIGHT_SIZES, Match
 
     x, y, z = (fields.number(axis, -1e9, 1e9) for axis in "xyz")
+    given = fields.items("light", max(LIGHT_SIZES)) if "light" in fields.values else []
+    light = Fields({str(n): value for n, value in enumerate(given)}, f"{fields.place}.light")
+    if len(given) not in LIGHT_SIZES:
+        raise SessionError(
+            f"The light of {fields.place} in the session must be one of {LIGHT_SIZES} numbers; it is {len(given)}."
+        )
     return Match(
         place=fields.integer("place", 0, 2**31),
         turn_rad=fields.number("turn_rad", -1e3, 1e3),
         error=math.inf,
         anchor=(x, y, z),
         scale=fields.number("scale", 1e-3, 1e3),
+        light=tuple(light.number(name, -1e3, 1e3) for name in light.values),
     )

@@ -266,19 +266,24 @@ class PlacesConfig:
 
     Attributes:
         places: how many; biomes take turns. seed: of the first world.
-        views, height, width, fov_deg, pitch_deg: the ring of views all around, which must overlap a little.
-        down_fov_deg, up_fov_deg: vertical, of the views at the two poles, which must overlap the ring.
-        supersample: rays per pixel and axis.
+        views, pitch_deg: of two rings of views all around, which must overlap a little.
+        fine_height, fine_width, fine_fov_deg: of the ring about the horizon, as finely seen as a frame is.
+        height, width, fov_deg: of the ring that reaches farther up and down.
+        down_fov_deg, up_fov_deg: vertical, of the views at the two poles, which must overlap that ring; as large.
+        supersample: rays per pixel and axis, of all but the finest, which are rendered as scenes are.
     """
 
     folder: str = "data/places"
     places: int = 64
     seed: int = 700_000
     views: int = 6
+    pitch_deg: float = -4.0
+    fine_height: int = 352
+    fine_width: int = 528
+    fine_fov_deg: float = 45.5
     height: int = 448
     width: int = 352
     fov_deg: float = 78.5
-    pitch_deg: float = -4.0
     down_fov_deg: float = 117.0
     up_fov_deg: float = 131.0
     supersample: int = 2

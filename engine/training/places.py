@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from engine.atomic import atomic_write
 from engine.camera import Camera, c2w_from_angles, rotation_about_up
@@ -38,38 +38,39 @@ def place_spec(config: PlacesConfig, index: int) -> WorldSpec:
     return WorldSpec(BIOMES[index % len(BIOMES)], config.seed + index, time)
 
 
-def ring(config: PlacesConfig) -> tuple[Camera, ...]:
+def ring(config: PlacesConfig, fov_deg: float, width: int, height: int) -> tuple[Camera, ...]:
     """Cameras all around the origin, the first along +X; a little down, where the ground is."""
     step_deg = 360.0 / config.views
-    return tuple(
-        Camera.from_fov(
-            c2w_from_angles(np.zeros(3), view * step_deg, config.pitch_deg), config.fov_deg, config.width, config.height
-        )
-        for view in range(config.views)
-    )
+    poses = (c2w_from_angles(np.zeros(3), view * step_deg, config.pitch_deg) for view in range(config.views))
+    return tuple(Camera.from_fov(pose, fov_deg, width, height) for pose in poses)
 
 
 def rig(config: PlacesConfig) -> tuple[Camera, ...]:
-    """The ring, and one camera straight down and one straight up: together they see the whole sphere."""
+    """The fine ring, the ring that reaches farther up and down, and one camera straight down and one straight up:
+    together they see the whole sphere. The finest come first: what they see a memory need not keep again."""
     poles = (
         Camera.from_fov(c2w_from_angles(np.zeros(3), 0.0, pitch_deg), fov_deg, config.width, config.height)
         for pitch_deg, fov_deg in ((-90.0, config.down_fov_deg), (90.0, config.up_fov_deg))
     )
-    return *ring(config), *poles
+    return (
+        *ring(config, config.fine_fov_deg, config.fine_width, config.fine_height),
+        *ring(config, config.fov_deg, config.width, config.height),
+        *poles,
+    )
 
 
 def open_spawn(world: World, config: PlacesConfig) -> np.ndarray:
     """``c2w (4, 4)`` that takes the rig to where one can look around: spawns are chosen by what lies ahead, and a tree
     beside the shoulder would fill half of the place."""
     best: tuple[float, np.ndarray] | None = None
-    small = replace(config, width=config.width // STRIDE, height=config.height // STRIDE)
+    around = ring(config, config.fov_deg, config.width // STRIDE, config.height // STRIDE)
     for index in range(SPAWNS_TRIED):
         start = world.spawn(config.width, config.height, index=index)
         home = np.eye(4)
         home[:3, :3] = rotation_about_up(math.radians(start.yaw_deg))
         home[:3, 3] = start.position
         near = []
-        for camera in ring(small):
+        for camera in around:
             depth_m = world.render(camera.posed(home @ camera.c2w)).depth_m.numpy()
             rays = camera.rays()
             ahead = rays[..., 2] > np.linalg.norm(rays, axis=-1) * np.sin(np.radians(GROUND_BELOW_DEG))
@@ -84,29 +85,35 @@ def open_spawn(world: World, config: PlacesConfig) -> np.ndarray:
 
 
 def render_places(config: PlacesConfig) -> Iterator[tuple[int, int]]:
-    """Render what is missing, biomes in turn; yields (done, total). Stops and resumes at any place."""
+    """Render what is missing, biomes in turn; yields (done, total). Stops and resumes at any place.
+
+    A file holds ``rgb_<view> (3, H, W)`` uint8 and ``inverse_depth_<view> (2h, 2w)`` of every view of the rig.
+    """
     folder = Path(config.folder)
     folder.mkdir(parents=True, exist_ok=True)
-    grid = (config.height // STRIDE * SAMPLES, config.width // STRIDE * SAMPLES)
     for index in range(config.places):
         path = folder / f"place_{index:04d}.safetensors"
         if not path.exists():
             spec = place_spec(config, index)
-            world = World(spec)
+            world = World(spec, sun_disc=False)  # who turns from one place to another would see a second sun
             turn = open_spawn(world, config)
-            frames = [world.render(c.posed(turn @ c.c2w), supersample=config.supersample) for c in rig(config)]
-            tensors = {
-                "rgb": torch.stack([(f.rgb.clamp(0, 1) * 255 + 0.5).to(torch.uint8) for f in frames]),
-                "inverse_depth": torch.stack([sample_inverse_depth(f.depth_m, *grid) for f in frames]),
-            }
+            tensors = {}
+            for view, camera in enumerate(rig(config)):
+                frame = world.render(
+                    camera.posed(turn @ camera.c2w), supersample=1 if view < config.views else config.supersample
+                )
+                height, width = camera.size
+                grid = height // STRIDE * SAMPLES, width // STRIDE * SAMPLES
+                tensors[f"rgb_{view}"] = (frame.rgb.clamp(0, 1) * 255 + 0.5).to(torch.uint8)
+                tensors[f"inverse_depth_{view}"] = sample_inverse_depth(frame.depth_m, *grid)
             with atomic_write(path) as temporary:
                 save_file(tensors, temporary, metadata={"biome": spec.biome, "seed": str(spec.seed)})
         yield index + 1, config.places
 
 
 @torch.inference_mode()
-def pack_places(config: PlacesConfig, autoencoder: Autoencoder) -> PlaceBank:
-    """Encode the rendered places (float32: it is done once).
+def pack_places(config: PlacesConfig, autoencoder: Autoencoder, mean: Tensor, std: Tensor) -> PlaceBank:
+    """Encode the rendered places (float32: it is done once); ``mean``, ``std`` (C,) of the latents.
 
     Raises:
         InputError: fewer are rendered than asked for.
@@ -121,9 +128,12 @@ def pack_places(config: PlacesConfig, autoencoder: Autoencoder) -> PlaceBank:
     cameras = rig(config)
     places = []
     for path in paths:
+        latents, inverse_depth = [], []
         with safe_open(path, framework="pt") as file:
-            rgb, inverse_depth = file.get_tensor("rgb"), file.get_tensor("inverse_depth")
+            for view in range(len(cameras)):
+                image = file.get_tensor(f"rgb_{view}")[None].float() / 255
+                latents.append(encoder(image.contiguous(memory_format=torch.channels_last))[0])
+                inverse_depth.append(file.get_tensor(f"inverse_depth_{view}"))
             biome = file.metadata()["biome"]
-        images = (rgb.float() / 255).contiguous(memory_format=torch.channels_last)
-        places.append(Place(encoder(images), inverse_depth, cameras, biome))
-    return PlaceBank.of(places, autoencoder.config.latent_bound)
+        places.append(Place(tuple(latents), tuple(inverse_depth), cameras, biome))
+    return PlaceBank.of(places, mean, std)

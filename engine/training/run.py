@@ -133,7 +133,7 @@ def export(config: ExportConfig, folder: Path) -> EmbeddedModel:
     for name, module in model.networks().items():
         load_network(module, weights[name])
     if config.places.places:
-        model.carry(pack_places(config.places, model.autoencoder))
+        model.carry(pack_places(config.places, model.autoencoder, mean, std))
     model.save(folder)
     _collect(runs, folder)
     return EmbeddedModel.load(folder)
@@ -164,7 +164,8 @@ def _improve(config: ExportConfig, folder: Path) -> EmbeddedModel:
     if config.new_places:
         autoencoder = Autoencoder(embedded.autoencoder)
         load_network(autoencoder, weight_path(base, "autoencoder"))
-        pack_places(config.places, autoencoder).save(places_path(folder))
+        statistics = (torch.tensor(values) for values in (embedded.latents_mean, embedded.latents_std))
+        pack_places(config.places, autoencoder, *statistics).save(places_path(folder))
     made = {CONFIG_NAME, *(weight_path(base, name).name for name in better)}
     made |= {places_path(base).name} if config.new_places else set()
     for source in model_files(base):

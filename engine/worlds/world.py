@@ -17,7 +17,7 @@ from engine.worlds import objects as ob
 from engine.worlds.bake import CELL_M, CELLS, SNAP_M, STEP_M, Window, bake
 from engine.worlds.march import FAR_M, lattice, trace
 from engine.worlds.shade import render_kernel
-from engine.worlds.spec import SEA, SUN, WorldSpec, pack
+from engine.worlds.spec import DISC, SEA, SUN, WorldSpec, pack
 from engine.worlds.terrain import ground
 
 _WINDOWS_KEPT = 3
@@ -59,12 +59,16 @@ class World:
 
     Rendering runs on the CPU, on as many threads as numba has; `device` is where frames are put. Windows of the world
     are baked on demand around the camera and kept in a small LRU. Not thread-safe.
+
+    Without `sun_disc` all is lit as ever, but the sun itself is not seen.
     """
 
-    def __init__(self, spec: WorldSpec, device: torch.device | str = "cpu") -> None:
+    def __init__(self, spec: WorldSpec, device: torch.device | str = "cpu", *, sun_disc: bool = True) -> None:
         self.spec = spec
         self.device = torch.device(device)
         self._p = pack(spec)
+        if not sun_disc:
+            self._p[DISC : DISC + 3] = 0.0
         self._windows: OrderedDict[tuple[int, int], Window] = OrderedDict()
 
     def _window(self, x: float, y: float) -> Window:

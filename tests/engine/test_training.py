@@ -38,6 +38,7 @@ from engine.training.run import export, train
 from engine.training.scenes import SceneStore, render_scenes, scene_spec
 
 SMALL = {"scenes.height": 64, "scenes.width": 112, "scenes.views": 4}
+SMALL_PLACES = {"fine_height": 80, "fine_width": 160, "height": 112, "width": 88, "supersample": 1}
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +190,7 @@ def test_the_first_stages_train_and_their_best_becomes_a_model(scenes: Path, tmp
     assert (tmp_path / "denoiser" / "sheet.png").exists()
     runs["denoiser_run"] = str(tmp_path / "denoiser")
     options = {**{k: v for k, v in SMALL.items() if k != "scenes.views"}, **runs, "scenes.folder": str(scenes)}
-    places = {"folder": str(tmp_path / "places"), "places": 2, "height": 112, "width": 88, "supersample": 1}
+    places = {"folder": str(tmp_path / "places"), "places": 2, **SMALL_PLACES}
     options |= {f"places.{name}": value for name, value in places.items()}
     with pytest.raises(InputError, match="mirage train places"):
         export(configure(ExportConfig(), None, options), tmp_path / "model")

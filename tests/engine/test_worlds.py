@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.camera import Camera
+from engine.camera import Camera, c2w_from_angles
 from engine.errors import InputError
 from engine.worlds import TIMES, World, WorldSpec, contact_sheet
 from engine.worlds import objects as ob
@@ -154,6 +154,22 @@ def test_the_sky_depends_on_rotation_alone(meadow: World) -> None:
     a, b = (meadow.render(Camera(c2w=pose, K=k, width=WIDTH, height=HEIGHT)) for pose in (c2w, moved))
     assert bool((a.sky & b.sky).all())
     assert torch.equal(a.rgb, b.rgb)
+
+
+def test_the_sun_can_be_left_out_and_its_light_stays() -> None:
+    spec = WorldSpec("desert", 3, "noon")
+    with_sun, without = World(spec), World(spec, sun_disc=False)
+    start = with_sun.spawn(112, 64)
+    ground = start.posed(c2w_from_angles(start.position, start.yaw_deg, -40.0))
+    assert torch.equal(with_sun.render(ground).rgb, without.render(ground).rgb)
+    changed = []
+    for yaw_deg in range(0, 360, 40):
+        up = Camera.from_fov(c2w_from_angles(start.position, float(yaw_deg), 50.0), 60.0, 112, 64)
+        bright, plain = with_sun.render(up).rgb, without.render(up).rgb
+        assert bool((bright >= plain - 1e-6).all())
+        changed.append(float((bright - plain).abs().amax(0).gt(0.02).float().mean()))
+    assert 0.0 < max(changed) < 0.1
+    assert min(changed) == 0.0
 
 
 def test_worlds_are_endless(meadow: World) -> None:
