@@ -9,6 +9,9 @@ from torch.nn.functional import avg_pool2d
 
 from engine.memory import Readout
 
+FAR, ALIKE = 0.005, 0.4
+"""Inverse depth, 1/m, beyond which all is alike; and the difference of log-depth to which it is otherwise."""
+
 
 def cell_means(samples: Tensor, like: Tensor) -> Tensor:
     """(h*s, w*s) -> (h, w), the shape of ``like``."""
@@ -25,3 +28,19 @@ def distance_to(cells: Tensor) -> Tensor:
 def sky_share(readout: Readout, like: Tensor) -> Tensor:
     """(h, w) in [0, 1], how much of what is known of each cell is sky."""
     return cell_means(readout.sky.float(), like) / cell_means(readout.covered.float(), like).clamp(min=1e-6)
+
+
+def alike(here: Tensor, there: Tensor) -> Tensor:
+    """Where inverse depths (h, w) are about the same: a tree is not sand in another light."""
+    return torch.log(here.clamp(min=FAR) / there.clamp(min=FAR)).abs() < ALIKE
+
+
+def local_mean(values: Tensor, part: Tensor, side: int) -> Tensor:
+    """Means of ``values (n, h, w)`` over the cells of ``part (h, w)`` bool in a square around each."""
+    weight = avg_pool2d(part[None].float(), side, 1, side // 2)
+    return avg_pool2d(values * part, side, 1, side // 2) / weight.clamp(min=1e-6)
+
+
+def smoothed(values: Tensor, side: int) -> Tensor:
+    """Means of ``values (n, h, w)`` over a square around each cell."""
+    return avg_pool2d(values[None], side, 1, side // 2, count_include_pad=False)[0]

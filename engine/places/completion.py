@@ -17,6 +17,7 @@ from engine.places.cells import cell_means, distance_to
 from engine.places.glow import elevation_rad, glow_along, level_along, sky_glow
 from engine.places.lighting import Lighting
 from engine.places.matching import Match, Matcher, describe, direction_bins
+from engine.places.seam import joined
 from engine.places.skyline import continued, lowered, ridges
 
 SUGGESTED = 0.5
@@ -96,9 +97,8 @@ class Places:
         if match.light:
             glow = self._glow(match.place)
             broad = level_along(glow, rays), glow_along(glow, rays, match.turn_rad)
-            lit = self._lighting.lit(readout, recalled, known, away, elevation_deg, *broad, match.light)
-            recalled = replace(recalled, features=lit)
-        recalled = continued(recalled, readout, known, horizon)
+            recalled = replace(recalled, features=self._lighting.lit(recalled, elevation_deg, *broad, match.light))
+        recalled = continued(joined(recalled, readout, known, self._std), readout, known, horizon)
         return self._joined(readout, recalled, known, match)
 
     def _choose(

@@ -8,28 +8,17 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
 
-from engine.hole_filling import fill_holes
 from engine.memory import Readout
-from engine.places.cells import cell_means, distance_to, sky_share
+from engine.places.cells import alike, cell_means, sky_share
 
-SEAM_CELLS = 4
-"""Known cells this near to the unknown must be met smoothly."""
-SKY_FADE_CELLS, GROUND_FADE_CELLS = 8.0, 4.0
-"""How far from the seam a place is back in the light that it was given as a whole (e-folding); on the ground sooner,
-where what differs may be sand and grass."""
 ENOUGH_CELLS = 24
 """Fewer cells than that say nothing of light."""
-SMOOTH_CELLS = 5
-"""What a place is corrected by at the seam is averaged over so many cells."""
 NEAR_SKY_CELLS = 30.0
 """How far from the unknown a remembered sky still speaks for it (e-folding)."""
 KNOTS_DEG = torch.arange(-6.0, 91.0, 6.0)
 SPREAD_DEG = 4.0
 """Elevations at which a sky's colours are told, and how far around each they are averaged."""
-FAR, ALIKE = 0.005, 0.4
-"""Inverse depth, 1/m, beyond which all is alike; and the difference of log-depth to which it is otherwise."""
 DIRECTIONS = 3
 """Main directions of flat colours."""
 LIGHT_SIZES = (0, DIRECTIONS, DIRECTIONS * (1 + len(KNOTS_DEG)))
@@ -73,7 +62,8 @@ class Lighting:
             sky's differ there from ``level``, unless too little of it is remembered.
         """
         (sky, _), (ground, ground_there) = sky_and_ground(readout, recalled, known)
-        shared = known & (recalled.coverage > 0.99) & ground & ground_there & alike(readout, recalled, known)
+        depths = (cell_means(r.inverse_depth, known) for r in (readout, recalled))
+        shared = known & (recalled.coverage > 0.99) & ground & ground_there & alike(*depths)
         difference = self.coordinates(readout.features - recalled.features)[:, shared]
         enough = int(shared.sum()) >= ENOUGH_CELLS
         light = difference.median(dim=1).values.tolist() if enough else [0.0] * DIRECTIONS
@@ -84,23 +74,13 @@ class Lighting:
         return tuple(light)
 
     def lit(
-        self,
-        readout: Readout,
-        recalled: Readout,
-        known: Tensor,
-        away: Tensor,
-        elevation_deg: Tensor,
-        level: Tensor,
-        glow: Tensor,
-        light: tuple[float, ...],
+        self, recalled: Readout, elevation_deg: Tensor, level: Tensor, glow: Tensor, light: tuple[float, ...]
     ) -> Tensor:
-        """The recalled latents (C, h, w) in the light of the memory.
-
-        The ground is lit as told; the sky keeps its clouds, gives up its own broad light and takes the one that is told
-        instead. What then still differs beside the seam goes on smoothly beyond it and fades.
+        """The recalled latents (C, h, w) in the light of the memory: the ground is lit as told; the sky keeps its
+        clouds, gives up its own broad light and takes the one that is told instead.
 
         Args:
-            known, away, elevation_deg, level: as for :meth:`told`, whose answer ``light`` is.
+            elevation_deg, level: as for :meth:`told`, whose answer ``light`` is.
             glow: (DIRECTIONS, h, w), the broad light of the place's sky in these directions.
         """
         ground = torch.tensor(light[:DIRECTIONS])[:, None, None].expand_as(glow)
@@ -108,20 +88,8 @@ class Lighting:
         if len(light) > DIRECTIONS:
             differs = torch.tensor(light[DIRECTIONS:]).view(DIRECTIONS, -1)
             sky = level + between_knots(differs, elevation_deg) - glow
-        share = sky_share(recalled, known)  # what straddles the skyline is lit by both
-        lit = recalled.features + self.shift(torch.lerp(ground, sky, share))
-        beside = known & (away < SEAM_CELLS) & (recalled.coverage > 0.99) & alike(readout, recalled, known)
-        rest, features = self.shift(self.coordinates(readout.features - lit)), lit
-        parts = sky_and_ground(readout, recalled, known)
-        for (here, there), part, reach in zip(
-            parts, (share, 1.0 - share), (SKY_FADE_CELLS, GROUND_FADE_CELLS), strict=True
-        ):
-            both = beside & here & there
-            if bool(both.any()):
-                field = fill_holes(rest, both)[None]
-                field = avg_pool2d(field, SMOOTH_CELLS, 1, SMOOTH_CELLS // 2, count_include_pad=False)[0]
-                features = features + part * field * torch.exp(-distance_to(both) / reach)
-        return features
+        share = sky_share(recalled, elevation_deg)  # what straddles the skyline is lit by both
+        return recalled.features + self.shift(torch.lerp(ground, sky, share))
 
     def coordinates(self, features: Tensor) -> Tensor:
         """(C, h, w) -> (DIRECTIONS, h, w)."""
@@ -136,13 +104,6 @@ def sky_and_ground(readout: Readout, recalled: Readout, like: Tensor) -> tuple[t
     """(h, w) bool, where memory and place show sky; and where they show ground."""
     here, there = (sky_share(r, like) > 0.5 for r in (readout, recalled))
     return (here, there), (~here, ~there)
-
-
-def alike(readout: Readout, recalled: Readout, like: Tensor) -> Tensor:
-    """(h, w) bool, where memory and place show things about as far away, or both the sky: a tree is not sand in another
-    light."""
-    here, there = (cell_means(r.inverse_depth, like).clamp(min=FAR) for r in (readout, recalled))
-    return torch.log(here / there).abs() < ALIKE
 
 
 def along_elevation(values: Tensor, weight: Tensor, elevation_deg: Tensor) -> Tensor:

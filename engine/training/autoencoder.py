@@ -16,6 +16,7 @@ from engine.training.config import AutoencoderTraining
 from engine.training.curves import write_sheet
 from engine.training.losses import psnr_db, reconstruction_loss, sharpness_ratio
 from engine.training.patterns import pattern_pool
+from engine.training.precision import mixed_precision
 from engine.training.scenes import SceneStore
 
 CROPS_PER_SCENE = 4
@@ -106,7 +107,7 @@ class AutoencoderStage:
         figures, sharpness, truths, outputs = [], [], [], []
         for index in range(min(len(scenes), 16)):
             rgb = (scenes.scene(index).rgb[::4].float() / 255).to(self.device)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.loop.amp):
+            with mixed_precision(self.config.loop, self.device):
                 output = network(rgb.contiguous(memory_format=torch.channels_last)).clamp(0, 1)
             figures.append(psnr_db(output, rgb))
             everywhere = torch.ones(len(rgb), rgb.shape[-2] // 8, rgb.shape[-1] // 8, dtype=torch.bool)

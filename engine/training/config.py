@@ -48,7 +48,7 @@ class LoopConfig:
         steps: stop after so many steps if that comes first; 0 is no such limit.
         checkpoint_minutes: time between checkpoints; a kill loses at most this much.
         learning_rate: Muon's, of the inner kernels; see :mod:`engine.training.optimizer`.
-        amp: bfloat16 autocast.
+        amp: bfloat16 autocast, where the device multiplies it natively.
         noise_floor: final learning rate as a share of ``learning_rate``.
     """
 

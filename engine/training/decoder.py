@@ -28,6 +28,7 @@ from engine.training.losses import (
     sharpness_ratio,
     texture_loss,
 )
+from engine.training.precision import mixed_precision
 from engine.training.scenes import STRIDE
 
 SHARP_IS_WORTH_DB = 10.0
@@ -80,7 +81,7 @@ class DecoderStage:
         ``grid`` how far pixels are off with the grid of features, in grey levels."""
         decoder = network.get_submodule("decoder")
         assert isinstance(decoder, Decoder)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.loop.amp):
+        with mixed_precision(self.config.loop, self.device):
             return self._evaluate(decoder, sheet)
 
     def _evaluate(self, decoder: Decoder, sheet: Path) -> dict[str, float]:

@@ -18,6 +18,7 @@ from engine.training.finish import FinishLoss
 from engine.training.imagination import SEEDS, Imagination
 from engine.training.inspection import Inspection
 from engine.training.pool import Pool, corner
+from engine.training.precision import mixed_precision
 from engine.training.scenes import STRIDE
 
 TWO_STEPS = 0.25
@@ -107,5 +108,5 @@ class DetailStage:
     def evaluate(self, network: nn.Module, sheet: Path) -> dict[str, float]:
         """See :meth:`engine.training.inspection.Inspection.measure`."""
         assert isinstance(network, DetailNetwork)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.loop.amp):
+        with mixed_precision(self.config.loop, self.device):
             return Inspection(self.imagination).measure(self.imagination.model.denoiser, network, sheet)

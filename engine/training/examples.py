@@ -30,6 +30,7 @@ from engine.models.embedded.readout import ReadoutNetwork
 from engine.models.embedded.sampler import flow_times, sample_flow
 from engine.places import SUGGESTED
 from engine.training.config import DenoiserTraining
+from engine.training.precision import mixed_precision
 from engine.training.recall import (
     LatentScene,
     LatentScenes,
@@ -283,7 +284,7 @@ class ExampleSource:
         channels = self.mean.shape[0]
         noise = torch.randn((1, channels + SAMPLES**2, *condition.shape[-2:]), generator=generator).to(self.device)
         index = torch.tensor([biome], device=self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.loop.amp):
+        with mixed_precision(self.config.loop, self.device):
             state = sample_flow(
                 lambda x, t: network(x, torch.full((1,), t, device=self.device), condition, index),
                 noise,
@@ -342,7 +343,7 @@ class ExampleSource:
         condition = self.condition(memory, camera)
         state = self.imagine_state(network, condition, biome, steps, generator)
         if self.detail is not None:
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.loop.amp):
+            with mixed_precision(self.config.loop, self.device):
                 state = self.detail.finish(state, condition, [camera], 0)
         latents, inverse_depth = unpack_state(state, self.mean, self.std, SAMPLES)
         samples = memory.sample_map(camera)

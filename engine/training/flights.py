@@ -29,6 +29,7 @@ from engine.training.finish import FinishLoss
 from engine.training.imagination import SEEDS, Imagination
 from engine.training.inspection import Inspection
 from engine.training.pool import Pool, corner
+from engine.training.precision import mixed_precision
 from engine.training.scenes import SAMPLES, STRIDE
 
 TOLD = 0.01
@@ -158,5 +159,5 @@ class FlightStage:
         """See :meth:`engine.training.inspection.Inspection.measure`."""
         denoiser, detail = network.get_submodule("denoiser"), network.get_submodule("detail")
         assert isinstance(detail, DetailNetwork)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.loop.amp):
+        with mixed_precision(self.config.loop, self.device):
             return Inspection(self.imagination).measure(denoiser, detail, sheet)

@@ -24,6 +24,7 @@ from engine.training.adversarial import Adversary
 from engine.training.config import LoopConfig
 from engine.training.curves import draw_curves
 from engine.training.optimizer import make_optimizer
+from engine.training.precision import mixed_precision
 
 METRICS_NAME = "metrics.jsonl"
 Parameters = tuple[Tensor, ...] | list[Tensor]
@@ -144,7 +145,7 @@ class Trainer:
         self.stage.network.train()
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, self.progress)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.amp):
+        with mixed_precision(self.config, self.device):
             loss, logs = self.stage.loss(self.generator, self.progress)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -295,7 +295,7 @@ def test_the_sky_goes_on_in_the_light_that_is_remembered(bank: PlaceBank) -> Non
     everywhere = torch.ones_like(known)
     level, broad = (lighting.coordinates(a_sky(bank, 3.0 + x, everywhere).features) for x in (0.0 * glow, glow))
     light = lighting.told(seen, shown, known, away, elevation_deg, level)
-    lit = lighting.lit(seen, shown, known, away, elevation_deg, level, broad, light)
+    lit = lighting.lit(shown, elevation_deg, level, broad, light)
     went_on = lit[0][:, 16:] - bank.mean[0]
     assert float((went_on - gradient[:, 16:]).abs().mean()) < 0.25
     assert float((went_on[:, :-4].mean(0) - went_on[:, 4:].mean(0)).abs().max()) < 0.6
