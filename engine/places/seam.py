@@ -18,9 +18,9 @@ from engine.places.cells import alike, cell_means, local_mean, sky_share, smooth
 
 REACH_CELLS = 8.0
 """So far a memory goes on."""
-SAME_GROUND, SAME_SKY = 0.25, 0.02
-"""Mean squared difference, in standard deviations, up to which both sides of a seam show the same place, which needs no
-joining; from twice that on they do not."""
+SAME_GROUND, SAME_SKY = 0.2, 0.1
+"""Mean squared difference, in variances and without broad light, up to which both sides of a seam show the same place,
+which needs no joining; from twice that on they do not."""
 BROAD_CELLS, FADE_CELLS = 9, 20.0
 """What of a sky's difference is broader than that goes on, fading so slowly (e-folding)."""
 PATCH_CELLS = 3
@@ -51,14 +51,15 @@ def joined(recalled: Readout, readout: Readout, known: Tensor, std: Tensor) -> R
     both_ground = (sky_here[across] < 0.01) & (sky_there < 0.01) & alike(depth_here[across], depth_there)
 
     # Broadly, one side of a sky is brighter than another: that goes on for longer, and fades.
+    differs = readout.features - recalled.features
     sky_known = compared & (sky_here > 0.99) & (sky_there > 0.99)
-    brighter = local_mean(readout.features - recalled.features, sky_known, BROAD_CELLS)[:, row, column]
-    brighter = smoothed(brighter, BROAD_CELLS) * torch.exp(torch.from_numpy(-away).float() / FADE_CELLS)
+    brighter = local_mean(differs, sky_known, BROAD_CELLS)
+    squared = ((differs - brighter * sky_known) / std).square().mean(0, keepdim=True)
+    brighter = smoothed(brighter[:, row, column], BROAD_CELLS) * torch.exp(torch.from_numpy(-away).float() / FADE_CELLS)
     recalled = replace(recalled, features=recalled.features + brighter * sky_there * ~known)
 
-    squared = ((readout.features - recalled.features) / std).square().mean(0, keepdim=True)
-    differs = local_mean(squared, compared, 5)[0][row, column]
-    foreign = (differs / torch.where(both_sky, SAME_SKY, SAME_GROUND) - 1.0).clamp(0.0, 1.0)
+    squared = local_mean(squared, compared, 5)[0][row, column]
+    foreign = (squared / torch.where(both_sky, SAME_SKY, SAME_GROUND) - 1.0).clamp(0.0, 1.0)
 
     patchy = torch.sigmoid(SHARP * (_patches(h, w) - apart))
     share = torch.where(both_sky, (1.0 - apart).clamp(min=0.0), patchy * both_ground)
