@@ -99,7 +99,7 @@ class Places:
             broad = level_along(glow, rays), glow_along(glow, rays, match.turn_rad)
             recalled = replace(recalled, features=self._lighting.lit(recalled, elevation_deg, *broad, match.light))
         recalled = continued(joined(recalled, readout, known, self._std), readout, known, horizon)
-        return self._joined(readout, recalled, known, match)
+        return self._filled(readout, recalled, known, match)
 
     def _choose(
         self,
@@ -149,7 +149,7 @@ class Places:
             self._glows[index] = sky_glow(self.bank[index], self._lighting.colours)
         return self._glows[index]
 
-    def _joined(self, readout: Readout, recalled: Readout, known: Tensor, match: Match) -> Completed:
+    def _filled(self, readout: Readout, recalled: Readout, known: Tensor, match: Match) -> Completed:
         taken = (recalled.coverage >= 0.5) & ~known
         samples = readout.covered.shape[-1] // known.shape[-1]
         fine = taken.repeat_interleave(samples, 0).repeat_interleave(samples, 1) & recalled.covered

@@ -172,6 +172,20 @@ def test_ones_feet_and_the_sky_go_on_from_what_is_seen_without_stripes(
     assert np.abs(np.diff(picture.mean((1, 2)), n=2)).max() < 4.0
 
 
+@pytest.mark.parametrize(("biome", "seed"), [("meadow", 1_000_007), ("highland", 1_000_105), ("village", 1_000_003)])
+def test_a_turn_stays_under_the_same_sky(model: EmbeddedModel, biome: str, seed: int) -> None:
+    """Sixty degrees aside, where the sky is a stored place's: no brighter wall, no other hour."""
+    world = World(WorldSpec(biome, seed))
+    camera = world.spawn(448, 256)
+    explorer = Explorer(model, ExplorerConfig(biome=biome, seed=seed, fine=False), world)
+    explorer.begin(camera, explorer.first_view(camera))
+    first = (world.render(camera).rgb.permute(1, 2, 0) * 255).clamp(0, 255).byte().numpy()
+    for turned_deg in range(12, 61, 12):
+        pose = c2w_from_angles(camera.position, camera.yaw_deg + turned_deg, camera.pitch_deg)
+        picture = explorer.step(camera.posed(pose)).rgb
+    assert np.linalg.norm(mean_lab(picture[:60, :250]) - mean_lab(first[:60])) < 6.0
+
+
 def test_every_biome_has_places_and_a_world_from_nothing_begins_in_one(model: EmbeddedModel) -> None:
     assert model.places is not None
     assert {biome: model.places.bank.biomes.count(biome) for biome in model.spec.biomes} == dict.fromkeys(
