@@ -2,7 +2,7 @@
 
 Such a strip is too narrow for a place and too plain to be left to chance: the wood behind a fir goes on behind it. So
 an unknown cell is lent a known one of its own row, where rays rise and fall alike, mirrored at the seam on the side
-that lies farther away. The denoiser takes it as a suggestion, as it takes a place's.
+that lies farther away. The denoiser takes it as a suggestion.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from numba import njit
 from torch import Tensor
 
 from engine.memory.raster import EDGE
-from engine.places import SUGGESTED
 
 if TYPE_CHECKING:
     from engine.memory import Readout
 
+SUGGESTED = 0.5
+"""Coverage of a cell that is lent: all its samples are given, as of a cell that is remembered, yet they are only to be
+believed half."""
 REACH_CELLS = 12
 """Nothing is lent farther than this."""
 NEARER = 1.3

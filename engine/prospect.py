@@ -17,10 +17,6 @@ from torch import Tensor
 from engine.camera import Camera
 from engine.disocclusion import extend_background
 from engine.overscan import edge_unknown, inventing_steps, much_unknown, widened
-from engine.places.cells import distance_to
-
-JOINED_CELLS = 0
-"""So wide a seam between what was known and what a place shows is remembered as the denoiser joined it."""
 
 if TYPE_CHECKING:
     from engine.memory import Readout
@@ -37,7 +33,7 @@ class Prospect:
         inventive: much of it is new.
         steps: denoising steps it is worth.
         match: the place it was completed from, or the one before.
-        given: (h, w) bool, cells that a place shows whole, or ``None``.
+        given: (h, w) bool, cells that come from a place, or ``None``.
     """
 
     camera: Camera
@@ -111,7 +107,7 @@ def look_ahead(
             latest = places.complete(read(before), before, biome, generator).match
         completed = places.complete(believed, camera, biome, generator, latest)
         believed, latest = completed.readout, completed.match
-        given = completed.taken & (distance_to(~completed.taken) > JOINED_CELLS)
+        given = completed.taken
     believed = extend_background(believed)
     if much_unknown(believed.coverage):
         steps = inventing_steps(steps)
@@ -119,11 +115,11 @@ def look_ahead(
 
 
 def as_given(ahead: Prospect, latents: Tensor, shown: Tensor, writable: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Latents (C, h, w) to remember, depth (hs, ws) to show and depth to remember: what was imagined, but where a place
-    shows all of a cell, that.
+    """Latents (C, h, w) to remember, depth (hs, ws) to show and depth to remember: what was imagined, but where a cell
+    comes from a place, that.
 
-    A place has true latents and exact depth. What the denoiser makes of them is a guess at the edge of a frame, where
-    cells are at their smallest; remembered, it would be all that is ever seen of the place.
+    A place has true latents and exact depth. What is drawn of them for show has passed through denoiser and detail;
+    remembered, it would pass through both again.
     """
     if ahead.given is None or not bool(ahead.given.any()):
         return latents, shown, writable

@@ -3,12 +3,12 @@
 What nobody has seen yet has many answers, and a small network that is asked for all of them at once gives their
 average. So what a memory does not know is completed from the stored place that goes on best from what it does know
 (Hays & Efros 2007, "Scene Completion Using Millions of Photographs"; Blattmann et al. 2022, "Semi-Parametric Neural
-Image Synthesis"), read out as any latent memory is; the denoiser joins the two.
+Image Synthesis"), read out as any latent memory is and joined to it; from then on it is memory.
 """
 
 from engine.places.bank import Place, PlaceBank
-from engine.places.completion import SUGGESTED, Places
+from engine.places.completion import Places
 from engine.places.lighting import LIGHT_SIZES
 from engine.places.matching import Match
 
-__all__ = ["LIGHT_SIZES", "SUGGESTED", "Match", "Place", "PlaceBank", "Places"]
+__all__ = ["LIGHT_SIZES", "Match", "Place", "PlaceBank", "Places"]

@@ -20,9 +20,6 @@ from engine.places.matching import Match, Matcher, describe, direction_bins
 from engine.places.seam import joined
 from engine.places.skyline import continued, lowered, ridges
 
-SUGGESTED = 0.5
-"""Coverage of a cell that a place fills: all its samples are given, as of a cell that is remembered, yet they are only
-to be believed half."""
 GROUND_SLOPE, LOWEST, MOST_SCALED = 0.08, 0.8, 3.0
 """Ground is looked for where rays fall at least so steeply; its clearance is that quantile; no place is scaled more."""
 LEAVE_M = 5.0
@@ -156,7 +153,7 @@ class Places:
         completed = replace(
             readout,
             features=torch.where(taken, recalled.features, readout.features),
-            coverage=torch.where(taken, SUGGESTED, readout.coverage),
+            coverage=torch.where(taken, 1.0, readout.coverage),
             inverse_depth=torch.where(fine, recalled.inverse_depth, readout.inverse_depth),
             covered=readout.covered | fine,
             sky=torch.where(fine, recalled.sky, readout.sky),

@@ -15,7 +15,7 @@ from torch.nn.functional import avg_pool2d
 
 from engine.camera import Camera
 from engine.depth import reconcile
-from engine.disocclusion import lend, lenders
+from engine.disocclusion import SUGGESTED, lend, lenders
 from engine.memory import LatentMemory, LatentView
 from engine.models.embedded.condition import (
     build_condition,
@@ -28,7 +28,6 @@ from engine.models.embedded.denoiser import Denoiser
 from engine.models.embedded.detail import DetailNetwork
 from engine.models.embedded.readout import ReadoutNetwork
 from engine.models.embedded.sampler import flow_times, sample_flow
-from engine.places import SUGGESTED
 from engine.training.config import DenoiserTraining
 from engine.training.precision import mixed_precision
 from engine.training.recall import (

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, pixel_unshuffle
 
 from engine.camera import Camera, c2w_from_angles
+from engine.disocclusion import SUGGESTED
 from engine.errors import InputError, ModelError
 from engine.explorer import Explorer, ExplorerConfig
 from engine.models.embedded import EmbeddedModel
 from engine.models.embedded.config import DenoiserConfig, DetailConfig
 from engine.models.embedded.detail import SMOOTH, DetailNetwork, world_noise
-from engine.places import SUGGESTED
 from engine.training.adversarial import Adversary, PatchCritic, TextureCritic
 from engine.training.config import DetailTraining, ExportConfig, SceneConfig, configure
 from engine.training.detail import DetailStage

@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 from torch.nn.functional import avg_pool2d
 
 from engine.camera import Camera
-from engine.disocclusion import BACKGROUND, NEARER, REACH_CELLS, extend_background, lend, lenders
+from engine.disocclusion import BACKGROUND, NEARER, REACH_CELLS, SUGGESTED, extend_background, lend, lenders
 from engine.explorer import Explorer, ExplorerConfig
 from engine.memory import LatentView
 from engine.models.embedded import EmbeddedModel
-from engine.places import SUGGESTED
 from engine.worlds import World, WorldSpec
 from tests.engine.memory_support import (
     GROUND,

@@ -21,7 +21,7 @@ from engine.errors import InputError, ModelError, SessionError
 from engine.explorer import Explorer, ExplorerConfig
 from engine.memory import LatentMemory, LatentView, MemoryConfig, Readout
 from engine.models.embedded import EmbeddedModel
-from engine.places import LIGHT_SIZES, SUGGESTED, Match, PlaceBank, Places
+from engine.places import LIGHT_SIZES, Match, PlaceBank, Places
 from engine.places.bank import LATENT_STEP, decode_depth, encode_depth
 from engine.places.glow import glow_along, sky_glow
 from engine.places.lighting import Lighting
@@ -222,7 +222,7 @@ def test_completing_fills_the_holes_and_leaves_the_rest(bank: PlaceBank, model: 
     assert torch.equal(done.readout.coverage[remembered], half[remembered])
     assert float(done.taken[:, 7:].float().mean()) > 0.95
     assert not done.taken[remembered].any()
-    assert torch.all(done.readout.coverage[done.taken] == SUGGESTED)
+    assert torch.all(done.readout.coverage[done.taken] == 1.0)
     ground = done.taken & (done.readout.inverse_depth[::2, ::2] > 0)
     ratio = done.readout.inverse_depth[::2, ::2][ground] / known.inverse_depth[::2, ::2][ground].clamp(min=1e-6)
     assert 0.8 < float(ratio.median()) < 1.25
@@ -323,7 +323,7 @@ def test_the_glow_of_a_sky_is_where_its_sun_is(bank: PlaceBank) -> None:
 
 
 def test_what_a_place_shows_is_remembered_as_the_place_has_it(bank: PlaceBank, model: EmbeddedModel) -> None:
-    """All but the seam, which the denoiser joins; what it makes of the rest is for show."""
+    """What denoiser and detail make of it is for show."""
     camera = looking(10.0)
     known = seen_at_home(bank, 1, camera)
     half = known.coverage * (torch.arange(14) < 7)
@@ -346,7 +346,7 @@ def test_what_a_place_shows_is_remembered_as_the_place_has_it(bank: PlaceBank, m
     assert ahead.inventive
     assert ahead.given is not None
     assert bool(ahead.given.any())
-    assert torch.all(ahead.believed.coverage[ahead.given] == SUGGESTED)
+    assert torch.all(ahead.believed.coverage[ahead.given] == 1.0)
     imagined = torch.full_like(ahead.believed.features, 7.0)
     depth = torch.full_like(ahead.believed.inverse_depth, 0.5)
     lasting, shown, writable = as_given(ahead, imagined, depth, depth)

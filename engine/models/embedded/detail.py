@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, silu
 
 from engine.camera import Camera
+from engine.disocclusion import SUGGESTED
 from engine.models.embedded.blocks import ResidualBlock, zero_
 from engine.models.embedded.condition import denormalise_depth, known_share
 from engine.models.embedded.config import DenoiserConfig, DetailConfig
-from engine.places import SUGGESTED
 
 SMOOTH = 7
 """Cells over which what is added averages to nothing."""
