@@ -40,7 +40,6 @@ class Muon(torch.optim.Optimizer):
         super().__init__(
             groups, {"lr": lr, "weight_decay": weight_decay, "muon": False, "momentum": 0.95, "betas": (0.9, 0.99)}
         )
-        self._dtype = inference_dtype(self.param_groups[0]["params"][0].device)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -59,7 +58,7 @@ class Muon(torch.optim.Optimizer):
         momentum = state["momentum"]
         momentum.lerp_(gradient, 1.0 - group["momentum"])
         direction = gradient.lerp(momentum, group["momentum"]).flatten(1)
-        whitened = orthogonalise(direction.to(self._dtype)).to(parameter.dtype).view_as(parameter)
+        whitened = orthogonalise(direction.to(inference_dtype(parameter.device))).to(parameter.dtype).view_as(parameter)
         rows, columns = direction.shape
         parameter.add_(whitened, alpha=-group["lr"] * max(1.0, rows / columns) ** 0.5)
 

@@ -133,10 +133,15 @@ def export(config: ExportConfig, folder: Path) -> EmbeddedModel:
     for name, module in model.networks().items():
         load_network(module, weights[name])
     if config.places.places:
-        model.carry(pack_places(config.places, model.autoencoder, mean, std))
+        model.carry(pack_places(config.places, model.autoencoder, *_statistics(embedded)))
     model.save(folder)
     _collect(runs, folder)
     return EmbeddedModel.load(folder)
+
+
+def _statistics(config: EmbeddedConfig) -> tuple[Tensor, Tensor]:
+    """(C,) mean and standard deviation of the latents, as the model's configuration has them."""
+    return torch.tensor(config.latents_mean), torch.tensor(config.latents_std)
 
 
 def _improve(config: ExportConfig, folder: Path) -> EmbeddedModel:
@@ -164,8 +169,7 @@ def _improve(config: ExportConfig, folder: Path) -> EmbeddedModel:
     if config.new_places:
         autoencoder = Autoencoder(embedded.autoencoder)
         load_network(autoencoder, weight_path(base, "autoencoder"))
-        statistics = (torch.tensor(values) for values in (embedded.latents_mean, embedded.latents_std))
-        pack_places(config.places, autoencoder, *statistics).save(places_path(folder))
+        pack_places(config.places, autoencoder, *_statistics(embedded)).save(places_path(folder))
     made = {CONFIG_NAME, *(weight_path(base, name).name for name in better)}
     made |= {places_path(base).name} if config.new_places else set()
     for source in model_files(base):

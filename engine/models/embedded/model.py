@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import torch
@@ -33,6 +33,7 @@ from engine.world_model import Chunk, ChunkRequest, ModelSpec
 MAX_STEPS = 256
 
 
+@cache
 def inference_dtype(device: torch.device) -> torch.dtype:
     """bfloat16 where the device multiplies it natively, float32 elsewhere."""
     if device.type == "cuda":
