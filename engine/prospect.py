@@ -17,6 +17,7 @@ from torch import Tensor
 from engine.camera import Camera
 from engine.disocclusion import extend_background
 from engine.overscan import edge_unknown, inventing_steps, much_unknown, widened
+from engine.places.cells import in_samples
 
 if TYPE_CHECKING:
     from engine.memory import Readout
@@ -124,8 +125,7 @@ def as_given(ahead: Prospect, latents: Tensor, shown: Tensor, writable: Tensor) 
     if ahead.given is None or not bool(ahead.given.any()):
         return latents, shown, writable
     believed = ahead.believed
-    samples = shown.shape[-1] // ahead.given.shape[-1]
-    fine = ahead.given.repeat_interleave(samples, 0).repeat_interleave(samples, 1) & believed.covered
+    fine = in_samples(ahead.given, believed.covered) & believed.covered
     fine, given = fine.to(shown.device), ahead.given.to(latents.device)
     return (
         torch.where(given, believed.features.to(latents), latents),

@@ -18,6 +18,12 @@ def cell_means(samples: Tensor, like: Tensor) -> Tensor:
     return avg_pool2d(samples[None], samples.shape[-1] // like.shape[-1])[0]
 
 
+def in_samples(cells: Tensor, samples: Tensor) -> Tensor:
+    """The inverse: (h, w) -> (h*s, w*s), the shape of ``samples``."""
+    side = samples.shape[-1] // cells.shape[-1]
+    return cells.repeat_interleave(side, 0).repeat_interleave(side, 1)
+
+
 def distance_to(cells: Tensor) -> Tensor:
     """(h, w) bool -> (h, w) float: how many cells away the nearest true one is (chessboard); far if there is none."""
     if not bool(cells.any()):
@@ -39,8 +45,3 @@ def local_mean(values: Tensor, part: Tensor, side: int) -> Tensor:
     """Means of ``values (n, h, w)`` over the cells of ``part (h, w)`` bool in a square around each."""
     weight = avg_pool2d(part[None].float(), side, 1, side // 2)
     return avg_pool2d(values * part, side, 1, side // 2) / weight.clamp(min=1e-6)
-
-
-def smoothed(values: Tensor, side: int) -> Tensor:
-    """Means of ``values (n, h, w)`` over a square around each cell."""
-    return avg_pool2d(values[None], side, 1, side // 2, count_include_pad=False)[0]

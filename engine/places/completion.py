@@ -13,7 +13,7 @@ from torch import Tensor
 from engine.camera import Camera, rotation_about_up
 from engine.memory import LatentMemory, LatentView, MemoryConfig, Readout, ReadoutNetwork
 from engine.places.bank import PlaceBank
-from engine.places.cells import cell_means, distance_to
+from engine.places.cells import cell_means, distance_to, in_samples
 from engine.places.glow import elevation_rad, glow_along, level_along, sky_glow
 from engine.places.lighting import Lighting
 from engine.places.matching import Match, Matcher, describe, direction_bins
@@ -148,8 +148,7 @@ class Places:
 
     def _filled(self, readout: Readout, recalled: Readout, known: Tensor, match: Match) -> Completed:
         taken = (recalled.coverage >= 0.5) & ~known
-        samples = readout.covered.shape[-1] // known.shape[-1]
-        fine = taken.repeat_interleave(samples, 0).repeat_interleave(samples, 1) & recalled.covered
+        fine = in_samples(taken, recalled.covered) & recalled.covered
         completed = replace(
             readout,
             features=torch.where(taken, recalled.features, readout.features),

@@ -1,7 +1,7 @@
 """The broad light of a place's sky: brighter around its sun, redder at its horizon.
 
 What is left of the sky without it are clouds.
-."""
+"""
 
 from __future__ import annotations
 

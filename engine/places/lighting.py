@@ -1,7 +1,6 @@
 """Bringing what a place shows into the light of what is remembered.
 
-As in gradient-domain compositing (Perez et al. 2003), but for colours only: along the main directions of flat colours
-light differs, across them texture.
+Along the main directions of flat colours light differs, across them texture: only along them is anything changed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Where a memory ends and a place begins: clouds run out into each other, sand and grass in patches.
 
 A straight edge gives a seam away even where colours agree. So what a memory shows goes on a little into the place,
-mirrored, as far as both show the same kind of thing there.
+mirrored, as far as both show the same kind of thing there. By how much their skies still differ goes on too, smoothly
+and for longer, as in gradient-domain compositing (Perez et al. 2003).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from engine.memory import Readout
-from engine.places.cells import alike, cell_means, local_mean, sky_share, smoothed
+from engine.places.cells import alike, cell_means, local_mean, sky_share
 
 REACH_CELLS = 8.0
 """So far a memory goes on."""
@@ -55,7 +56,8 @@ def joined(recalled: Readout, readout: Readout, known: Tensor, std: Tensor) -> R
     sky_known = compared & (sky_here > 0.99) & (sky_there > 0.99)
     brighter = local_mean(differs, sky_known, BROAD_CELLS)
     squared = ((differs - brighter * sky_known) / std).square().mean(0, keepdim=True)
-    brighter = smoothed(brighter[:, row, column], BROAD_CELLS) * torch.exp(torch.from_numpy(-away).float() / FADE_CELLS)
+    brighter = local_mean(brighter[:, row, column], torch.ones_like(known), BROAD_CELLS)
+    brighter = brighter * torch.exp(torch.from_numpy(-away).float() / FADE_CELLS)
     recalled = replace(recalled, features=recalled.features + brighter * sky_there * ~known)
 
     squared = local_mean(squared, compared, 5)[0][row, column]

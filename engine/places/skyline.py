@@ -13,8 +13,9 @@ import torch
 from scipy.ndimage import distance_transform_cdt
 from torch import Tensor
 
+from engine.disocclusion import lend
 from engine.memory import Readout
-from engine.places.cells import cell_means, sky_share
+from engine.places.cells import cell_means, in_samples, sky_share
 
 FAR = 1.0 / 50.0
 """Inverse depth, 1/m: terrain beyond is a ridge on the horizon; what is nearer stands where it stands."""
@@ -62,7 +63,7 @@ def ridges(readout: Readout, known: Tensor) -> Ridges:
     return Ridges(
         torch.from_numpy(unknown & (rows[:, None] < highest - STEEPEST * apart)),
         torch.from_numpy(unknown & (rows[:, None] >= ridge + STEEPEST * apart)),
-        torch.from_numpy(np.broadcast_to(mirrored, (h, w)).copy()),
+        torch.from_numpy(mirrored).expand(h, w),
     )
 
 
@@ -74,7 +75,7 @@ def lowered(recalled: Readout, too_high: Tensor) -> Readout:
         return recalled
     at = distance_transform_cdt(~sky.numpy(), metric="chessboard", return_distances=False, return_indices=True)
     rows, columns = (torch.from_numpy(index).long() for index in at)
-    samples = _samples(cut, recalled)
+    samples = in_samples(cut, recalled.covered)
     return replace(
         recalled,
         features=torch.where(cut, recalled.features[:, rows, columns], recalled.features),
@@ -88,25 +89,18 @@ def continued(recalled: Readout, readout: Readout, known: Tensor, found: Ridges)
     """A place's readout with the memory's far terrain going on, mirrored, where the place has only sky."""
     sky, _ = _sky_and_far(recalled, known)
     _, far = _sky_and_far(readout, known)
-    h, w = known.shape
-    rows = torch.arange(h)[:, None].expand(h, w)
-    given = found.goes_on & sky & (far & known)[rows, found.source]
+    column = torch.where(found.goes_on & sky, found.source, -1)
+    column = torch.where(lend(far & known, column), column, -1)
+    given = column >= 0
     if not bool(given.any()):
         return recalled
-    samples = _samples(given, recalled)
-    side = recalled.covered.shape[-1] // w
-    fine_rows = torch.arange(h * side)[:, None].expand(h * side, w * side)
-    within = torch.arange(side).repeat(w)
-    fine_columns = found.source.repeat_interleave(side, 0).repeat_interleave(side, 1) * side + within
-
-    def fine(values: Tensor) -> Tensor:
-        return values[fine_rows, fine_columns]
-
+    samples = in_samples(given, recalled.covered)
+    side = samples.shape[-1] // given.shape[-1]
     return replace(
         recalled,
-        features=torch.where(given, readout.features[:, rows, found.source], recalled.features),
-        inverse_depth=torch.where(samples, fine(readout.inverse_depth), recalled.inverse_depth),
-        sky=torch.where(samples, fine(readout.sky), recalled.sky),
+        features=torch.where(given, lend(readout.features, column), recalled.features),
+        inverse_depth=torch.where(samples, lend(readout.inverse_depth, column, side), recalled.inverse_depth),
+        sky=torch.where(samples, lend(readout.sky, column, side), recalled.sky),
     )
 
 
@@ -117,9 +111,3 @@ def _sky_and_far(readout: Readout, like: Tensor) -> tuple[Tensor, Tensor]:
     near = cell_means((readout.covered & ~readout.sky & (readout.inverse_depth > FAR)).float(), like)
     whole = covered > 0.99
     return whole & (sky > 0.99), whole & (sky <= 0.99) & (near < 0.01)
-
-
-def _samples(cells: Tensor, readout: Readout) -> Tensor:
-    """(h, w) -> (h*s, w*s)."""
-    side = readout.covered.shape[-1] // cells.shape[-1]
-    return cells.repeat_interleave(side, 0).repeat_interleave(side, 1)

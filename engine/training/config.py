@@ -113,8 +113,7 @@ class DenoiserTraining:
         noises_per_view: how many (time, noise) pairs share one readout.
         empty: share of views trained with no memory at all.
         dropped: share of views whose memory loses parts.
-        suggested: share of those whose lost parts come back as suggestions, in another light, as a stored place would
-            fill them.
+        suggested: share of those whose lost parts come back as suggestions, a little off and in another light.
         pure_noise: share trained at t = 0, where sampling begins.
         few_step: share trained at the other times of samplers of two and four steps.
         self_memory: final share of views whose memory holds the model's own output (ramped up over the second half).

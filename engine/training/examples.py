@@ -244,8 +244,8 @@ class ExampleSource:
     def _relit(
         self, features: Tensor, inverse_depth: Tensor, suggested: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Normalised features (1, C, h, w) and inverse depth (1, h*s, w*s) as another place would suggest them: sky and
-        ground in the light of another scene, contrast and depth a little off. Only where ``suggested``, samples bool.
+        """Normalised features (1, C, h, w) and inverse depth (1, h*s, w*s) as a suggestion: sky and ground in the
+        light of another scene, contrast and depth a little off. Only where ``suggested``, samples bool.
         """
         if self._lights is None:
             self._lights = [self._light(i) for i in torch.linspace(0, len(self.scenes) - 1, SCENES_LIT).long().tolist()]

@@ -23,8 +23,6 @@ from engine.memory import LatentMemory, LatentView, MemoryConfig, Readout
 from engine.models.embedded import EmbeddedModel
 from engine.places import LIGHT_SIZES, Match, PlaceBank, Places
 from engine.places.bank import LATENT_STEP, decode_depth, encode_depth
-from engine.places.glow import glow_along, sky_glow
-from engine.places.lighting import Lighting
 from engine.places.matching import Matcher, describe, direction_bins
 from engine.prospect import as_given, look_ahead
 from engine.reopen import capture, memory_saver, reopen
@@ -257,69 +255,6 @@ def test_a_place_is_brought_into_the_light_of_the_memory(bank: PlaceBank) -> Non
     again = places.complete(lit, camera, "", torch.Generator(), done.match)
     assert again.match.light == done.match.light
     assert len(again.match.light) == max(LIGHT_SIZES)
-
-
-def a_sky(bank: PlaceBank, brightness: Tensor, known: Tensor) -> Readout:
-    """A readout that is nothing but sky: ``brightness (h, w)`` along the first of the bank's channels."""
-    h, w = brightness.shape
-    samples = known.repeat_interleave(2, 0).repeat_interleave(2, 1)
-    features = bank.mean[:, None, None].repeat(1, h, w)
-    features[0] += brightness
-    return Readout(
-        features=features * known,
-        coverage=known.float(),
-        inverse_depth=torch.zeros(2 * h, 2 * w),
-        covered=samples,
-        sky=samples,
-        token=torch.zeros(2 * h, 2 * w, dtype=torch.int64),
-        offsets=torch.zeros(2, 2 * h, 2 * w),
-        log2_scale=torch.zeros(h, w),
-    )
-
-
-def test_the_sky_goes_on_in_the_light_that_is_remembered(bank: PlaceBank) -> None:
-    """The glow around a place's sun does not: one strip of it after the other would make a bright wall. Clouds do."""
-    flat = torch.zeros(4, 16)
-    flat[:3, :3] = torch.eye(3)
-    lighting = Lighting(flat)
-    h, w = 12, 40
-    elevation_deg = torch.linspace(24.0, 2.0, h)[:, None].expand(h, w)
-    gradient = elevation_deg / 10.0
-    columns = torch.arange(w)
-    known = (columns < 16).expand(h, w)
-    clouds = 0.2 * torch.sin(columns * 1.7).expand(h, w)
-    glow = 5.0 * torch.exp(-(((columns - 39) / 12.0) ** 2)).expand(h, w)
-    seen = a_sky(bank, gradient + clouds, known)
-    shown = a_sky(bank, 3.0 + glow + clouds, torch.ones_like(known))
-    away = (16 - columns).clamp(min=0).float().expand(h, w)
-    everywhere = torch.ones_like(known)
-    level, broad = (lighting.coordinates(a_sky(bank, 3.0 + x, everywhere).features) for x in (0.0 * glow, glow))
-    light = lighting.told(seen, shown, known, away, elevation_deg, level)
-    lit = lighting.lit(shown, elevation_deg, level, broad, light)
-    went_on = lit[0][:, 16:] - bank.mean[0]
-    assert float((went_on - gradient[:, 16:]).abs().mean()) < 0.25
-    assert float((went_on[:, :-4].mean(0) - went_on[:, 4:].mean(0)).abs().max()) < 0.6
-    assert float(torch.corrcoef(torch.stack([went_on.mean(0), clouds[0, 16:]]))[0, 1]) > 0.5
-    assert torch.equal(lit[3:], shown.features[3:])  # what draws texture is the place's
-
-
-def test_the_glow_of_a_sky_is_where_its_sun_is(bank: PlaceBank) -> None:
-    """All around, whichever way the place lies; clouds are no part of it."""
-    colours = torch.eye(3, 16)
-    place, sun_deg = bank[0], 50.0
-    lit = []
-    for latents, _, camera in place.views():
-        rays = torch.from_numpy(camera.resized(*latents.shape[:0:-1]).rays()).float()
-        off = torch.atan2(rays[..., 1], rays[..., 0]) - math.radians(sun_deg)
-        lit.append(torch.zeros_like(latents))
-        lit[-1][0] = torch.cos(off) + 0.5 * torch.cos(40.0 * off)
-    glow = sky_glow(replace(place, latents=tuple(lit)), colours)
-    for yaw_deg, turned_deg in ((50.0, 0.0), (120.0, 0.0), (120.0, 100.0), (-170.0, -35.0)):
-        camera = Camera.from_fov(c2w_from_angles(np.zeros(3), yaw_deg, 25.0), 30.0, 112, 64).resized(14, 8)
-        along = glow_along(glow, torch.from_numpy(camera.rays()).float(), math.radians(turned_deg))
-        expected = math.cos(math.radians(yaw_deg + turned_deg - sun_deg))
-        assert abs(float(along[0, 3:5, 6:8].mean()) - expected) < 0.15
-        assert torch.all(along[1:] == 0.0)
 
 
 def test_what_a_place_shows_is_remembered_as_the_place_has_it(bank: PlaceBank, model: EmbeddedModel) -> None:
