@@ -41,13 +41,18 @@ def lenders(coverage: Tensor, inverse_depth: Tensor, *, between: bool = False) -
     Returns:
         (h, w) int64, -1 where a cell is known or has nobody to lend to it.
     """
-    h, w = coverage.shape
-    s = inverse_depth.shape[-1] // w
+    share = coverage.cpu().numpy()
+    nearest, one = surfaces(inverse_depth, share.shape)
+    return torch.from_numpy(_lenders(share < 0.5, one & (share > 0.99), nearest, between))
+
+
+def surfaces(inverse_depth: Tensor, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """How near (1/m) the cells of a view are, and which show one surface alone; both ``shape (h, w)``, of
+    ``inverse_depth (h*s, w*s)``."""
+    (h, w), s = shape, inverse_depth.shape[-1] // shape[1]
     samples = inverse_depth.cpu().numpy().reshape(h, s, w, s)
     nearest, farthest = samples.max(axis=(1, 3)), samples.min(axis=(1, 3))
-    share = coverage.cpu().numpy()
-    clean = (share > 0.99) & (nearest <= EDGE * farthest)
-    return torch.from_numpy(_lenders(share < 0.5, clean, nearest, between))
+    return nearest, nearest <= EDGE * farthest
 
 
 def lend(cells: Tensor, column: Tensor, samples: int = 1) -> Tensor:
@@ -104,12 +109,21 @@ def _lenders(hole: np.ndarray, clean: np.ndarray, nearest: np.ndarray, between: 
                         break
             if sides == 0 or (between and sides == 1):
                 continue
-            length = 1  # of what may be lent, there and back again
-            while length < REACH_CELLS:
-                there = seam + side * length
-                if not (0 <= there < w) or not clean[y, there] or nearest[y, there] > limit:
-                    break
-                length += 1
-            turn = abs(seam - x) % (2 * length)
-            source[y, x] = seam + side * (turn if turn < length else 2 * length - 1 - turn)
+            source[y, x] = mirrored(clean, nearest, y, x, seam, side, limit, REACH_CELLS)
     return source
+
+
+@njit(cache=True)
+def mirrored(
+    lends: np.ndarray, nearest: np.ndarray, y: int, x: int, seam: int, side: int, limit: float, reach: int
+) -> int:
+    """The column that lies as far beyond ``seam`` as ``x`` before it, of those from there on to that ``side`` that
+    ``lends`` has and that are no nearer than ``limit``; there and back again where they are few."""
+    length = 1
+    while length < reach:
+        there = seam + side * length
+        if not (0 <= there < lends.shape[1]) or not lends[y, there] or nearest[y, there] > limit:
+            break
+        length += 1
+    turn = abs(seam - x) % (2 * length)
+    return seam + side * (turn if turn < length else 2 * length - 1 - turn)

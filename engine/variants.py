@@ -1,7 +1,7 @@
 """The memories an explorer can have, behind one protocol: every comparison is a configuration of the same code path.
 
 ==============  ======================================================================================================
-latent          ours: learned readout, tokens written where they are news
+latent          ours: learned readout, tokens written where they are news, with what stands behind near ones
 latent-nearest  the paper's readout: the nearest token is copied
 append          the paper's write policy: every token of every frame is kept
 rgb             the baseline: a full-resolution RGB point cloud, rasterised and encoded for every readout
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor
 
+from engine.backdrop import backdrop
 from engine.camera import Camera
 from engine.memory import LatentMemory, LatentView, MemoryConfig, Readout, ReadoutNetwork
 from engine.messages import MemoryStats, MemoryVariant
@@ -91,7 +92,8 @@ def make_memory(variant: MemoryVariant, model: WorldModel, budget_mib: float | N
         from engine.rgb_variant import PixelMemory
 
         return PixelMemory(model)
-    return LatentVariant(LatentMemory(memory_config(variant, model.spec, budget_mib), readout_network(model)))
+    memory = LatentMemory(memory_config(variant, model.spec, budget_mib), readout_network(model))
+    return LatentVariant(memory, layered=variant == "latent")
 
 
 def memory_config(variant: MemoryVariant, spec: ModelSpec, budget_mib: float | None) -> MemoryConfig:
@@ -129,10 +131,15 @@ def empty_readout(spec: ModelSpec, camera: Camera) -> Readout:
 
 
 class LatentVariant:
-    """Latent tokens."""
+    """Latent tokens.
 
-    def __init__(self, memory: LatentMemory) -> None:
+    Args:
+        layered: what stands behind near things is remembered too, see :mod:`engine.backdrop`.
+    """
+
+    def __init__(self, memory: LatentMemory, *, layered: bool = True) -> None:
         self._memory = memory
+        self._layered = layered
 
     @property
     def latent(self) -> LatentMemory | None:
@@ -150,7 +157,8 @@ class LatentVariant:
         readout: Readout,
         depth_m: Tensor | None,
     ) -> Commit:
-        report = self._memory.write(LatentView(camera, latents, inverse_depth), readout=readout)
+        behind = backdrop(camera, latents, inverse_depth, readout.coverage < 0.5) if self._layered else None
+        report = self._memory.write(LatentView(camera, latents, inverse_depth), readout=readout, backdrop=behind)
         return Commit(report.node, report.tokens_written, report.tokens_superseded)
 
     def drop(self, node: int) -> None:
@@ -168,9 +176,8 @@ class LatentVariant:
 
     def fork(self) -> LatentVariant:
         network = self._memory.network
-        return LatentVariant(
-            copy.deepcopy(self._memory, {id(network): network})
-        )  # the network is shared, it never changes
+        memory = copy.deepcopy(self._memory, {id(network): network})  # the network is shared, it never changes
+        return LatentVariant(memory, layered=self._layered)
 
     def set_budget(self, mib: float | None) -> None:
         """Limit the memory from the next write on."""

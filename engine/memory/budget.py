@@ -29,7 +29,8 @@ def choose(store: TokenStore, tree: WorldTree, budget_mib: float) -> np.ndarray:
     per_row = store.used_bytes / max(len(store), 1)
     wanted = int(np.ceil(excess / per_row))
     keep = np.ones(len(store), np.bool_)
-    newest = int(store.spans.rows[-1, 0])
+    writers = store.keyframe_node.rows
+    newest = int(store.spans.rows[np.searchsorted(writers, writers[-1]), 0])
     frozen = store.frozen
     dead = np.flatnonzero(~store.alive & ~frozen)[:wanted]
     keep[dead] = False
@@ -60,6 +61,8 @@ def drop(store: TokenStore, tree: WorldTree, keep: np.ndarray) -> int:
     for node in tree.nodes:
         if node.keyframe >= 0:
             node.keyframe = int(keyframes[node.keyframe])
+        if node.backdrop >= 0:
+            node.backdrop = int(keyframes[node.backdrop])
         moved = {name: rows[getattr(node, name)] for name in ("killed", "frozen", "thawed")}
         tree.record(node, **{name: kept[kept >= 0] for name, kept in moved.items()})
     return before - len(store)

@@ -78,13 +78,21 @@ class LatentMemory:
 
     # ---------------------------------------------------------------- writing
 
-    def write(self, view: LatentView, *, readout: Readout | None = None, label: str = "") -> WriteReport:
+    def write(
+        self,
+        view: LatentView,
+        *,
+        readout: Readout | None = None,
+        backdrop: LatentView | None = None,
+        label: str = "",
+    ) -> WriteReport:
         """Write what is new in a view; a node joins the tree if anything is.
 
         Args:
             view: the frame's latents and depth.
             readout: the memory at ``view.camera`` as it is now, if the caller has it; saves computing its geometry
                 again.
+            backdrop: a second layer of the same view, behind the first: all of it that has a depth is written with it.
             label: name of the tree node.
 
         Raises:
@@ -92,9 +100,7 @@ class LatentMemory:
         """
         latents, inverse_depth, camera = checked_view(self.config, view)
         s = self.config.samples
-        samples = novelty.cells(inverse_depth, s)
-        if not self.config.sky:
-            samples = np.where(samples == 0.0, np.float32(np.nan), samples)
+        samples = self._cells(inverse_depth)
         written = 2 * (samples >= 0.0).sum(axis=2) >= s * s
         superseded = np.empty(0, np.int64)
         holes = int(written.size)
@@ -104,11 +110,14 @@ class LatentMemory:
                 seen = self.sample_map(view.camera)
             holes = int((novelty.cells(seen.token.numpy(), s) < 0).all(axis=2).sum())
             written, superseded = novelty.decide(self.config, self.store, seen, samples, written)
+        layer = checked_view(self.config, backdrop) if backdrop is not None else None
         count, evicted = int(written.sum()), 0
         if count:
             node = self.tree.add("write", label)
             node.keyframe, node.written = self.store.keyframes.count, count
             self.store.append(camera, latents, samples, planar_tokens(inverse_depth, s), written, node.id)
+            if layer is not None:
+                count += self._write_backdrop(node, *layer)
             self.tree.record(node, killed=superseded)
             self.store.set_alive(superseded, False)
             self._version += 1
@@ -118,6 +127,21 @@ class LatentMemory:
         report = np.array(written)
         report.setflags(write=False)
         return WriteReport(self.tree.current, count, len(superseded) if count else 0, evicted, holes, report)
+
+    def _write_backdrop(self, node: Node, latents: np.ndarray, inverse_depth: np.ndarray, camera: Camera) -> int:
+        samples = self._cells(inverse_depth)
+        known = np.asarray((samples >= 0.0).all(axis=2))
+        if count := int(known.sum()):
+            node.backdrop = self.store.keyframes.count
+            node.written += count
+            planar = planar_tokens(inverse_depth, self.config.samples)
+            self.store.append(camera, latents, samples, planar, known, node.id)
+        return count
+
+    def _cells(self, inverse_depth: np.ndarray) -> np.ndarray:
+        """(h*s, w*s) -> (h, w, s*s), NaN where it is not to be written."""
+        samples = novelty.cells(inverse_depth, self.config.samples)
+        return samples if self.config.sky else np.where(samples == 0.0, np.float32(np.nan), samples)
 
     def _keep_budget(self) -> int:
         if self.config.budget_mib is None or not budget.over_budget(self.store, self.tree, self.config.budget_mib):
@@ -322,8 +346,8 @@ class LatentMemory:
 
     def _apply(self, node: Node, *, forward: bool) -> None:
         store = self.store
-        if node.keyframe >= 0:
-            first, count = store.spans.rows[node.keyframe, :2]
+        for keyframe in node.keyframes:
+            first, count = store.spans.rows[keyframe, :2]
             store.set_alive(np.arange(first, first + count), forward)
         store.set_alive(node.killed, not forward)
         store.set_frozen(node.frozen, forward)
@@ -361,11 +385,13 @@ class LatentMemory:
             False, and nothing has changed, unless the present is the newest node and wrote the newest keyframe.
         """
         node = self.tree.nodes[-1]
-        if node.id != self.current or node.kind != "write" or node.keyframe != self.store.keyframes.count - 1:
+        newest = max(node.keyframes, default=-1) == self.store.keyframes.count - 1
+        if node.id != self.current or node.kind != "write" or not newest:
             return False
         self._apply(node, forward=False)
         self._occupied()
-        self.store.drop_newest_keyframe()
+        for _ in node.keyframes:
+            self.store.drop_newest_keyframe()
         self.tree.drop_newest()
         self._snapshots.truncated(len(self.store), self.store.keyframes.count)
         self._version += 1

@@ -91,6 +91,7 @@ def save(memory: LatentMemory, folder: Path) -> None:
                 "label": node.label,
                 "created_s": node.created_s,
                 "keyframe": node.keyframe,
+                "backdrop": node.backdrop,
                 "written": node.written,
             }
             for node in tree.nodes
@@ -283,15 +284,16 @@ def _read_tree(index: dict[str, Any], tensors: dict[str, np.ndarray]) -> WorldTr
     used: set[int] = set()
     for number, entry in enumerate(entries):
         node = _read_node(number, entry, keyframes)
-        if node.keyframe >= 0 and (node.keyframe in used or tensors["keyframe_node"][node.keyframe] != number):
-            raise _damaged(f"node {number} of its history claims a keyframe of another node")
-        used.add(node.keyframe)
+        for keyframe in node.keyframes:
+            if keyframe in used or tensors["keyframe_node"][keyframe] != number:
+                raise _damaged(f"node {number} of its history claims a keyframe of another node")
+            used.add(keyframe)
         tree.nodes.append(node)
         tree.children.append([])
         if number:
             tree.children[node.parent].append(number)
         tree.record(node, **{name: np.unique(lists[name][number]) for name in ROW_LISTS})
-    if len(used - {-1}) != keyframes:
+    if len(used) != keyframes:
         raise _damaged("some of its keyframes belong to no node")
     current = index.get("current")
     if not isinstance(current, int) or isinstance(current, bool) or not 0 <= current < len(tree.nodes):
@@ -305,21 +307,22 @@ def _read_node(number: int, entry: Any, keyframes: int) -> Node:
         raise _damaged(f"node {number} of its history is not an object")
     numbers: dict[str, int] = {
         name: value
-        for name in ("parent", "keyframe", "written")
-        if isinstance(value := entry.get(name), int) and not isinstance(value, bool)
+        for name in ("parent", "keyframe", "backdrop", "written")
+        if isinstance(value := entry.get(name, -1 if name == "backdrop" else None), int) and not isinstance(value, bool)
     }
-    whole = len(numbers) == 3
+    whole = len(numbers) == 4
     label, kind, created = entry.get("label"), entry.get("kind"), entry.get("created_s")
     if not whole or not isinstance(label, str) or len(label) > MAX_LABEL or kind not in KINDS:
         raise _damaged(f"node {number} of its history is incomplete")
     if not isinstance(created, int | float) or not 0 <= created < 1e12:
         raise _damaged(f"node {number} of its history has no time")
     if (
-        not (-1 <= numbers["keyframe"] < keyframes)
+        not all(-1 <= numbers[name] < keyframes for name in ("keyframe", "backdrop"))
         or numbers["written"] < 0
-        or (numbers["keyframe"] >= 0 and kind != "write")
+        or (max(numbers["keyframe"], numbers["backdrop"]) >= 0 and kind != "write")
     ):
         raise _damaged(f"node {number} of its history names a keyframe that does not exist")
     if not (0 <= numbers["parent"] < number) if number else numbers["parent"] != -1 or kind != "root":
         raise _damaged(f"node {number} of its history has an impossible parent")
-    return Node(number, numbers["parent"], kind, label, float(created), numbers["keyframe"], numbers["written"])
+    parent, keyframe, backdrop, written = numbers.values()
+    return Node(number, parent, kind, label, float(created), keyframe, backdrop, written)

@@ -1,8 +1,8 @@
 """The world tree: every edit is a node, the present is one of them, and nothing is copied.
 
-A node says which keyframe it wrote, which tokens it killed and which it froze or thawed. A token lives at a node if the
-node that wrote it is an ancestor (or the node itself) and no node on the way killed it. Moving the present walks the
-path between two nodes and applies or takes back each node's change, so its cost is what changes, not what exists.
+A node says which keyframes it wrote, which tokens it killed and which it froze or thawed. A token lives at a node if
+the node that wrote it is an ancestor (or the node itself) and no node on the way killed it. Moving the present walks
+the path between two nodes and applies or takes back each node's change, so its cost is what changes, not what exists.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Node:
         kind: ``root``, ``write``, ``erase``, ``freeze``, ``thaw`` or ``branch``.
         label: the user's name for it, or "".
         created_s: seconds since 1970, for display only.
-        keyframe: index of the keyframe it wrote, -1 for none.
+        keyframe: index of the keyframe it wrote, -1 for none. backdrop: of the one behind that.
         killed, frozen, thawed: rows (n,) int64 that changed here.
         written: how many tokens it wrote.
     """
@@ -44,10 +44,16 @@ class Node:
     label: str = ""
     created_s: float = 0.0
     keyframe: int = -1
+    backdrop: int = -1
     written: int = 0
     killed: np.ndarray = field(default_factory=_no_rows)
     frozen: np.ndarray = field(default_factory=_no_rows)
     thawed: np.ndarray = field(default_factory=_no_rows)
+
+    @property
+    def keyframes(self) -> tuple[int, ...]:
+        """Those it wrote."""
+        return tuple(index for index in (self.keyframe, self.backdrop) if index >= 0)
 
     @property
     def row_bytes(self) -> int:

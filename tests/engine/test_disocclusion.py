@@ -127,7 +127,7 @@ def test_only_known_cells_of_the_same_row_within_reach_are_lent_and_only_to_unkn
 def test_what_is_lent_has_the_colours_of_what_is_truly_there(biome: str, seed: int) -> None:
     model, world = EmbeddedModel.load(), World(WorldSpec(biome, seed))
     camera = world.spawn(448, 256)
-    explorer = Explorer(model, ExplorerConfig(biome=biome, fine=False), world)
+    explorer = Explorer(model, ExplorerConfig(biome=biome, memory="append", fine=False), world)
     explorer.begin(camera, explorer.first_view(camera))
     pose = camera.c2w.copy()
     pose[:3, 3] += 4.0 * camera.forward

@@ -59,7 +59,7 @@ def test_the_first_view_is_remembered(tiny_model: EmbeddedModel) -> None:
     result = one.begin(camera(), view)
     truth = tiny_model.decode(tiny_model.encode(torch.from_numpy(view.rgb)[None]))[0].permute(1, 2, 0).float()
     assert np.abs(result.rgb / 255.0 - truth.numpy()).max() < 0.01
-    assert result.coverage_mean == 0.0 and result.tokens_written == 8 * 14
+    assert result.coverage_mean == 0.0 and 8 * 14 < result.tokens_written < 2 * 8 * 14, "the view and its backdrop"
     assert (result.inverse_depth[:7, :19] == 0.0).all(), "sky"
     assert np.allclose(result.inverse_depth[:8, 21:], 0.2), "the wall"
     assert one.preview(camera()).coverage.min() == 1.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,7 +18,7 @@ from tests.engine.memory_support import camera_at, memory_of, scene_view
 VIEWS = [scene_view(camera_at(0.4 * i, 0.0, 1.6, 25.0 * i, -8, size=(32, 48)), i) for i in range(6)]
 ACTIONS = st.lists(
     st.one_of(
-        st.tuples(st.just("write"), st.integers(0, 5)),
+        st.tuples(st.sampled_from(["write", "write both layers"]), st.integers(0, 5)),
         st.tuples(st.just("erase"), st.integers(0, 10**6)),
         st.tuples(st.just("freeze"), st.integers(0, 10**6)),
         st.tuples(st.just("thaw"), st.integers(0, 10**6)),
@@ -43,6 +45,8 @@ def test_history_agrees_with_keeping_every_state(actions: list[tuple[str, int]])
         some = living[value % max(len(living), 1) :: 3] if len(living) else living
         if action == "write":
             memory.write(VIEWS[value])
+        elif action == "write both layers":
+            memory.write(VIEWS[value], backdrop=replace(VIEWS[value], inverse_depth=0.5 * VIEWS[value].inverse_depth))
         elif action in ("erase", "freeze", "thaw"):
             getattr(memory, action)(some)
         elif action == "checkout":

@@ -341,7 +341,8 @@ def test_a_glance_aside_fits_to_what_was_seen_before(model: EmbeddedModel) -> No
         for latents, inverse_depth, view in place.views():
             if abs(math.remainder(view.yaw_deg, 360.0)) < 70.0 and abs(view.pitch_deg) < 45.0:
                 seen = view.posed(turned @ view.c2w)
-                explorer.memory.write(seen, latents, inverse_depth, torch.zeros(3, *view.size), None, None)
+                readout = explorer.memory.readout(seen).readout
+                explorer.memory.write(seen, latents, inverse_depth, torch.zeros(3, *view.size), readout, None)
         explorer.begun, explorer.last_camera = True, world.posed(turned @ world.c2w)
         aside = explorer.step(looking(100.0))
         assert float(aside.coverage.max()) == 0.0
