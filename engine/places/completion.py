@@ -19,6 +19,7 @@ from engine.places.lighting import Lighting
 from engine.places.matching import Match, Matcher, describe, direction_bins
 from engine.places.seam import joined
 from engine.places.skyline import continued, lowered, ridges
+from engine.places.things import finished, whole
 
 GROUND_SLOPE, LOWEST, MOST_SCALED = 0.08, 0.8, 3.0
 """Ground is looked for where rays fall at least so steeply; its clearance is that quantile; no place is scaled more."""
@@ -95,7 +96,9 @@ class Places:
             glow = self._glow(match.place)
             broad = level_along(glow, rays), glow_along(glow, rays, match.turn_rad)
             recalled = replace(recalled, features=self._lighting.lit(recalled, elevation_deg, *broad, match.light))
-        recalled = continued(joined(recalled, readout, known, self._std), readout, known, horizon)
+        recalled = whole(recalled, readout, known, camera)
+        recalled = continued(joined(recalled, readout, known, camera, self._std), readout, known, horizon)
+        recalled = finished(recalled, readout, known, camera)
         return self._filled(readout, recalled, known, match)
 
     def _choose(

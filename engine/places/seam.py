@@ -1,8 +1,8 @@
 """Where a memory ends and a place begins: clouds run out into each other, sand and grass in patches.
 
 A straight edge gives a seam away even where colours agree. So what a memory shows goes on a little into the place,
-mirrored, as far as both show the same kind of thing there. By how much their skies still differ goes on too, smoothly
-and for longer, as in gradient-domain compositing (Perez et al. 2003).
+mirrored, as far as both show the same kind of thing there. By how much skies and grounds still differ goes on too,
+smoothly and for longer, as in gradient-domain compositing (Perez et al. 2003). Things that stand keep their colours.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from engine.camera import Camera
 from engine.memory import Readout
 from engine.places.cells import alike, cell_means, local_mean, sky_share
+from engine.places.things import standing
 
 REACH_CELLS = 8.0
 """So far a memory goes on."""
@@ -23,18 +25,18 @@ SAME_GROUND, SAME_SKY = 0.2, 0.1
 """Mean squared difference, in variances and without broad light, up to which both sides of a seam show the same place,
 which needs no joining; from twice that on they do not."""
 BROAD_CELLS, FADE_CELLS = 9, 20.0
-"""What of a sky's difference is broader than that goes on, fading so slowly (e-folding)."""
+"""What of a difference is broader than that goes on, fading so slowly (e-folding)."""
 PATCH_CELLS = 3
 """How large patches are."""
 SHARP = 6.0
 """How sharply a patch ends, in seams a reach."""
 
 
-def joined(recalled: Readout, readout: Readout, known: Tensor, std: Tensor) -> Readout:
+def joined(recalled: Readout, readout: Readout, known: Tensor, camera: Camera, std: Tensor) -> Readout:
     """A place's readout with what a memory shows going on into it.
 
     Args:
-        known: (h, w) bool, what the memory knows. std: (C, 1, 1) of the latents.
+        known: (h, w) bool, what the memory knows. camera: that sees it. std: (C, 1, 1) of the latents.
     """
     whole = known & (readout.coverage > 0.99)
     compared = whole & (recalled.coverage > 0.99)
@@ -47,18 +49,24 @@ def joined(recalled: Readout, readout: Readout, known: Tensor, std: Tensor) -> R
     across = (2 * row - torch.arange(h)[:, None]).clamp(0, h - 1), (2 * column - torch.arange(w)).clamp(0, w - 1)
 
     sky_here, sky_there = sky_share(readout, known), sky_share(recalled, known)
-    both_sky = (sky_here[across] > 0.99) & (sky_there > 0.99)
+    ground_here = (sky_here < 0.01) & ~standing(readout, camera)
+    ground_there = (sky_there < 0.01) & ~standing(recalled, camera)
     depth_here, depth_there = (cell_means(r.inverse_depth, known) for r in (readout, recalled))
-    both_ground = (sky_here[across] < 0.01) & (sky_there < 0.01) & alike(depth_here[across], depth_there)
+    both_sky = (sky_here[across] > 0.99) & (sky_there > 0.99)
+    both_ground = ground_here[across] & ground_there & alike(depth_here[across], depth_there)
 
-    # Broadly, one side of a sky is brighter than another: that goes on for longer, and fades.
+    # Broadly, one side is brighter than another: that goes on for longer, and fades.
     differs = readout.features - recalled.features
-    sky_known = compared & (sky_here > 0.99) & (sky_there > 0.99)
-    brighter = local_mean(differs, sky_known, BROAD_CELLS)
-    squared = ((differs - brighter * sky_known) / std).square().mean(0, keepdim=True)
-    brighter = local_mean(brighter[:, row, column], torch.ones_like(known), BROAD_CELLS)
-    brighter = brighter * torch.exp(torch.from_numpy(-away).float() / FADE_CELLS)
-    recalled = replace(recalled, features=recalled.features + brighter * sky_there * ~known)
+    sky = compared & (sky_here > 0.99) & (sky_there > 0.99)
+    ground = compared & ground_here & ground_there & alike(depth_here, depth_there)
+    broadly = local_mean(differs, sky, BROAD_CELLS)
+    squared = ((differs - broadly * sky) / std).square().mean(0, keepdim=True)
+    fade = torch.exp(torch.from_numpy(-away).float() / FADE_CELLS) * ~known
+    features = recalled.features
+    for brighter, there in ((broadly, sky_there), (local_mean(differs, ground, BROAD_CELLS), ground_there)):
+        drawn_out = local_mean(brighter[:, row, column], torch.ones_like(known), BROAD_CELLS)
+        features = features + drawn_out * there * fade
+    recalled = replace(recalled, features=features)
 
     squared = local_mean(squared, compared, 5)[0][row, column]
     foreign = (squared / torch.where(both_sky, SAME_SKY, SAME_GROUND) - 1.0).clamp(0.0, 1.0)

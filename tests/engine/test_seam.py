@@ -9,9 +9,11 @@ from torch import Tensor
 
 from engine.memory import Readout
 from engine.places.seam import REACH_CELLS, joined
+from tests.engine.memory_support import camera_at
 
 H, W, SEAM = 16, 32, 12
 STD = torch.ones(3, 1, 1)
+CAMERA = camera_at(0.0, 0.0, 1.6, size=(8 * H, 8 * W))
 
 
 def view(value: float, known: Tensor, inverse_depth: float) -> Readout:
@@ -38,7 +40,7 @@ def everywhere() -> Tensor:
 
 
 def test_a_sky_goes_on_smoothly_and_fades() -> None:
-    found = joined(view(0.0, everywhere(), 0.0), view(1.0, left(), 0.0), left(), STD).features[0]
+    found = joined(view(0.0, everywhere(), 0.0), view(1.0, left(), 0.0), left(), CAMERA, STD).features[0]
     beyond = found[:, SEAM:].mean(0)
     assert float(beyond[0]) > 0.85
     steps = beyond[:-1] - beyond[1:]
@@ -48,17 +50,29 @@ def test_a_sky_goes_on_smoothly_and_fades() -> None:
 
 
 def test_ground_goes_on_in_patches() -> None:
-    found = joined(view(0.0, everywhere(), 0.1), view(1.0, left(), 0.1), left(), STD).features[0]
+    place, memory = view(0.0, everywhere(), 0.1), view(1.0, left(), 0.1)
+    memory.features[:, ::2] *= -1.0  # on average as the place is
+    found = joined(place, memory, left(), CAMERA, STD).features[0]
     beside, inside = found[:, SEAM : SEAM + 2], found[:, SEAM + 2 : SEAM + int(REACH_CELLS)]
-    assert float(beside.mean()) > 0.6
-    assert float(inside.std(0).mean()) > 0.1  # some rows are the memory's, some the place's
-    assert float(found[:, SEAM + 2 * int(REACH_CELLS) :].abs().max()) == 0.0
+    assert float(beside.abs().mean()) > 0.6
+    assert float(inside.abs().std(0).mean()) > 0.1  # some rows are the memory's, some the place's
+    assert float(found[:, SEAM + 2 * int(REACH_CELLS) :].abs().max()) < 0.15
+
+
+def test_another_light_on_the_ground_fades() -> None:
+    found = joined(view(0.0, everywhere(), 0.1), view(1.0, left(), 0.1), left(), CAMERA, STD).features[0]
+    beyond = found[:, SEAM:].mean(0)
+    assert float(beyond[0]) > 0.85 and float((beyond[:-1] - beyond[1:]).max()) < 0.12 and float(beyond[-1]) < 0.5
+    thing = view(0.0, everywhere(), 0.1)
+    thing.inverse_depth[8:24, 40:52] = 0.5  # a post in the middle of it keeps its colours
+    found = joined(thing, view(1.0, left(), 0.1), left(), CAMERA, STD).features[0]
+    assert float(found[6:10, 22:24].abs().max()) == 0.0
 
 
 def test_a_tree_is_not_drawn_out_over_sand() -> None:
     place = view(0.0, everywhere(), 0.1)
     for distance in (0.0, 0.5, 0.01):  # sky, a near thing, far terrain beside ground at ten metres
-        assert torch.equal(joined(place, view(1.0, left(), distance), left(), STD).features, place.features)
+        assert torch.equal(joined(place, view(1.0, left(), distance), left(), CAMERA, STD).features, place.features)
 
 
 def test_a_place_that_goes_on_from_itself_needs_no_joining() -> None:
@@ -66,12 +80,12 @@ def test_a_place_that_goes_on_from_itself_needs_no_joining() -> None:
         place = view(0.0, everywhere(), inverse_depth)
         place.features[:] = torch.rand(H, W, generator=torch.Generator().manual_seed(0))
         memory = replace(view(0.0, left(), inverse_depth), features=place.features * left())
-        assert torch.allclose(joined(place, memory, left(), STD).features, place.features, atol=1e-6)
+        assert torch.allclose(joined(place, memory, left(), CAMERA, STD).features, place.features, atol=1e-6)
 
 
 def test_what_is_known_stays_the_memorys_to_show() -> None:
     place, memory = view(0.0, everywhere(), 0.1), view(1.0, left(), 0.1)
-    assert torch.equal(joined(place, memory, left(), STD).features[:, :, :SEAM], place.features[:, :, :SEAM])
-    assert joined(place, view(1.0, everywhere(), 0.1), everywhere(), STD) is place
+    assert torch.equal(joined(place, memory, left(), CAMERA, STD).features[:, :, :SEAM], place.features[:, :, :SEAM])
+    assert joined(place, view(1.0, everywhere(), 0.1), everywhere(), CAMERA, STD) is place
     nothing = torch.zeros(H, W, dtype=torch.bool)
-    assert joined(place, view(1.0, nothing, 0.1), nothing, STD) is place
+    assert joined(place, view(1.0, nothing, 0.1), nothing, CAMERA, STD) is place

@@ -1,0 +1,153 @@
+"""Things that stand at a seam are there whole or not at all.
+
+A house of a place whose other half would stand where a memory shows open country is left out, and what lies beside it
+goes on behind, as :mod:`engine.backdrop` has it. Each view decides anew, and alike: where a thing was left out before,
+the memory shows none now. And a tree of which the memory knows one side only gets its other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from scipy.ndimage import binary_dilation
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from torch import Tensor
+
+from engine.backdrop import beside
+from engine.camera import Camera
+from engine.disocclusion import lend, surfaces
+from engine.memory import Readout
+from engine.places.cells import in_samples
+
+CUT = 0.15
+"""A thing may lose so much of what is seen of it."""
+ONE_THING = 1.08
+"""Neighbouring cells of a thing differ no more in depth."""
+CUT_ROWS, WHOLE_ROWS = 0.2, 2
+"""A thing is cut off where so much of its height ends at a seam; so many rows that do not tell where its middle is."""
+SEAM_CELLS = 3
+"""A thing ends at a seam where the unknown is so near: the outermost cells are often known in part."""
+UPRIGHT = 0.3
+"""So much of a thing is steeper than it is deep; what is not is lie of the land."""
+ALIKE = 1.5
+"""A memory shows the same thing where its depth differs no more."""
+
+
+def standing(readout: Readout, camera: Camera) -> Tensor:
+    """(h, w) bool: cells of things that stand before a background, as ``camera`` sees them."""
+    return torch.from_numpy(_things(readout, camera)[0] >= 0)
+
+
+def whole(recalled: Readout, readout: Readout, known: Tensor, camera: Camera) -> Readout:
+    """A place's readout without the things that what a memory knows, ``known (h, w)`` bool, would cut off."""
+    label, column, nearest = _things(recalled, camera)
+    there, _ = surfaces(readout.inverse_depth, label.shape)
+    told = known.numpy() & (readout.coverage > 0.99).numpy()
+    denied = told & ~(np.maximum(there, nearest) <= ALIKE * np.minimum(there, nearest))
+    thing = label >= 0
+    size, lost = (np.bincount(label[part], minlength=label.max() + 2) for part in (thing, thing & denied))
+    cut = thing & (lost > CUT * size)[label] & ~known.numpy()
+    if not cut.any():
+        return recalled
+    source = torch.from_numpy(np.where(cut, column, -1))
+    left = torch.from_numpy(cut & (column < 0))
+    samples = recalled.covered.shape[-1] // known.shape[1]
+    gone = in_samples(left, recalled.covered)
+    return replace(
+        recalled,
+        features=lend(recalled.features, source),
+        coverage=torch.where(left, 0.0, lend(recalled.coverage, source)),
+        inverse_depth=torch.where(gone, 0.0, lend(recalled.inverse_depth, source, samples)),
+        covered=lend(recalled.covered, source, samples) & ~gone,
+        sky=lend(recalled.sky, source, samples) & ~gone,
+        log2_scale=lend(recalled.log2_scale, source),
+    )
+
+
+def finished(recalled: Readout, readout: Readout, known: Tensor, camera: Camera) -> Readout:
+    """A place's readout with the rest of the things that end where what a memory knows, ``known (h, w)`` bool, ends:
+    mirrored about the middle of what is seen whole of them, else at the seam."""
+    label, _, nearest = _things(readout, camera)
+    label = np.where(known.numpy(), label, -1)
+    there, _ = surfaces(recalled.inverse_depth, label.shape)
+    source = torch.from_numpy(_rest(label, known.numpy(), nearest, there))
+    given = source >= 0
+    if not bool(given.any()):
+        return recalled
+    samples = recalled.covered.shape[-1] // known.shape[1]
+    fine = in_samples(given, recalled.covered)
+    return replace(
+        recalled,
+        features=torch.where(given, lend(readout.features, source), recalled.features),
+        coverage=torch.where(given, 1.0, recalled.coverage),
+        inverse_depth=torch.where(fine, lend(readout.inverse_depth, source, samples), recalled.inverse_depth),
+        covered=recalled.covered | fine,
+        sky=torch.where(fine, lend(readout.sky, source, samples), recalled.sky),
+        log2_scale=torch.where(given, lend(readout.log2_scale, source), recalled.log2_scale),
+    )
+
+
+def _rest(label: np.ndarray, known: np.ndarray, nearest: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """(h, w) int64: the column that each cell of the rest of a thing is lent, -1 for none."""
+    source = np.full(label.shape, -1, np.int64)
+    at_seam = binary_dilation(~known, np.ones((1, 2 * SEAM_CELLS + 1)))
+    for thing in np.unique(label[at_seam & (label >= 0)]):
+        inside = label == thing
+        rows = np.flatnonzero(inside.any(1))
+        runs = [(y, *np.flatnonzero(inside[y])[[0, -1]]) for y in rows]
+        for towards in (-1, 1):
+            seams = [
+                (y, first, last) if towards > 0 else (y, last, first)
+                for y, first, last in runs
+                if not (known[y, last:][:SEAM_CELLS] if towards > 0 else known[y, : first + 1][-SEAM_CELLS:]).all()
+            ]
+            if len(seams) < CUT_ROWS * len(rows):
+                continue
+            cut = {y for y, _, _ in seams}
+            centres = [0.5 * (first + last) for y, first, last in runs if y not in cut]
+            seam = np.median([last for _, _, last in seams])
+            axis = np.median(centres) if len(centres) >= WHOLE_ROWS else seam
+            for y, first, last in seams:
+                for at in range(last + towards, round(2 * axis) - first + towards, towards):
+                    lender = round(2 * axis) - at
+                    if not 0 <= at < label.shape[1] or known[y, at] or not inside[y, lender]:
+                        continue
+                    if nearest[y, lender] > there[y, at]:
+                        source[y, at] = lender
+    return source
+
+
+def _things(readout: Readout, camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All (h, w): int64 which thing each cell belongs to, -1 for none; what stands behind it, see
+    :func:`engine.backdrop.beside`; and how near it is, 1/m."""
+    inverse_depth = torch.where(readout.covered, readout.inverse_depth, float("nan"))
+    nearest, clean = surfaces(inverse_depth, (readout.coverage.shape[0], readout.coverage.shape[1]))
+    stands, column = beside(nearest, clean)
+    stands &= (readout.coverage > 0.99).numpy()
+    label = _connected(stands, nearest)
+    upright = np.bincount(label.ravel(), weights=(_steep(nearest, camera) & stands).ravel())
+    label = np.where(stands & (upright >= UPRIGHT * np.bincount(label.ravel()))[label], label, -1)
+    return label, column, nearest
+
+
+def _steep(nearest: np.ndarray, camera: Camera) -> np.ndarray:
+    """(h, w) bool: surfaces that rise more than they recede, from each cell to the one above."""
+    points = camera.resized(nearest.shape[1], nearest.shape[0]).rays() / np.maximum(nearest, 1e-4)[..., None]
+    step = np.diff(points, axis=0, prepend=points[:1])
+    return np.abs(step[..., 2]) > np.hypot(step[..., 0], step[..., 1])
+
+
+def _connected(stands: np.ndarray, nearest: np.ndarray) -> np.ndarray:
+    """(h, w) int64: neighbours of about the same depth, ``nearest``, that stand belong together."""
+    cell = np.arange(stands.size).reshape(stands.shape)
+    pairs = []
+    for a, b in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
+        near, far = np.maximum(nearest[a], nearest[b]), np.minimum(nearest[a], nearest[b])
+        one = stands[a] & stands[b] & (near <= ONE_THING * far)
+        pairs.append(np.stack([cell[a][one], cell[b][one]]))
+    first, second = np.concatenate(pairs, axis=1)
+    graph = coo_matrix((np.ones(len(first), np.bool_), (first, second)), shape=(stands.size, stands.size))
+    return connected_components(graph, directed=False)[1].reshape(stands.shape).astype(np.int64)

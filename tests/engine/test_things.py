@@ -1,0 +1,89 @@
+"""Things at a seam: left out where they would be cut, finished where the memory cuts them, and hills are no things."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from engine.memory import Readout
+from engine.places.things import finished, standing, whole
+from tests.engine.memory_support import GROUND, camera_at, planes_inverse_depth, samples_of
+
+H, W, SEAM = 24, 40, 16
+CAMERA = camera_at(0.0, 0.0, 1.6, size=(8 * H, 8 * W))
+TALL = slice(4, 20)
+"""Rows of a post: its foot stands on the ground, which begins in row 12."""
+
+
+def view(value: float, posts: tuple[tuple[int, int], ...] = (), known: Tensor | None = None) -> Readout:
+    """Ground and sky, with posts at four metres between those columns; what is not known is empty."""
+    known = torch.ones(H, W, dtype=torch.bool) if known is None else known
+    inverse = torch.from_numpy(planes_inverse_depth(samples_of(CAMERA), (GROUND,)))
+    features = torch.full((3, H, W), value)
+    for first, last in posts:
+        inverse[2 * TALL.start : 2 * TALL.stop, 2 * first : 2 * last] = 0.25
+        features[:, TALL, first:last] = 5.0
+    samples = known.repeat_interleave(2, 0).repeat_interleave(2, 1)
+    return Readout(
+        features=features * known,
+        coverage=known.float(),
+        inverse_depth=inverse * samples,
+        covered=samples,
+        sky=samples & (inverse == 0.0),
+        token=torch.zeros(2 * H, 2 * W, dtype=torch.int64),
+        offsets=torch.zeros(2, 2 * H, 2 * W),
+        log2_scale=torch.zeros(H, W),
+    )
+
+
+def left() -> Tensor:
+    return (torch.arange(W) < SEAM).expand(H, W)
+
+
+def stands(readout: Readout) -> list[int]:
+    """Columns in which something stands ten rows high or more."""
+    return torch.nonzero(standing(readout, CAMERA).sum(0) >= 10).flatten().tolist()
+
+
+def test_posts_stand_and_level_ground_does_not() -> None:
+    assert not bool(standing(view(0.0), CAMERA).any())
+    assert stands(view(0.0, ((20, 24),))) == [20, 21, 22, 23]
+
+
+def test_a_slope_is_no_thing() -> None:
+    hill = view(0.0)
+    steeper = torch.linspace(1.0, 3.0, 2 * W)  # the ground comes nearer to the right
+    assert not bool(standing(replace(hill, inverse_depth=hill.inverse_depth * steeper), CAMERA)[H // 2 + 2 :].any())
+
+
+def test_a_thing_whose_other_half_a_memory_denies_is_left_out() -> None:
+    found = whole(view(1.0, ((13, 19),)), view(0.0, (), left()), left(), CAMERA)
+    foot = TALL.stop - 2  # from there on it is no nearer than the ground beside it
+    assert not bool((found.features[:, :foot, SEAM:] == 5.0).any())
+    assert bool((found.features[:, TALL.start + 2, SEAM:19] == 1.0).all())
+    assert float(found.inverse_depth[2 * TALL.start + 4, 2 * SEAM : 38].max()) == 0.0
+
+
+def test_whole_things_and_things_that_are_remembered_stay() -> None:
+    for posts, remembered in ((((20, 26),), ()), (((13, 19),), ((13, 16),))):
+        place = view(1.0, posts)
+        assert whole(place, view(0.0, remembered, left()), left(), CAMERA) is place
+
+
+def test_half_a_thing_gets_its_other_half() -> None:
+    memory = view(0.0, ((12, 16),), left())
+    found = finished(view(1.0), memory, left(), CAMERA)
+    assert stands(found) == [16, 17, 18]
+    assert bool((found.features[:, TALL.start + 2, 16:19] == 5.0).all())
+    assert torch.equal(found.features[:, :, 20:], view(1.0).features[:, :, 20:])
+    # What stands before it in the place hides it.
+    near = view(1.0, ((16, 30),))
+    near.inverse_depth[near.inverse_depth == 0.25] = 0.5
+    assert torch.equal(finished(near, memory, left(), CAMERA).inverse_depth, near.inverse_depth)
+
+
+def test_a_thing_that_is_seen_whole_ends_where_it_ends() -> None:
+    place = view(1.0)
+    assert finished(place, view(0.0, ((8, 12),), left()), left(), CAMERA) is place
