@@ -14,7 +14,7 @@ from scipy.ndimage import binary_closing, binary_dilation, minimum_filter1d
 from torch import Tensor
 
 from engine.camera import Camera
-from engine.disocclusion import BACKGROUND, NEARER, lend, mirrored, surfaces
+from engine.disocclusion import BACKGROUND, NEARER, lend, surfaces
 from engine.memory import LatentView
 
 STANDS = 1.2
@@ -41,6 +41,8 @@ def backdrop(camera: Camera, latents: Tensor, inverse_depth: Tensor, new: Tensor
     Returns:
         a view whose depth is NaN but where something is lent.
     """
+    if not bool(new.any()):
+        return None
     shape = (latents.shape[-2], latents.shape[-1])
     _, column = beside(*surfaces(inverse_depth, shape))
     given = torch.from_numpy(column >= 0) & new
@@ -74,10 +76,11 @@ def beside(nearest: np.ndarray, clean: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 @njit(cache=True)
 def _lenders(hidden: np.ndarray, shown: np.ndarray, nearest: np.ndarray) -> np.ndarray:
-    """(h, w) int64, the column that each ``hidden`` cell is lent, -1 for none: the first that is ``shown`` farther on
-    either side, mirrored there; on the side that lies farther away, or the nearer side."""
+    """(h, w) int64, the column that each ``hidden`` cell is lent, -1 for none: of those that are ``shown`` farther on
+    one side, from the first on and, where they are few, there and back again; the side that lies farther away, or else
+    the nearer one."""
     h, w = hidden.shape
-    source = np.full((h, w), -1, np.int64)
+    source, lenders = np.full((h, w), -1, np.int64), np.empty(REACH_CELLS, np.int64)
     for y in range(h):
         for x in range(w):
             if not hidden[y, x]:
@@ -93,7 +96,14 @@ def _lenders(hidden: np.ndarray, shown: np.ndarray, nearest: np.ndarray) -> np.n
                         if found * NEARER < far or (found < far * NEARER and away < abs(seam - x)):
                             seam, side, far = there, towards, found
                         break
-            if seam >= 0:
-                limit = max(NEARER * far, BACKGROUND)
-                source[y, x] = mirrored(shown, nearest, y, x, seam, side, limit, REACH_CELLS)
+            if seam < 0:
+                continue
+            limit, count = max(NEARER * far, BACKGROUND), 0
+            for away in range(REACH_CELLS):
+                there = seam + side * away
+                if 0 <= there < w and shown[y, there] and nearest[y, there] <= limit:
+                    lenders[count] = there
+                    count += 1
+            turn = abs(seam - x) % (2 * count)
+            source[y, x] = lenders[turn if turn < count else 2 * count - 1 - turn]
     return source

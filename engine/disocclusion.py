@@ -109,21 +109,12 @@ def _lenders(hole: np.ndarray, clean: np.ndarray, nearest: np.ndarray, between: 
                         break
             if sides == 0 or (between and sides == 1):
                 continue
-            source[y, x] = mirrored(clean, nearest, y, x, seam, side, limit, REACH_CELLS)
+            length = 1  # of what may be lent, there and back again
+            while length < REACH_CELLS:
+                there = seam + side * length
+                if not (0 <= there < w) or not clean[y, there] or nearest[y, there] > limit:
+                    break
+                length += 1
+            turn = abs(seam - x) % (2 * length)
+            source[y, x] = seam + side * (turn if turn < length else 2 * length - 1 - turn)
     return source
-
-
-@njit(cache=True)
-def mirrored(
-    lends: np.ndarray, nearest: np.ndarray, y: int, x: int, seam: int, side: int, limit: float, reach: int
-) -> int:
-    """The column that lies as far beyond ``seam`` as ``x`` before it, of those from there on to that ``side`` that
-    ``lends`` has and that are no nearer than ``limit``; there and back again where they are few."""
-    length = 1
-    while length < reach:
-        there = seam + side * length
-        if not (0 <= there < lends.shape[1]) or not lends[y, there] or nearest[y, there] > limit:
-            break
-        length += 1
-    turn = abs(seam - x) % (2 * length)
-    return seam + side * (turn if turn < length else 2 * length - 1 - turn)
