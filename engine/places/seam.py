@@ -24,7 +24,7 @@ REACH_CELLS = 8.0
 SAME_GROUND, SAME_SKY = 0.2, 0.1
 """Mean squared difference, in variances and without broad light, up to which both sides of a seam show the same place,
 which needs no joining; from twice that on they do not."""
-BROAD_CELLS, FADE_CELLS = 9, 20.0
+BROAD_CELLS, SKY_FADE_CELLS, GROUND_FADE_CELLS = 9, 20.0, 8.0
 """What of a difference is broader than that goes on, fading so slowly (e-folding)."""
 PATCH_CELLS = 3
 """How large patches are."""
@@ -61,11 +61,13 @@ def joined(recalled: Readout, readout: Readout, known: Tensor, camera: Camera, s
     ground = compared & ground_here & ground_there & alike(depth_here, depth_there)
     broadly = local_mean(differs, sky, BROAD_CELLS)
     squared = ((differs - broadly * sky) / std).square().mean(0, keepdim=True)
-    fade = torch.exp(torch.from_numpy(-away).float() / FADE_CELLS) * ~known
     features = recalled.features
-    for brighter, there in ((broadly, sky_there), (local_mean(differs, ground, BROAD_CELLS), ground_there)):
+    for brighter, there, cells in (
+        (broadly, sky_there, SKY_FADE_CELLS),
+        (local_mean(differs, ground, BROAD_CELLS), ground_there, GROUND_FADE_CELLS),
+    ):
         drawn_out = local_mean(brighter[:, row, column], torch.ones_like(known), BROAD_CELLS)
-        features = features + drawn_out * there * fade
+        features = features + drawn_out * there * torch.exp(torch.from_numpy(-away).float() / cells) * ~known
     recalled = replace(recalled, features=features)
 
     squared = local_mean(squared, compared, 5)[0][row, column]

@@ -62,7 +62,7 @@ def test_ground_goes_on_in_patches() -> None:
 def test_another_light_on_the_ground_fades() -> None:
     found = joined(view(0.0, everywhere(), 0.1), view(1.0, left(), 0.1), left(), CAMERA, STD).features[0]
     beyond = found[:, SEAM:].mean(0)
-    assert float(beyond[0]) > 0.85 and float((beyond[:-1] - beyond[1:]).max()) < 0.12 and float(beyond[-1]) < 0.5
+    assert float(beyond[0]) > 0.85 and float((beyond[:-1] - beyond[1:]).max()) < 0.15 and float(beyond[-1]) < 0.5
     thing = view(0.0, everywhere(), 0.1)
     thing.inverse_depth[8:24, 40:52] = 0.5  # a post in the middle of it keeps its colours
     found = joined(thing, view(1.0, left(), 0.1), left(), CAMERA, STD).features[0]
