@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from engine.camera import Camera
+from engine.cracks import closed
 from engine.depth import reconcile, sample_inverse_depth
 from engine.drawing import draw, draw_readout
 from engine.errors import InputError
@@ -192,8 +193,7 @@ class Explorer:
         camera = self.fit(camera)
         timings: dict[str, float] = {}
         with timed(timings, self.model.device, "readout"):
-            reading = self.memory.readout(camera)
-        readout = reading.readout
+            readout = closed(self.memory.readout(camera).readout)
         with timed(timings, self.model.device, "decode"):
             rgb = draw_readout(self.model, readout)
         return Preview(
@@ -337,7 +337,7 @@ class Explorer:
         timings["readout"] -= reading.encode_ms
         if reading.encode_ms:
             timings["encode"] = timings.get("encode", 0.0) + reading.encode_ms
-        return reading.readout
+        return closed(reading.readout)
 
     def _finish(
         self,

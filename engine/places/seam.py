@@ -16,11 +16,14 @@ from torch.nn.functional import interpolate
 
 from engine.camera import Camera
 from engine.memory import Readout
+from engine.overscan import MARGIN_CELLS
 from engine.places.cells import alike, cell_means, local_mean, sky_share
 from engine.places.things import standing
 
-REACH_CELLS = 8.0
-"""So far a memory goes on."""
+REACH_CELLS = float(MARGIN_CELLS[1])
+WIDTH_OF_A_ROW = MARGIN_CELLS[1] / MARGIN_CELLS[0]
+"""A memory goes on for as long as the strip is wide that a turn brings at once, which is less upwards and downwards:
+the next strip must find a place that goes on from itself, or it would be drawn out row by row."""
 SAME_GROUND, SAME_SKY = 0.2, 0.1
 """Mean squared difference, in variances and without broad light, up to which both sides of a seam show the same place,
 which needs no joining; from twice that on they do not."""
@@ -43,7 +46,7 @@ def joined(recalled: Readout, readout: Readout, known: Tensor, camera: Camera, s
     if not bool(compared.any()) or bool(known.all()):
         return recalled
     h, w = known.shape
-    away, nearest = distance_transform_edt(~whole.numpy(), return_indices=True)
+    away, nearest = distance_transform_edt(~whole.numpy(), sampling=(WIDTH_OF_A_ROW, 1.0), return_indices=True)
     apart = torch.from_numpy(away).float() / REACH_CELLS
     row, column = torch.from_numpy(nearest).long()
     across = (2 * row - torch.arange(h)[:, None]).clamp(0, h - 1), (2 * column - torch.arange(w)).clamp(0, w - 1)
