@@ -52,6 +52,7 @@ def backdrop(camera: Camera, latents: Tensor, inverse_depth: Tensor, new: Tensor
     samples = inverse_depth.shape[-1] // shape[1]
     depth = lend(inverse_depth.cpu(), source, samples)
     fine = given.repeat_interleave(samples, 0).repeat_interleave(samples, 1)
+    fine &= inverse_depth.cpu() > HIDES * depth  # of an outline only what the near thing hides: beside it is the truth
     return LatentView(camera, lend(latents.cpu(), source), torch.where(fine, depth, float("nan")))
 
 

@@ -130,7 +130,7 @@ class LatentMemory:
 
     def _write_backdrop(self, node: Node, latents: np.ndarray, inverse_depth: np.ndarray, camera: Camera) -> int:
         samples = self._cells(inverse_depth)
-        known = np.asarray((samples >= 0.0).all(axis=2))
+        known = np.asarray(2 * (samples >= 0.0).sum(axis=2) >= samples.shape[2])
         if count := int(known.sum()):
             node.backdrop = self.store.keyframes.count
             node.written += count

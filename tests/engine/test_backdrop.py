@@ -45,6 +45,15 @@ def test_the_wall_goes_on_behind_the_post_as_in_a_mirror() -> None:
     assert columns.tolist() == [[8.0, 7.0, 14.0]] * H  # from the nearer side each
 
 
+def test_beside_an_outline_the_truth_is_seen_and_stays() -> None:
+    latents, inverse = post()
+    inverse[:, 2 * POST.stop] = 0.5  # the outline runs through a cell: one column of its samples is the wall's
+    layer = backdrop(CAMERA, latents, inverse, EVERYWHERE)
+    assert layer is not None
+    lent = ~torch.isnan(torch.as_tensor(layer.inverse_depth))
+    assert bool(lent[:, 2 * POST.stop].all()) and not bool(lent[:, 2 * POST.stop + 1].any())
+
+
 def test_level_ground_and_what_is_known_have_nothing_behind() -> None:
     latents, inverse = post()
     assert backdrop(CAMERA, latents, torch.full_like(inverse, 0.05), EVERYWHERE) is None
