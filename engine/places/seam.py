@@ -18,7 +18,7 @@ from engine.camera import Camera
 from engine.memory import Readout
 from engine.overscan import MARGIN_CELLS
 from engine.places.cells import alike, cell_means, local_mean, sky_share
-from engine.places.things import standing
+from engine.places.things import ground
 
 REACH_CELLS = float(MARGIN_CELLS[1])
 WIDTH_OF_A_ROW = MARGIN_CELLS[1] / MARGIN_CELLS[0]
@@ -52,8 +52,7 @@ def joined(recalled: Readout, readout: Readout, known: Tensor, camera: Camera, s
     across = (2 * row - torch.arange(h)[:, None]).clamp(0, h - 1), (2 * column - torch.arange(w)).clamp(0, w - 1)
 
     sky_here, sky_there = sky_share(readout, known), sky_share(recalled, known)
-    ground_here = (sky_here < 0.01) & ~standing(readout, camera)
-    ground_there = (sky_there < 0.01) & ~standing(recalled, camera)
+    ground_here, ground_there = ground(readout, camera), ground(recalled, camera)
     depth_here, depth_there = (cell_means(r.inverse_depth, known) for r in (readout, recalled))
     both_sky = (sky_here[across] > 0.99) & (sky_there > 0.99)
     both_ground = ground_here[across] & ground_there & alike(depth_here[across], depth_there)
@@ -61,13 +60,13 @@ def joined(recalled: Readout, readout: Readout, known: Tensor, camera: Camera, s
     # Broadly, one side is brighter than another: that goes on for longer, and fades.
     differs = readout.features - recalled.features
     sky = compared & (sky_here > 0.99) & (sky_there > 0.99)
-    ground = compared & ground_here & ground_there & alike(depth_here, depth_there)
+    land = compared & ground_here & ground_there & alike(depth_here, depth_there)
     broadly = local_mean(differs, sky, BROAD_CELLS)
     squared = ((differs - broadly * sky) / std).square().mean(0, keepdim=True)
     features = recalled.features
     for brighter, there, cells in (
         (broadly, sky_there, SKY_FADE_CELLS),
-        (local_mean(differs, ground, BROAD_CELLS), ground_there, GROUND_FADE_CELLS),
+        (local_mean(differs, land, BROAD_CELLS), ground_there, GROUND_FADE_CELLS),
     ):
         drawn_out = local_mean(brighter[:, row, column], torch.ones_like(known), BROAD_CELLS)
         features = features + drawn_out * there * torch.exp(torch.from_numpy(-away).float() / cells) * ~known

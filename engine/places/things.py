@@ -20,7 +20,7 @@ from engine.backdrop import beside
 from engine.camera import Camera
 from engine.disocclusion import lend, surfaces
 from engine.memory import Readout
-from engine.places.cells import in_samples
+from engine.places.cells import in_samples, sky_share
 
 CUT = 0.15
 """A thing may lose so much of what is seen of it."""
@@ -39,6 +39,14 @@ ALIKE = 1.5
 def standing(readout: Readout, camera: Camera) -> Tensor:
     """(h, w) bool: cells of things that stand before a background, as ``camera`` sees them."""
     return torch.from_numpy(_things(readout, camera)[0] >= 0)
+
+
+def ground(readout: Readout, camera: Camera) -> Tensor:
+    """(h, w) bool: cells of the lie of the land alone, without sky, things, walls that are no nearer than the
+    ground beside them, and what touches these."""
+    label, _, nearest = _things(readout, camera)
+    things = binary_dilation((label >= 0) | _steep(np.nan_to_num(nearest), camera), np.ones((3, 3)))
+    return (sky_share(readout, readout.coverage) < 0.01) & ~torch.from_numpy(things)
 
 
 def whole(recalled: Readout, readout: Readout, known: Tensor, camera: Camera) -> Readout:
@@ -93,9 +101,12 @@ def finished(recalled: Readout, readout: Readout, known: Tensor, camera: Camera)
 def _rest(label: np.ndarray, known: np.ndarray, nearest: np.ndarray, there: np.ndarray) -> np.ndarray:
     """(h, w) int64: the column that each cell of the rest of a thing is lent, -1 for none."""
     source = np.full(label.shape, -1, np.int64)
+    same = np.maximum(nearest, there) <= ONE_THING * np.minimum(nearest, there)
     at_seam = binary_dilation(~known, np.ones((1, 2 * SEAM_CELLS + 1)))
     for thing in np.unique(label[at_seam & (label >= 0)]):
         inside = label == thing
+        if same[inside].mean() > 0.5:
+            continue  # the place shows it too, and how it goes on
         rows = np.flatnonzero(inside.any(1))
         runs = [(y, *np.flatnonzero(inside[y])[[0, -1]]) for y in rows]
         for towards in (-1, 1):

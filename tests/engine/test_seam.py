@@ -13,7 +13,8 @@ from tests.engine.memory_support import camera_at
 
 H, W, SEAM = 16, 32, 12
 STD = torch.ones(3, 1, 1)
-CAMERA = camera_at(0.0, 0.0, 1.6, size=(8 * H, 8 * W))
+CAMERA = camera_at(0.0, 0.0, 10.0, pitch_deg=-90.0, size=(8 * H, 8 * W))
+"""Looking down, to which what is equally far is level."""
 
 
 def view(value: float, known: Tensor, inverse_depth: float) -> Readout:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from engine.memory import Readout
-from engine.places.things import finished, standing, whole
+from engine.places.things import finished, ground, standing, whole
 from tests.engine.memory_support import GROUND, camera_at, planes_inverse_depth, samples_of
 
 H, W, SEAM = 24, 40, 16
@@ -58,6 +58,15 @@ def test_a_slope_is_no_thing() -> None:
     assert not bool(standing(replace(hill, inverse_depth=hill.inverse_depth * steeper), CAMERA)[H // 2 + 2 :].any())
 
 
+def test_a_wall_is_no_ground_down_to_its_foot() -> None:
+    """Where it is no nearer than the ground beside it it does not stand before anything, and yet grass must not grow
+    over it."""
+    land = ground(view(0.0, ((20, 24),)), CAMERA)
+    assert not bool(land[TALL, 20:24].any())
+    below = slice(H // 2 + 2, H)
+    assert bool(land[below, :18].all()) and bool(land[below, 26:].all())
+
+
 def test_a_thing_whose_other_half_a_memory_denies_is_left_out() -> None:
     found = whole(view(1.0, ((13, 19),)), view(0.0, (), left()), left(), CAMERA)
     foot = TALL.stop - 2  # from there on it is no nearer than the ground beside it
@@ -82,6 +91,11 @@ def test_half_a_thing_gets_its_other_half() -> None:
     near = view(1.0, ((16, 30),))
     near.inverse_depth[near.inverse_depth == 0.25] = 0.5
     assert torch.equal(finished(near, memory, left(), CAMERA).inverse_depth, near.inverse_depth)
+
+
+def test_a_thing_that_the_place_shows_too_goes_on_as_there() -> None:
+    place = view(1.0, ((12, 18),))
+    assert finished(place, view(0.0, ((12, 16),), left()), left(), CAMERA) is place
 
 
 def test_a_thing_that_is_seen_whole_ends_where_it_ends() -> None:
