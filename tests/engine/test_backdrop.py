@@ -104,6 +104,14 @@ def test_what_is_uncovered_is_there() -> None:
     assert torch.equal(seen.token, before.token)  # from where it was seen nothing has changed
 
 
+def test_who_erases_a_thing_sees_what_stands_behind_it() -> None:
+    memory, _ = layered()
+    seen = memory.sample_map(CAMERA)
+    memory.erase(seen.token[seen.inverse_depth == 0.5].unique())
+    behind = memory.sample_map(CAMERA)
+    assert bool(behind.covered.all()) and bool((behind.inverse_depth - 0.05).abs().max() < 1e-4)
+
+
 def test_both_layers_are_one_step_of_history(tmp_path: Path) -> None:
     memory, view = layered()
     node = memory.tree[memory.current]
