@@ -14,6 +14,7 @@ from scipy.ndimage import binary_closing, binary_dilation, minimum_filter1d
 from torch import Tensor
 
 from engine.camera import Camera
+from engine.cells import in_samples
 from engine.disocclusion import BACKGROUND, NEARER, lend, surfaces
 from engine.memory import LatentView
 
@@ -51,8 +52,8 @@ def backdrop(camera: Camera, latents: Tensor, inverse_depth: Tensor, new: Tensor
     source = torch.from_numpy(column)
     samples = inverse_depth.shape[-1] // shape[1]
     depth = lend(inverse_depth.cpu(), source, samples)
-    fine = given.repeat_interleave(samples, 0).repeat_interleave(samples, 1)
-    fine &= inverse_depth.cpu() > HIDES * depth  # of an outline only what the near thing hides: beside it is the truth
+    # Of an outline only what the near thing hides: beside it is the truth.
+    fine = in_samples(given, depth) & (inverse_depth.cpu() > HIDES * depth)
     return LatentView(camera, lend(latents.cpu(), source), torch.where(fine, depth, float("nan")))
 
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numba import njit
-from torch.nn.functional import avg_pool2d
+
+from engine.cells import cell_means, in_samples
 
 if TYPE_CHECKING:
     from engine.memory import Readout
@@ -30,17 +31,15 @@ def closed(readout: Readout) -> Readout:
     partly = ((readout.coverage > 0.0) & (readout.coverage < 1.0)).cpu()
     if not bool(partly.any()):
         return readout
-    samples = readout.covered.shape[-1] // partly.shape[-1]
-    inside = partly.repeat_interleave(samples, 0).repeat_interleave(samples, 1).numpy()
+    inside = in_samples(partly, readout.covered).numpy()
     inverse_depth, covered = readout.inverse_depth.cpu().numpy(), readout.covered.cpu().numpy()
     between, found = (torch.from_numpy(x) for x in _close(inverse_depth, covered, inside))
     if not bool(found.any()):
         return readout
     known = readout.covered | found.to(readout.covered.device)
-    coverage = avg_pool2d(known[None].float(), samples)[0]
     return replace(
         readout,
-        coverage=torch.where(partly.to(coverage.device), coverage, readout.coverage),
+        coverage=torch.where(partly.to(known.device), cell_means(known.float(), readout.coverage), readout.coverage),
         inverse_depth=torch.where(found, between, readout.inverse_depth.cpu()).to(readout.inverse_depth.device),
         covered=known,
         sky=readout.sky | (found & (between == 0.0)).to(readout.sky.device),

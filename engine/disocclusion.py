@@ -71,11 +71,17 @@ def extend_background(readout: Readout, *, between: bool = False) -> Readout:
     taken = column >= 0
     if not bool(taken.any()):
         return readout
+    coverage = torch.where(taken.to(readout.coverage.device), SUGGESTED, readout.coverage)
+    return replace(lent(readout, column), coverage=coverage)
+
+
+def lent(readout: Readout, column: Tensor) -> Readout:
+    """``readout`` with its cells lent to each other, as :func:`lend` does with maps."""
     samples = readout.covered.shape[-1] // column.shape[-1]
     return replace(
         readout,
         features=lend(readout.features, column),
-        coverage=torch.where(taken.to(readout.coverage.device), SUGGESTED, readout.coverage),
+        coverage=lend(readout.coverage, column),
         inverse_depth=lend(readout.inverse_depth, column, samples),
         covered=lend(readout.covered, column, samples),
         sky=lend(readout.sky, column, samples),

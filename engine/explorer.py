@@ -192,8 +192,7 @@ class Explorer:
         """What the memory alone knows, decoded; nothing is written. Where it knows nothing the picture is dark."""
         camera = self.fit(camera)
         timings: dict[str, float] = {}
-        with timed(timings, self.model.device, "readout"):
-            readout = closed(self.memory.readout(camera).readout)
+        readout = self._read(camera, timings)
         with timed(timings, self.model.device, "decode"):
             rgb = draw_readout(self.model, readout)
         return Preview(
@@ -334,10 +333,11 @@ class Explorer:
         """The memory seen from ``camera``; an encoder's part of the time is charged apart."""
         with timed(timings, self.model.device, "readout"):
             reading = self.memory.readout(camera)
+            readout = closed(reading.readout)
         timings["readout"] -= reading.encode_ms
         if reading.encode_ms:
             timings["encode"] = timings.get("encode", 0.0) + reading.encode_ms
-        return closed(reading.readout)
+        return readout
 
     def _finish(
         self,

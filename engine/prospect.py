@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from engine.camera import Camera
+from engine.cells import in_samples
 from engine.disocclusion import extend_background
 from engine.overscan import edge_unknown, inventing_steps, much_unknown, widened
-from engine.places.cells import in_samples
 
 if TYPE_CHECKING:
     from engine.memory import Readout

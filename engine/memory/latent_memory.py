@@ -92,7 +92,7 @@ class LatentMemory:
             view: the frame's latents and depth.
             readout: the memory at ``view.camera`` as it is now, if the caller has it; saves computing its geometry
                 again.
-            backdrop: a second layer of the same view, behind the first: all of it that has a depth is written with it.
+            backdrop: a second layer of the same view, behind the first: cells with a depth are written with it.
             label: name of the tree node.
 
         Raises:

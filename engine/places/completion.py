@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from engine.camera import Camera, rotation_about_up
+from engine.cells import cell_means, distance_to, overlaid
 from engine.memory import LatentMemory, LatentView, MemoryConfig, Readout, ReadoutNetwork
 from engine.places.bank import PlaceBank
-from engine.places.cells import cell_means, distance_to, in_samples
 from engine.places.glow import elevation_rad, glow_along, level_along, sky_glow
 from engine.places.lighting import Lighting
 from engine.places.matching import Match, Matcher, describe, direction_bins
@@ -151,17 +151,8 @@ class Places:
 
     def _filled(self, readout: Readout, recalled: Readout, known: Tensor, match: Match) -> Completed:
         taken = (recalled.coverage >= 0.5) & ~known
-        fine = in_samples(taken, recalled.covered) & recalled.covered
-        completed = replace(
-            readout,
-            features=torch.where(taken, recalled.features, readout.features),
-            coverage=torch.where(taken, 1.0, readout.coverage),
-            inverse_depth=torch.where(fine, recalled.inverse_depth, readout.inverse_depth),
-            covered=readout.covered | fine,
-            sky=torch.where(fine, recalled.sky, readout.sky),
-            log2_scale=torch.where(taken, recalled.log2_scale, readout.log2_scale),
-        )
-        return Completed(completed, taken, match)
+        coverage = torch.where(taken, 1.0, readout.coverage)
+        return Completed(replace(overlaid(readout, recalled, taken), coverage=coverage), taken, match)
 
     def _scale(self, readout: Readout, recalled: Readout, beside: Tensor, camera: Camera) -> float:
         """So many metres of the place to one of the world that its ground lies as far below the camera as the memory's.

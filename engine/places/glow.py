@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, grid_sample, pad
 
+from engine.cells import cell_means
 from engine.depth import SKY_INVERSE_DEPTH
 from engine.hole_filling import fill_holes
 from engine.places.bank import Place
-from engine.places.cells import cell_means
 from engine.places.matching import AZIMUTHS, ELEVATIONS, direction_bins, onto_grid
 
 BROAD = (5, 9)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from engine.cells import alike, cell_means, sky_share
 from engine.memory import Readout
-from engine.places.cells import alike, cell_means, sky_share
 
 ENOUGH_CELLS = 24
 """Fewer cells than that say nothing of light."""

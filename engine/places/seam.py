@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from engine.camera import Camera
+from engine.cells import alike, cell_means, local_mean, sky_share
 from engine.memory import Readout
 from engine.overscan import MARGIN_CELLS
-from engine.places.cells import alike, cell_means, local_mean, sky_share
 from engine.places.things import ground
 
 REACH_CELLS = float(MARGIN_CELLS[1])

@@ -13,9 +13,9 @@ import torch
 from scipy.ndimage import distance_transform_cdt
 from torch import Tensor
 
+from engine.cells import cell_means, in_samples, sky_share
 from engine.disocclusion import lend
 from engine.memory import Readout
-from engine.places.cells import cell_means, in_samples, sky_share
 
 FAR = 1.0 / 50.0
 """Inverse depth, 1/m: terrain beyond is a ridge on the horizon; what is nearer stands where it stands."""

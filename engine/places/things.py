@@ -18,9 +18,9 @@ from torch import Tensor
 
 from engine.backdrop import beside
 from engine.camera import Camera
-from engine.disocclusion import lend, surfaces
+from engine.cells import in_samples, overlaid, sky_share
+from engine.disocclusion import lent, surfaces
 from engine.memory import Readout
-from engine.places.cells import in_samples, sky_share
 
 CUT = 0.15
 """A thing may lose so much of what is seen of it."""
@@ -34,11 +34,6 @@ UPRIGHT = 0.3
 """So much of a thing is steeper than it is deep; what is not is lie of the land."""
 ALIKE = 1.5
 """A memory shows the same thing where its depth differs no more."""
-
-
-def standing(readout: Readout, camera: Camera) -> Tensor:
-    """(h, w) bool: cells of things that stand before a background, as ``camera`` sees them."""
-    return torch.from_numpy(_things(readout, camera)[0] >= 0)
 
 
 def ground(readout: Readout, camera: Camera) -> Tensor:
@@ -62,16 +57,14 @@ def whole(recalled: Readout, readout: Readout, known: Tensor, camera: Camera) ->
         return recalled
     source = torch.from_numpy(np.where(cut, column, -1))
     left = torch.from_numpy(cut & (column < 0))
-    samples = recalled.covered.shape[-1] // known.shape[1]
     gone = in_samples(left, recalled.covered)
+    found = lent(recalled, source)
     return replace(
-        recalled,
-        features=lend(recalled.features, source),
-        coverage=torch.where(left, 0.0, lend(recalled.coverage, source)),
-        inverse_depth=torch.where(gone, 0.0, lend(recalled.inverse_depth, source, samples)),
-        covered=lend(recalled.covered, source, samples) & ~gone,
-        sky=lend(recalled.sky, source, samples) & ~gone,
-        log2_scale=lend(recalled.log2_scale, source),
+        found,
+        coverage=torch.where(left, 0.0, found.coverage),
+        inverse_depth=torch.where(gone, 0.0, found.inverse_depth),
+        covered=found.covered & ~gone,
+        sky=found.sky & ~gone,
     )
 
 
@@ -82,20 +75,7 @@ def finished(recalled: Readout, readout: Readout, known: Tensor, camera: Camera)
     label = np.where(known.numpy(), label, -1)
     there, _ = surfaces(recalled.inverse_depth, label.shape)
     source = torch.from_numpy(_rest(label, known.numpy(), nearest, there))
-    given = source >= 0
-    if not bool(given.any()):
-        return recalled
-    samples = recalled.covered.shape[-1] // known.shape[1]
-    fine = in_samples(given, recalled.covered)
-    return replace(
-        recalled,
-        features=torch.where(given, lend(readout.features, source), recalled.features),
-        coverage=torch.where(given, 1.0, recalled.coverage),
-        inverse_depth=torch.where(fine, lend(readout.inverse_depth, source, samples), recalled.inverse_depth),
-        covered=recalled.covered | fine,
-        sky=torch.where(fine, lend(readout.sky, source, samples), recalled.sky),
-        log2_scale=torch.where(given, lend(readout.log2_scale, source), recalled.log2_scale),
-    )
+    return overlaid(recalled, lent(readout, source), source >= 0) if bool((source >= 0).any()) else recalled
 
 
 def _rest(label: np.ndarray, known: np.ndarray, nearest: np.ndarray, there: np.ndarray) -> np.ndarray:
@@ -124,7 +104,9 @@ def _rest(label: np.ndarray, known: np.ndarray, nearest: np.ndarray, there: np.n
             for y, first, last in seams:
                 for at in range(last + towards, round(2 * axis) - first + towards, towards):
                     lender = round(2 * axis) - at
-                    if not 0 <= at < label.shape[1] or known[y, at] or not inside[y, lender]:
+                    if not (0 <= at < label.shape[1] and 0 <= lender < label.shape[1]):
+                        continue
+                    if known[y, at] or not inside[y, lender]:
                         continue
                     if nearest[y, lender] > there[y, at]:
                         source[y, at] = lender

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from engine.memory import Readout
-from engine.places.things import finished, ground, standing, whole
+from engine.places.things import _rest, _things, finished, ground, whole
 from tests.engine.memory_support import GROUND, camera_at, planes_inverse_depth, samples_of
 
 H, W, SEAM = 24, 40, 16
@@ -42,20 +43,25 @@ def left() -> Tensor:
     return (torch.arange(W) < SEAM).expand(H, W)
 
 
+def standing(readout: Readout) -> Tensor:
+    """(h, w) bool: cells of things."""
+    return torch.from_numpy(_things(readout, CAMERA)[0] >= 0)
+
+
 def stands(readout: Readout) -> list[int]:
     """Columns in which something stands ten rows high or more."""
-    return torch.nonzero(standing(readout, CAMERA).sum(0) >= 10).flatten().tolist()
+    return torch.nonzero(standing(readout).sum(0) >= 10).flatten().tolist()
 
 
 def test_posts_stand_and_level_ground_does_not() -> None:
-    assert not bool(standing(view(0.0), CAMERA).any())
+    assert not bool(standing(view(0.0)).any())
     assert stands(view(0.0, ((20, 24),))) == [20, 21, 22, 23]
 
 
 def test_a_slope_is_no_thing() -> None:
     hill = view(0.0)
     steeper = torch.linspace(1.0, 3.0, 2 * W)  # the ground comes nearer to the right
-    assert not bool(standing(replace(hill, inverse_depth=hill.inverse_depth * steeper), CAMERA)[H // 2 + 2 :].any())
+    assert not bool(standing(replace(hill, inverse_depth=hill.inverse_depth * steeper))[H // 2 + 2 :].any())
 
 
 def test_a_wall_is_no_ground_down_to_its_foot() -> None:
@@ -91,6 +97,16 @@ def test_half_a_thing_gets_its_other_half() -> None:
     near = view(1.0, ((16, 30),))
     near.inverse_depth[near.inverse_depth == 0.25] = 0.5
     assert torch.equal(finished(near, memory, left(), CAMERA).inverse_depth, near.inverse_depth)
+
+
+def test_a_thing_whose_middle_lies_beyond_its_cut_rows_has_nothing_to_mirror() -> None:
+    """What is known can end in a slant, so that rows which are seen whole lie beyond those that are cut."""
+    for mirror in (np.asarray, np.fliplr):
+        label, known = np.full((10, W), -1), np.ones((10, W), np.bool_)
+        label[:5, 5:11], known[:5, 11:] = 0, False
+        label[5:, 30:37] = 0
+        nearest, there = np.where(label == 0, 0.25, 0.01), np.full((10, W), 0.01)
+        assert not (_rest(mirror(label), mirror(known), mirror(nearest), there) >= 0).any()
 
 
 def test_a_thing_that_the_place_shows_too_goes_on_as_there() -> None:

@@ -1,13 +1,17 @@
-"""Maps of cells: their means over samples, their distances from each other."""
+"""Maps of cells: their means over samples, their distances from each other, one laid over another."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from scipy.ndimage import distance_transform_cdt
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from engine.memory import Readout
+if TYPE_CHECKING:
+    from engine.memory import Readout
 
 FAR, ALIKE = 0.005, 0.4
 """Inverse depth, 1/m, beyond which all is alike; and the difference of log-depth to which it is otherwise."""
@@ -45,3 +49,17 @@ def local_mean(values: Tensor, part: Tensor, side: int) -> Tensor:
     """Means of ``values (n, h, w)`` over the cells of ``part (h, w)`` bool in a square around each."""
     weight = avg_pool2d(part[None].float(), side, 1, side // 2)
     return avg_pool2d(values * part, side, 1, side // 2) / weight.clamp(min=1e-6)
+
+
+def overlaid(under: Readout, over: Readout, cells: Tensor) -> Readout:
+    """``under``, but ``over`` in those ``cells (h, w)`` bool."""
+    samples = in_samples(cells, under.covered)
+    return replace(
+        under,
+        features=torch.where(cells, over.features, under.features),
+        coverage=torch.where(cells, over.coverage, under.coverage),
+        inverse_depth=torch.where(samples, over.inverse_depth, under.inverse_depth),
+        covered=torch.where(samples, over.covered, under.covered),
+        sky=torch.where(samples, over.sky, under.sky),
+        log2_scale=torch.where(cells, over.log2_scale, under.log2_scale),
+    )
