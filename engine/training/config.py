@@ -94,8 +94,13 @@ class AutoencoderTraining:
 
 @dataclass(frozen=True)
 class ReadoutTraining:
-    """The readout stage: true latents of some views resampled for another; ``start_from`` is a weight file to begin
-    with."""
+    """The readout stage: true latents of some views resampled for another.
+
+    Attributes:
+        start_from: a weight file to begin with.
+        fine: folder of scenes with twice as many pixels a side, whose views are also remembered at two scales; "" is
+            none. fine_share: of the examples.
+    """
 
     loop: LoopConfig = LoopConfig(run="runs/readout", batch=4, learning_rate=6e-3)
     scenes: SceneConfig = SceneConfig()
@@ -103,6 +108,8 @@ class ReadoutTraining:
     max_sources: int = 3
     latent_noise: float = 0.03
     start_from: str = ""
+    fine: str = ""
+    fine_share: float = 0.6
 
 
 @dataclass(frozen=True)

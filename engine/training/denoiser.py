@@ -20,6 +20,7 @@ from engine.training.curves import write_sheet
 from engine.training.examples import ExampleSource
 from engine.training.flow_critic import FlowCritic
 from engine.training.losses import cells_to_pixels, covered_psnr_db, sharpness_ratio
+from engine.training.precision import native_precision
 from engine.training.recall import LatentScenes, fresh_memory, remember, trained_autoencoder, trained_weights
 from engine.training.scenes import EVALUATION_GAPS_M, SAMPLES, SceneStore
 from engine.worlds import BIOMES
@@ -178,5 +179,5 @@ class DenoiserStage:
         return self._decode(self.source.imagine(network, condition, biome, steps, generator)[0])
 
     def _decode(self, latents: Tensor) -> Tensor:
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with native_precision(self.device):
             return self.autoencoder.decoder(latents.contiguous(memory_format=torch.channels_last)).clamp(0, 1)

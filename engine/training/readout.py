@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
+from engine.memory import MemoryConfig
 from engine.models.embedded.blocks import channels_last
 from engine.models.embedded.config import ReadoutConfig
 from engine.models.embedded.readout import ReadoutNetwork
@@ -15,18 +17,32 @@ from engine.models.embedded.weights import load_network
 from engine.training.config import ReadoutTraining
 from engine.training.curves import write_sheet
 from engine.training.losses import covered_psnr_db
-from engine.training.recall import LatentScenes, Recall, choose_views, read_batch, recall, remember, trained_autoencoder
+from engine.training.precision import native_precision
+from engine.training.recall import (
+    HalvedScenes,
+    LatentScenes,
+    Recall,
+    choose_views,
+    read_batch,
+    recall,
+    remember,
+    remember_scaled,
+    trained_autoencoder,
+)
 from engine.training.scenes import EVALUATION_GAPS_M, SceneStore
+
+DETAIL_LOG2 = (-0.3, 0.6)
+"""Octaves of magnification at which a memory in training changes from a token to its finer ones."""
 
 
 class ReadoutStage:
     """MSE to the true latents of the target, where the memory covers it."""
 
-    score = "learned_3m_db"
     adversary = None
 
     def __init__(self, config: ReadoutTraining) -> None:
         self.config = config
+        self.score = "scaled_3m_db" if config.fine else "learned_3m_db"
         self.device = torch.device(config.loop.device)
         torch.manual_seed(config.loop.seed)
         self.network = channels_last(ReadoutNetwork(ReadoutConfig()), self.device)
@@ -34,6 +50,14 @@ class ReadoutStage:
             load_network(self.network, Path(config.start_from))
         self.autoencoder, weights = trained_autoencoder(config.autoencoder_run, self.device)
         self.scenes = LatentScenes(SceneStore(config.scenes.folder), self.autoencoder, weights, self.device)
+        self.fine: tuple[LatentScenes, LatentScenes] | None = None
+        if config.fine:
+            stores = HalvedScenes(config.fine), SceneStore(config.fine)
+            coarse, fine = (LatentScenes(store, self.autoencoder, weights, self.device) for store in stores)
+            self.fine = coarse, fine
+            stores = HalvedScenes(config.fine, evaluation=True), SceneStore(config.fine, evaluation=True)
+            coarse, fine = (LatentScenes(store, self.autoencoder, weights, self.device) for store in stores)
+            self.eval_fine = coarse, fine
         self.eval_scenes = LatentScenes(
             SceneStore(config.scenes.folder, evaluation=True), self.autoencoder, weights, self.device
         )
@@ -49,12 +73,27 @@ class ReadoutStage:
 
     def example(self, generator: torch.Generator) -> tuple[Recall, Tensor]:
         """What a random memory shows of a random view, and the view's true latents (C, h, w)."""
+        if self.fine is not None and float(torch.rand((), generator=generator)) < self.config.fine_share:
+            return self.scaled_example(self.fine, generator)
         scene = self.scenes.scene(int(torch.randint(len(self.scenes), (), generator=generator)))
         sources, target = choose_views(len(scene.cameras), self.config.max_sources, generator)
         noise = self.config.latent_noise * float(torch.rand((), generator=generator))
         latents = scene.latents[sources]
         latents = latents + noise * torch.randn(latents.shape, generator=generator)
         return recall(remember(scene, sources, latents), scene.cameras[target]), scene.latents[target]
+
+    def scaled_example(
+        self, scenes: tuple[LatentScenes, LatentScenes], generator: torch.Generator
+    ) -> tuple[Recall, Tensor]:
+        """The same of a memory whose views are remembered at two scales, that changes from one to the other anywhere in
+        :data:`DETAIL_LOG2`."""
+        index = int(torch.randint(len(scenes[0]), (), generator=generator))
+        coarse, fine = (part.scene(index) for part in scenes)
+        sources, target = choose_views(len(coarse.cameras), self.config.max_sources, generator)
+        low, high = DETAIL_LOG2
+        changes = low + (high - low) * float(torch.rand((), generator=generator))
+        memory = remember_scaled(coarse, fine, sources, changes)
+        return recall(memory, coarse.cameras[target]), coarse.latents[target]
 
     def evaluate(self, network: nn.Module, sheet: Path) -> dict[str, float]:
         """PSNR on covered cells after decoding at each gap: learned, nearest, and the autoencoder's ceiling."""
@@ -79,9 +118,25 @@ class ReadoutStage:
                 if gap_m == 3.0 and index < 6:
                     for column, image in zip(pictures, [*decoded, truth], strict=True):
                         column.append(image)
+        if self.fine is not None:
+            for gap_m, db in self._scaled_db(network):
+                figures.setdefault(f"scaled_{gap_m:g}m_db", []).append(db)
         write_sheet([torch.cat(column) for column in pictures], sheet)
         return {name: sum(values) / len(values) for name, values in figures.items()}
 
+    def _scaled_db(self, network: nn.Module) -> Iterator[tuple[float, float]]:
+        """PSNR on covered cells after decoding, at each gap, from a first view that is remembered at two scales."""
+        scenes, fine = self.eval_fine
+        for index in range(len(scenes)):
+            scene, images = scenes.scene(index), scenes.store.scene(index).rgb.float() / 255
+            memory = remember_scaled(scene, fine.scene(index), [0], MemoryConfig.detail_log2)
+            for view, gap_m in enumerate(EVALUATION_GAPS_M, start=1):
+                recalls = [recall(memory, scene.cameras[view])]
+                features, covered = read_batch(network, recalls, self.device)  # type: ignore[arg-type]
+                cells = avg_pool2d(covered.float()[:, None], self.network.config.samples)[:, 0] > 0.99
+                truth = images[view : view + 1].to(self.device)
+                yield gap_m, float(covered_psnr_db(self._decode(features), truth, cells))
+
     def _decode(self, latents: Tensor) -> Tensor:
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with native_precision(self.device):
             return self.autoencoder.decoder(latents.contiguous(memory_format=torch.channels_last)).clamp(0, 1)

@@ -6,14 +6,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from engine.atomic import atomic_write
 from engine.camera import Camera
+from engine.depth import sample_inverse_depth
 from engine.errors import InputError
 from engine.memory import LatentMemory, LatentView, MemoryConfig
 from engine.memory.readout import SampleMap
@@ -22,8 +25,9 @@ from engine.models.embedded.blocks import channels_last
 from engine.models.embedded.config import AutoencoderConfig
 from engine.models.embedded.readout import CENTRE, ReadoutNetwork
 from engine.models.embedded.weights import file_checksum, load_network
-from engine.training.scenes import SAMPLES, STRIDE, SceneStore
-from engine.worlds import BIOMES
+from engine.training.precision import native_precision
+from engine.training.scenes import SAMPLES, STRIDE, Scene, SceneStore
+from engine.worlds import BIOMES, reconstruct
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ class LatentScenes:
         self.store = store
         self.autoencoder = autoencoder
         self.device = device
-        self.folder = store.folder / f"latents-{file_checksum(weights)[:12]}"
+        self.folder = store.folder / f"{store.latents}-{file_checksum(weights)[:12]}"
         self.folder.mkdir(parents=True, exist_ok=True)
         store.require()
 
@@ -94,7 +98,7 @@ class LatentScenes:
     @torch.inference_mode()
     def _encode(self, rgb: Tensor) -> Tensor:
         images = (rgb.float() / 255).to(self.device).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with native_precision(self.device):
             return self.autoencoder.encoder(images).cpu()
 
     def statistics(self, scenes: int = 64) -> tuple[Tensor, Tensor]:
@@ -103,6 +107,23 @@ class LatentScenes:
         chosen = torch.linspace(0, len(self) - 1, count).long().tolist()
         latents = torch.cat([self.scene(index).latents for index in chosen])
         return latents.mean((0, 2, 3)), latents.std((0, 2, 3))
+
+
+class HalvedScenes(SceneStore):
+    """The scenes of a folder with half as many pixels a side."""
+
+    latents = "halved"
+
+    def scene(self, index: int, with_rgb: bool = True) -> Scene:
+        fine = super().scene(index, with_rgb)
+        h, w = fine.inverse_depth.shape[-2:]
+        halved = [sample_inverse_depth(1.0 / depth, h // 2, w // 2) for depth in fine.inverse_depth]
+        cameras = tuple(camera.resized(camera.width // 2, camera.height // 2) for camera in fine.cameras)
+        rgb = fine.rgb
+        if with_rgb:
+            pictures = (reconstruct(avg_pool2d(view[None].float(), 2)[0]) for view in fine.rgb)
+            rgb = torch.stack([(picture + 0.5).to(torch.uint8) for picture in pictures])
+        return Scene(rgb, torch.stack(halved), cameras, fine.biome)
 
 
 @dataclass(frozen=True)
@@ -125,9 +146,9 @@ class Recall:
         return self.samples.token >= 0
 
 
-def fresh_memory(channels: int) -> LatentMemory:
-    """An empty memory of the training grid."""
-    return LatentMemory(MemoryConfig(channels=channels, stride=STRIDE, samples=SAMPLES))
+def fresh_memory(channels: int, **settings: Any) -> LatentMemory:
+    """An empty memory of the training grid; further ``settings`` of :class:`MemoryConfig`."""
+    return LatentMemory(MemoryConfig(channels=channels, stride=STRIDE, samples=SAMPLES, **settings))
 
 
 def remember(scene: LatentScene, views: Sequence[int], latents: Tensor | None = None) -> LatentMemory:
@@ -136,6 +157,17 @@ def remember(scene: LatentScene, views: Sequence[int], latents: Tensor | None = 
     for order, view in enumerate(views):
         tokens = scene.latents[view] if latents is None else latents[order]
         memory.write(LatentView(scene.cameras[view], tokens, scene.inverse_depth[view]))
+    return memory
+
+
+def remember_scaled(coarse: LatentScene, fine: LatentScene, views: Sequence[int], detail_log2: float) -> LatentMemory:
+    """A memory of some views of a scene at two scales, that changes to the finer one at ``detail_log2`` octaves of
+    magnification."""
+    memory = fresh_memory(coarse.latents.shape[1], detail_log2=detail_log2)
+    for view in views:
+        finer = LatentView(fine.cameras[view], fine.latents[view], fine.inverse_depth[view])
+        seen = LatentView(coarse.cameras[view], coarse.latents[view], coarse.inverse_depth[view])
+        memory.write(seen, finer=[finer])
     return memory
 
 

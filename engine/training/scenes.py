@@ -144,7 +144,12 @@ def render_scenes(config: SceneConfig, device: str = "cpu") -> Iterator[tuple[in
 
 
 class SceneStore:
-    """The rendered scenes of one split; may grow while training runs."""
+    """The rendered scenes of one split; may grow while training runs.
+
+    ``latents`` names the folder beside them that keeps their latents.
+    """
+
+    latents = "latents"
 
     def __init__(self, folder: str | Path, evaluation: bool = False) -> None:
         self.folder = Path(folder) / ("evaluation" if evaluation else "training")
