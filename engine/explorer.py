@@ -17,8 +17,9 @@ from engine.drawing import draw, draw_readout
 from engine.errors import InputError
 from engine.messages import MemoryVariant, Preview, StepResult
 from engine.overscan import shown_part, without_edge
-from engine.pixels import RgbdView, frozen_numpy
+from engine.pixels import frozen_numpy
 from engine.prospect import News, Prospect, as_given, look_ahead
+from engine.pyramid import FirstView, Pyramid, finer_views, levels_for, see_first
 from engine.stepping import check_size, step_generator, timed
 from engine.variants import Memory, make_memory
 from engine.world_model import CancelToken, ChunkRequest, Progress, WorldModel
@@ -122,8 +123,8 @@ class Explorer:
 
     # ------------------------------------------------------------------------------------------- beginning
 
-    def first_view(self, camera: Camera) -> RgbdView:
-        """The world's true view from ``camera``, supersampled.
+    def first_view(self, camera: Camera) -> FirstView:
+        """The world's true view from ``camera``, supersampled; for a memory that has scales, as fine as it takes.
 
         Raises:
             InputError: there is no procedural world behind this explorer.
@@ -132,17 +133,19 @@ class Explorer:
             raise InputError(
                 "Only a procedural world has a first view; begin from a picture with depth or from nothing."
             )
-        return self.world.render(self.fit(camera), supersample=2)
+        levels = levels_for(self.size, self.model.spec.spatial_stride) if self.config.memory == "latent" else 0
+        return see_first(self.world, self.fit(camera), levels)
 
     def begin(
         self,
         camera: Camera,
-        first: RgbdView | None = None,
+        first: FirstView | None = None,
         *,
         progress: Progress | None = None,
         cancel: CancelToken | None = None,
     ) -> StepResult:
-        """Start the world anew at ``camera``: from the view ``first`` (of this explorer's size), or from nothing.
+        """Start the world anew at ``camera``: from the view ``first`` (its base of this explorer's size), or from
+        nothing.
 
         Raises:
             InputError: ``first`` has another size, or no usable depth.
@@ -163,8 +166,10 @@ class Explorer:
         self.begun = True
         return result
 
-    def _encode(self, camera: Camera, first: RgbdView, cancel: CancelToken) -> StepResult:
+    def _encode(self, camera: Camera, given: FirstView, cancel: CancelToken) -> StepResult:
         """Write a given view as the first frame."""
+        pyramid = given if isinstance(given, Pyramid) else Pyramid(given)
+        first = pyramid.base
         rgb = torch.as_tensor(first.rgb, dtype=torch.float32)
         depth_m = torch.as_tensor(first.depth_m, dtype=torch.float32)
         if rgb.shape != (3, *self.size) or depth_m.shape != self.size:
@@ -176,6 +181,7 @@ class Explorer:
         readout = self.memory.readout(camera).readout
         with timed(timings, self.model.device, "encode"):
             latents = self.model.encode(rgb[None].to(self.model.device))[0]
+            finer = finer_views(self.model, camera, pyramid) if self.config.memory == "latent" else []
         inverse = sample_inverse_depth(depth_m, *readout.covered.shape)
         if not bool((inverse > 0.0).any()):
             raise InputError(
@@ -183,7 +189,7 @@ class Explorer:
             )
         cancel.check()
         shown = torch.where(torch.isnan(inverse), inverse[inverse > 0.0].median(), inverse)
-        news = News(camera, readout, latents, latents, shown, inverse, depth_m)
+        news = News(camera, readout, latents, latents, shown, inverse, depth_m, finer=finer)
         return self._finish(camera, readout, news, timings, 0, cancel)
 
     # ------------------------------------------------------------------------------------------- reading
@@ -363,7 +369,7 @@ class Explorer:
                 self.memory.drop(replaces)
             before = self.memory.latent.current if self.memory.latent is not None else 0
             commit = self.memory.write(
-                news.camera, news.lasting, news.writable, drawing.rgb, news.readout, news.depth_m
+                news.camera, news.lasting, news.writable, drawing.rgb, news.readout, news.depth_m, news.finer
             )
         self.index += 1
         self._before_newest, self.match = (before, self.match, self.last_camera), news.match

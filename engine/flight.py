@@ -17,10 +17,11 @@ import numpy as np
 from engine import panels
 from engine.camera import Camera
 from engine.errors import Cancelled, InputError
-from engine.explorer import Explorer, RgbdView
+from engine.explorer import Explorer
 from engine.memory import LatentMemory
 from engine.messages import LAYOUTS, Layout, StepResult
 from engine.metrics import psnr_db, ssim
+from engine.pyramid import FirstView
 from engine.report import REPORT_VERSION, STAGES, FlightReport, Revisit, machine, peak_rss_mib, stage_timing
 from engine.world_model import CancelToken
 
@@ -113,7 +114,7 @@ class Flight:
         *,
         layout: Layout = "generated",
         steps: int | None = None,
-        first: RgbdView | None = None,
+        first: FirstView | None = None,
     ) -> None:
         if not cameras:
             raise InputError("A flight needs at least one camera.")
@@ -252,7 +253,7 @@ def fly(
     *,
     layout: Layout = "generated",
     steps: int | None = None,
-    first: RgbdView | None = None,
+    first: FirstView | None = None,
     on_step: Callable[[int, StepResult], None] | None = None,
     cancel: CancelToken | None = None,
     report_path: Path | None = None,

@@ -1,7 +1,8 @@
 """A photograph and its depth as the first view of a world.
 
 **Image.** PNG, JPEG, WebP, BMP or TIFF; EXIF orientation is applied, transparency is laid over black, 16-bit greys are
-scaled. It is scaled to cover the wanted size and cropped around its middle; the intrinsics follow.
+scaled. It is scaled to cover the wanted size and cropped around its middle; the intrinsics follow. Where picture and
+depth have more pixels than that, finer scales are kept too, for a memory that takes them.
 
 **Depth** is z-depth, of the image's own size or of the wanted size:
 
@@ -22,7 +23,7 @@ from __future__ import annotations
 import math
 import warnings
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from engine.camera import DEFAULT_FOV_DEG, Camera, c2w_from_angles
 from engine.errors import InputError
 from engine.formats.arrays import read_npy
+from engine.pyramid import Pyramid
 
 MAX_PIXELS = 100_000_000
 MAX_FILE_BYTES = 512 << 20
@@ -49,11 +51,14 @@ class RgbdImage:
         rgb: (3, H, W) float32 in [0, 1].
         depth_m: (H, W) float32 z-depth in metres; inf is sky.
         camera: its camera, of size (H, W).
+        finer, fine_depth_m: as in :class:`engine.pyramid.Pyramid`.
     """
 
     rgb: np.ndarray
     depth_m: np.ndarray
     camera: Camera
+    finer: tuple[np.ndarray, ...] = ()
+    fine_depth_m: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         height, width = self.camera.size
@@ -63,17 +68,24 @@ class RgbdImage:
                 f"it has {self.rgb.shape} and {self.depth_m.shape}."
             )
 
+    @property
+    def pyramid(self) -> Pyramid:
+        """The same at all its scales."""
+        return Pyramid(self, self.finer, self.fine_depth_m)
+
 
 def load_rgbd(
     image_path: str | Path,
     depth_path: str | Path | None = None,
     fov_deg: float = DEFAULT_FOV_DEG,
     size: tuple[int, int] = (256, 448),
+    levels: int = 0,
 ) -> RgbdImage:
     """Read an image and its depth, cropped to the middle and scaled to ``size`` (height, width).
 
     Args:
         fov_deg: vertical field of view of the *whole* image, before cropping.
+        levels: most finer scales to keep; no more than picture and depth have pixels for.
 
     Returns:
         The view of a level camera ``EYE_HEIGHT_M`` above the origin that looks along +X.
@@ -94,8 +106,6 @@ def load_rgbd(
     box_width, box_height = width / scale, height / scale
     left, top = 0.5 * (full_width - box_width), 0.5 * (full_height - box_height)
     box = (left, top, left + box_width, top + box_height)
-    resized = picture.resize((width, height), Image.Resampling.LANCZOS, box=box)
-    rgb = np.asarray(resized, dtype=np.float32).transpose(2, 0, 1) / np.float32(255.0)
 
     pose = c2w_from_angles(np.array([0.0, 0.0, EYE_HEIGHT_M]), 0.0, 0.0)
     camera = Camera.from_fov(pose, fov_deg, full_width, full_height)
@@ -105,13 +115,25 @@ def load_rgbd(
     K[1] *= height / box_height
     camera = Camera(pose, K, width, height)
     depth_path = find_depth(image_path) if depth_path is None else Path(depth_path)
-    depth_m = _load_depth(depth_path, (full_height, full_width), size, box)
-    return RgbdImage(np.ascontiguousarray(rgb), depth_m, camera)
+    depth = _load_depth(depth_path, (full_height, full_width), size)
+    levels = 0 if depth.shape == size else min(levels, max(0, round(math.log2(box_width / width))))
+    finest = height << levels, width << levels
+    rgb, *finer = (_scaled(picture, (height << level, width << level), box) for level in range(levels + 1))
+    depth_m = _on_grid(depth_path, depth, size, box)
+    fine_depth_m = _on_grid(depth_path, depth, finest, box) if levels else None
+    return RgbdImage(rgb, depth_m, camera, tuple(finer), fine_depth_m)
+
+
+def _scaled(picture: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float]) -> np.ndarray:
+    """(3, H, W) float32 in [0, 1] of the ``box`` of a picture at ``size`` (height, width)."""
+    resized = picture.resize((size[1], size[0]), Image.Resampling.LANCZOS, box=box)
+    rgb = np.asarray(resized, dtype=np.float32).transpose(2, 0, 1) / np.float32(255.0)
+    return np.ascontiguousarray(rgb)
 
 
 def placed(view: RgbdImage, c2w: np.ndarray) -> RgbdImage:
     """The same picture, its camera standing at ``c2w (4, 4)``."""
-    return RgbdImage(view.rgb, view.depth_m, view.camera.posed(c2w))
+    return replace(view, camera=view.camera.posed(c2w))
 
 
 def find_depth(image_path: Path) -> Path:
@@ -188,10 +210,8 @@ def _open_image(path: Path) -> Image.Image:
     return picture.convert("RGB")
 
 
-def _load_depth(
-    path: Path, full: tuple[int, int], size: tuple[int, int], box: tuple[float, float, float, float]
-) -> np.ndarray:
-    """(H, W) float32 metres on the grid of ``size``; nearest sample, so that no depth is made up across edges."""
+def _load_depth(path: Path, full: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+    """Checked metres, inf for sky, as large as the ``full`` image or of the wanted ``size``."""
     suffix = path.suffix.lower()
     if suffix == ".png":
         picture = _decoded(path, "depth", ("PNG",))
@@ -216,13 +236,20 @@ def _load_depth(
             f"The depth {path.name} is {shape}, but the image is {full[0]}x{full[1]}; give depth of the image's size."
         )
     _check_depth(path, depth_m)
-    depth_m = np.where(depth_m == 0.0, np.inf, depth_m)
-    if depth_m.shape == full and full != size:
+    return np.asarray(np.where(depth_m == 0.0, np.inf, depth_m))
+
+
+def _on_grid(
+    path: Path, depth_m: np.ndarray, size: tuple[int, int], box: tuple[float, float, float, float]
+) -> np.ndarray:
+    """(H, W) float32 of depth's ``box`` on the grid of ``size``; nearest sample, so that no depth is made up across
+    edges."""
+    if depth_m.shape != size:
         left, top, right, bottom = box
         rows = top + (np.arange(size[0]) + 0.5) * (bottom - top) / size[0]
         columns = left + (np.arange(size[1]) + 0.5) * (right - left) / size[1]
-        rows = np.clip(rows.astype(np.int64), 0, full[0] - 1)
-        columns = np.clip(columns.astype(np.int64), 0, full[1] - 1)
+        rows = np.clip(rows.astype(np.int64), 0, depth_m.shape[0] - 1)
+        columns = np.clip(columns.astype(np.int64), 0, depth_m.shape[1] - 1)
         depth_m = depth_m[np.ix_(rows, columns)]
         if not np.isfinite(depth_m).any():
             raise InputError(f"The depth {path.name} is nothing but sky in the part of the image that is used.")

@@ -7,7 +7,7 @@ near thing, from what lies beside it (:mod:`engine.disocclusion`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from engine.disocclusion import extend_background
 from engine.overscan import edge_unknown, inventing_steps, much_unknown, widened
 
 if TYPE_CHECKING:
-    from engine.memory import Readout
+    from engine.memory import LatentView, Readout
     from engine.places import Match, Places
 
 
@@ -57,6 +57,7 @@ class News:
         shown: (hs, ws) finite inverse depth. writable: the same to be remembered, NaN where it must not be.
         depth_m: (H, W) where depth of full resolution is known.
         match: the place that the next view goes on from.
+        finer: the same view at finer scales, where it is given.
     """
 
     camera: Camera
@@ -67,6 +68,7 @@ class News:
     writable: Tensor
     depth_m: Tensor | None = None
     match: Match | None = None
+    finer: Sequence[LatentView] = ()
 
 
 def look_ahead(

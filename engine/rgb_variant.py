@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from engine.camera import Camera
 from engine.hole_filling import fill_holes
-from engine.memory import LatentMemory, Readout
+from engine.memory import LatentMemory, LatentView, Readout
 from engine.messages import MemoryStats
 from engine.rgb_memory import RgbMemory, RgbView, assemble_readout
 from engine.variants import Commit, Reading
@@ -45,6 +46,7 @@ class PixelMemory:
         rgb: Tensor,
         readout: Readout,
         depth_m: Tensor | None,
+        finer: Sequence[LatentView] = (),
     ) -> Commit:
         depth_m = full_depth_m(inverse_depth.cpu(), camera) if depth_m is None else depth_m
         seen = self._seen[1] if self._seen is not None and self._seen[0] is camera else None

@@ -1,7 +1,8 @@
 """The memories an explorer can have, behind one protocol: every comparison is a configuration of the same code path.
 
 ==============  ======================================================================================================
-latent          ours: learned readout, tokens written where they are news, with what stands behind near ones
+latent          ours: learned readout, tokens written where they are news; first views at several scales, and what
+                stands behind near things
 latent-nearest  the paper's readout: the nearest token is copied
 append          the paper's write policy: every token of every frame is kept
 rgb             the baseline: a full-resolution RGB point cloud, rasterised and encoded for every readout
@@ -12,6 +13,7 @@ none            nothing is remembered
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -63,9 +65,11 @@ class Memory(Protocol):
         rgb: Tensor,
         readout: Readout,
         depth_m: Tensor | None,
+        finer: Sequence[LatentView] = (),
     ) -> Commit:
         """Remember a frame: ``latents (C, h, w)``, ``inverse_depth (hs, ws)`` (NaN: do not), ``rgb (3, H, W)``, the
-        readout that conditioned it, and ``depth_m (H, W)`` where depth of full resolution is known.
+        readout that conditioned it, ``depth_m (H, W)`` where depth of full resolution is known, and the same view at
+        finer scales.
         """
 
     def drop(self, node: int) -> None:
@@ -134,7 +138,8 @@ class LatentVariant:
     """Latent tokens.
 
     Args:
-        layered: what stands behind near things is remembered too, see :mod:`engine.backdrop`.
+        layered: what stands behind near things is remembered too, see :mod:`engine.backdrop`, and what a first view
+            is given at finer scales.
     """
 
     def __init__(self, memory: LatentMemory, *, layered: bool = True) -> None:
@@ -156,9 +161,11 @@ class LatentVariant:
         rgb: Tensor,
         readout: Readout,
         depth_m: Tensor | None,
+        finer: Sequence[LatentView] = (),
     ) -> Commit:
         behind = backdrop(camera, latents, inverse_depth, readout.coverage < 0.5) if self._layered else None
-        report = self._memory.write(LatentView(camera, latents, inverse_depth), readout=readout, backdrop=behind)
+        view, finer = LatentView(camera, latents, inverse_depth), finer if self._layered else ()
+        report = self._memory.write(view, readout=readout, backdrop=behind, finer=finer)
         return Commit(report.node, report.tokens_written, report.tokens_superseded)
 
     def drop(self, node: int) -> None:
@@ -203,6 +210,7 @@ class NoMemory:
         rgb: Tensor,
         readout: Readout,
         depth_m: Tensor | None,
+        finer: Sequence[LatentView] = (),
     ) -> Commit:
         return Commit(0, 0, 0)
 

@@ -9,7 +9,8 @@ import numpy as np
 from engine.camera import DEFAULT_FOV_DEG, Camera
 from engine.camera_path import GroundHeight
 from engine.errors import InputError
-from engine.explorer import Explorer, ExplorerConfig, RgbdView
+from engine.explorer import Explorer, ExplorerConfig
+from engine.pyramid import FirstView, levels_for
 from engine.world_model import WorldModel
 from engine.worlds import World, WorldSpec
 from mirage_app.commands.fly import Fly
@@ -31,10 +32,10 @@ class Departure:
     explorer: Explorer
     camera: Camera
     seen: bool = False
-    picture: RgbdView | None = None
+    picture: FirstView | None = None
     ground_height_m: GroundHeight | None = None
 
-    def first_view(self, camera: Camera) -> RgbdView | None:
+    def first_view(self, camera: Camera) -> FirstView | None:
         """What the explorer is shown at the first ``camera``; ``None``: it imagines that too, or has already begun."""
         return self.explorer.first_view(camera) if self.seen else self.picture
 
@@ -79,8 +80,9 @@ def depart(options: Fly, model: WorldModel, size: tuple[int, int] | None) -> Dep
         from engine.images import load_rgbd
 
         fov_deg = DEFAULT_IMAGE_FOV_DEG if options.fov_deg is None else options.fov_deg
-        picture = load_rgbd(options.image, options.depth, fov_deg, size)
-        return Departure(Explorer(model, config), picture.camera, picture=picture)
+        levels = levels_for(size, model.spec.spatial_stride)
+        picture = load_rgbd(options.image, options.depth, fov_deg, size, levels)
+        return Departure(Explorer(model, config), picture.camera, picture=picture.pyramid)
     world = World(WorldSpec(config.biome, options.seed, options.time))
     fov_deg = DEFAULT_FOV_DEG if options.fov_deg is None else options.fov_deg
     camera = world.spawn(size[1], size[0], fov_deg, options.spawn)

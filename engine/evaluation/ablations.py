@@ -19,11 +19,12 @@ from engine.depth import SMOOTH_RATIO, sample_inverse_depth
 from engine.evaluation.measures import mean_lab, sharpness_ratio
 from engine.evaluation.protocol import FULL, Figures, Trial, hole_rate
 from engine.evaluation.settings import EvaluationSettings
-from engine.explorer import Explorer, ExplorerConfig, RgbdView, step_generator
+from engine.explorer import Explorer, ExplorerConfig, step_generator
 from engine.memory import LatentMemory, LatentView, MemoryConfig, Readout
 from engine.messages import StepResult
 from engine.metrics import psnr_db
 from engine.pixels import to_uint8
+from engine.pyramid import FirstView
 from engine.variants import LatentVariant, memory_config, readout_network
 from engine.world_model import CancelToken, ChunkRequest, Progress, WorldModel
 
@@ -52,7 +53,7 @@ class ConfiguredExplorer(Explorer):
     def begin(
         self,
         camera: Any,
-        first: RgbdView | None = None,
+        first: FirstView | None = None,
         *,
         progress: Progress | None = None,
         cancel: CancelToken | None = None,

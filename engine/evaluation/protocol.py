@@ -65,14 +65,13 @@ class Trial:
         biomes = self.model.spec.biomes
         biome = self.scene.biome if self.scene.biome in biomes else ""
         config = ExplorerConfig(
-            fine=False,
-            biome=biome, seed=NOISE_SEED, steps=steps or self.settings.steps, memory=variant, size=self.size
+            fine=False, biome=biome, seed=NOISE_SEED, steps=steps or self.settings.steps, memory=variant, size=self.size
         )
         return Explorer(self.model, config)
 
     def begin(self, explorer: Explorer) -> StepResult:
         """Show the explorer the true first view."""
-        result = explorer.begin(self.scene.first, self.scene.true_view(self.scene.first), cancel=self.cancel)
+        result = explorer.begin(self.scene.first, self.scene.first_view(), cancel=self.cancel)
         self.tick()
         return result
 

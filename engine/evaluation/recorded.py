@@ -81,6 +81,10 @@ class RecordedScene:
         """The recorded frame of one of this clip's cameras."""
         return self._views[camera.c2w.tobytes()]
 
+    def first_view(self) -> TrueView:
+        """A recording is as fine as its frames."""
+        return self.true_view(self.first)
+
 
 def _scaled(c2w: np.ndarray, origin: np.ndarray, scale: float) -> np.ndarray:
     moved = c2w.copy()

@@ -13,8 +13,9 @@ from torch import Tensor
 from engine.camera import Camera
 from engine.evaluation.settings import FIRST_SEED, EvaluationSettings
 from engine.presets import Loop, Straight
+from engine.pyramid import FirstView, levels_for, see_first
 from engine.training.config import SceneConfig
-from engine.training.scenes import EVALUATION_GAPS_M, evaluation_rig
+from engine.training.scenes import EVALUATION_GAPS_M, STRIDE, evaluation_rig
 from engine.worlds import BIOMES, World, WorldSpec
 
 
@@ -57,6 +58,9 @@ class Scene(Protocol):
     def true_view(self, camera: Camera) -> TrueView:
         """The true view from one of this scene's cameras."""
 
+    def first_view(self) -> FirstView:
+        """What every flight begins with: the true view from ``first``, as fine as it is given."""
+
 
 class ProceduralScene:
     """A spawn of a procedural world on an evaluation seed."""
@@ -82,6 +86,7 @@ class ProceduralScene:
             self.drift = Straight().path(self.first, settings.drift_frames, ground_height_m=self._ground).cameras
         self._supersample = settings.supersample
         self._views: dict[bytes, TrueView] = {}
+        self._first_view: FirstView | None = None
 
     def _ground(self, positions_xy: np.ndarray) -> np.ndarray:
         """(n, 2) metres -> (n,)."""
@@ -94,6 +99,13 @@ class ProceduralScene:
             frame = self.world.render(camera, supersample=self._supersample)
             self._views[key] = TrueView(frame.rgb, frame.depth_m)
         return self._views[key]
+
+    def first_view(self) -> FirstView:
+        """With the levels that the memory takes."""
+        if self._first_view is None:
+            levels = levels_for(self.first.size, STRIDE)
+            self._first_view = see_first(self.world, self.first, levels, self.true_view(self.first))
+        return self._first_view
 
 
 def scene_names(settings: EvaluationSettings) -> list[str]:

@@ -1,6 +1,7 @@
 """Latent spatial memory (arXiv 2606.09828): write views, read them out for any camera, walk their history."""
 
 from engine.memory.config import LatentView, MemoryConfig
+from engine.memory.grids import fits_memory
 from engine.memory.latent_memory import LatentMemory, WriteReport
 from engine.memory.points import OrientedBox, TokenInfo
 from engine.memory.readout import Readout, ReadoutNetwork, SampleMap
@@ -22,4 +23,5 @@ __all__ = [
     "TokenInfo",
     "WorldTree",
     "WriteReport",
+    "fits_memory",
 ]

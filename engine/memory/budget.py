@@ -63,6 +63,7 @@ def drop(store: TokenStore, tree: WorldTree, keep: np.ndarray) -> int:
             node.keyframe = int(keyframes[node.keyframe])
         if node.backdrop >= 0:
             node.backdrop = int(keyframes[node.backdrop])
+        node.finer = tuple(int(keyframes[index]) for index in node.finer if keyframes[index] >= 0)
         moved = {name: rows[getattr(node, name)] for name in ("killed", "frozen", "thawed")}
         tree.record(node, **{name: kept[kept >= 0] for name, kept in moved.items()})
     return before - len(store)

@@ -34,6 +34,7 @@ class MemoryConfig:
         finer_log2: a covered cell is written again if the token covering it is magnified by more than this many
             octaves; the coarse token is then superseded.
         front_ratio: a covered cell is written if the new view sees all of it this much closer than the memory does.
+        detail_log2: where a token that has finer ones is magnified by more than this many octaves, they stand for it.
         sky: whether sky samples are kept (at infinity); without it they are treated as unknown.
         precision: ``half`` stores features and inverse depth as float16, ``single`` as float32 (for exact comparisons).
         budget_mib: the memory evicts (see ``engine.memory.budget``) when it would grow past this; None is no limit.
@@ -48,6 +49,7 @@ class MemoryConfig:
     coverage_min: float = 0.5
     finer_log2: float = 0.8
     front_ratio: float = 1.25
+    detail_log2: float = 0.5
     sky: bool = True
     precision: Precision = "half"
     budget_mib: float | None = None

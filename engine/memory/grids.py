@@ -12,6 +12,11 @@ TILE = 8
 MAX_CODES = 1 << 16
 
 
+def fits_memory(height: int, width: int) -> bool:
+    """Whether a latent grid has no more codes than 16 bits hold."""
+    return 0 < -(-height // TILE) * -(-width // TILE) * TILE * TILE <= MAX_CODES
+
+
 @lru_cache(maxsize=32)
 def tile_order(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Row-major cell indices in tile order (height*width,) int64 and their codes (height*width,) uint16, ascending.
@@ -19,8 +24,8 @@ def tile_order(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         InputError: the latent grid is empty or has more codes than 16 bits hold.
     """
-    tiles_down, tiles_across = -(-height // TILE), -(-width // TILE)
-    if height < 1 or width < 1 or tiles_down * tiles_across * TILE * TILE > MAX_CODES:
+    tiles_across = -(-width // TILE)
+    if height < 1 or width < 1 or not fits_memory(height, width):
         raise InputError(f"A latent grid of {height} x {width} tokens does not fit the memory; at most 256 x 256 do.")
     v, u = np.divmod(np.arange(height * width), width)
     codes = ((v // TILE) * tiles_across + u // TILE) * TILE * TILE + (v % TILE) * TILE + u % TILE

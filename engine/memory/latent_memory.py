@@ -84,6 +84,7 @@ class LatentMemory:
         *,
         readout: Readout | None = None,
         backdrop: LatentView | None = None,
+        finer: Sequence[LatentView] = (),
         label: str = "",
     ) -> WriteReport:
         """Write what is new in a view; a node joins the tree if anything is.
@@ -93,6 +94,8 @@ class LatentMemory:
             readout: the memory at ``view.camera`` as it is now, if the caller has it; saves computing its geometry
                 again.
             backdrop: a second layer of the same view, behind the first: cells with a depth are written with it.
+            finer: the same view at finer scales, coarse to fine, each with twice as many cells a side: those with a
+                depth, in whole cells of the scale before, refine what is written of it (:mod:`engine.memory.levels`).
             label: name of the tree node.
 
         Raises:
@@ -111,6 +114,7 @@ class LatentMemory:
             holes = int((novelty.cells(seen.token.numpy(), s) < 0).all(axis=2).sum())
             written, superseded = novelty.decide(self.config, self.store, seen, samples, written)
         layer = checked_view(self.config, backdrop) if backdrop is not None else None
+        scales = self._checked_finer(camera, finer)
         count, evicted = int(written.sum()), 0
         if count:
             node = self.tree.add("write", label)
@@ -118,6 +122,7 @@ class LatentMemory:
             self.store.append(camera, latents, samples, planar_tokens(inverse_depth, s), written, node.id)
             if layer is not None:
                 count += self._write_backdrop(node, *layer)
+            count += self._write_finer(node, scales, written)
             self.tree.record(node, killed=superseded)
             self.store.set_alive(superseded, False)
             self._version += 1
@@ -137,6 +142,36 @@ class LatentMemory:
             planar = planar_tokens(inverse_depth, self.config.samples)
             self.store.append(camera, latents, samples, planar, known, node.id)
         return count
+
+    def _checked_finer(
+        self, camera: Camera, finer: Sequence[LatentView]
+    ) -> list[tuple[np.ndarray, np.ndarray, Camera]]:
+        scales = []
+        for view in finer:
+            scales.append(checked_view(self.config, view))
+            camera, size = camera.resized(2 * camera.width, 2 * camera.height), camera.size
+            found = scales[-1][2]
+            if found.size != camera.size or not (np.allclose(found.K, camera.K) and np.allclose(found.c2w, camera.c2w)):
+                raise InputError(f"A finer scale must be the same view with twice {size[0]}x{size[1]} tokens.")
+        return scales
+
+    def _write_finer(self, node: Node, scales: list[tuple[np.ndarray, np.ndarray, Camera]], written: np.ndarray) -> int:
+        """Keyframes that refine the one just written, whose cells are ``written (h, w)`` bool; returns their tokens."""
+        coarser, total = node.keyframe, 0
+        for latents, inverse_depth, camera in scales:
+            samples = self._cells(inverse_depth)
+            told = np.asarray(2 * (samples >= 0.0).sum(axis=2) >= samples.shape[2])
+            height, width = written.shape
+            written = written & told.reshape(height, 2, width, 2).all(axis=(1, 3))
+            written = written.repeat(2, axis=0).repeat(2, axis=1)
+            if not (count := int(written.sum())):
+                break
+            planar = planar_tokens(inverse_depth, self.config.samples)
+            keyframe = self.store.keyframes.count
+            self.store.append(camera, latents, samples, planar, written, node.id, refines=coarser)
+            node.finer, node.written = (*node.finer, keyframe), node.written + count
+            coarser, total = keyframe, total + count
+        return total
 
     def _cells(self, inverse_depth: np.ndarray) -> np.ndarray:
         """(h*s, w*s) -> (h, w, s*s), NaN where it is not to be written."""

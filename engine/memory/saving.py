@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ MAX_INDEX_BYTES = 64 * 2**20
 MAX_HEADER_BYTES = 1 * 2**20
 MAX_TENSOR_BYTES = 64 * 2**30
 MAX_GRID = 4096
+MAX_FINER = 8
 KINDS = ("root", "write", "erase", "freeze", "thaw", "branch")
 ROW_LISTS = ("killed", "frozen", "thawed")
 SAVED_TABLES = (
@@ -92,6 +94,7 @@ def save(memory: LatentMemory, folder: Path) -> None:
                 "created_s": node.created_s,
                 "keyframe": node.keyframe,
                 "backdrop": node.backdrop,
+                "finer": list(node.finer),
                 "written": node.written,
             }
             for node in tree.nodes
@@ -127,9 +130,20 @@ def restore(memory: LatentMemory, folder: Path) -> None:
         store.tables[name].append(tensors[name])
     store.state.append(np.where(tensors["planar"] > 0, PLANAR, np.uint8(0)))
     store.rebuild_blocks()
+    store.finer.append(_finer_of(tree, tensors["grids"]))
     memory.tree = tree
     target, tree.current = tree.current, 0
     memory.checkout(target)
+
+
+def _finer_of(tree: WorldTree, grids: np.ndarray) -> np.ndarray:
+    """(k,) int64: the keyframe that refines each, -1 for none. Scales in between may have been evicted."""
+    finer = np.full(len(grids), -1, np.int64)
+    for node in tree.nodes:
+        for coarse, fine in pairwise((node.keyframe, *node.finer)):
+            if coarse >= 0 and (grids[fine] == 2 * grids[coarse]).all():
+                finer[coarse] = fine
+    return finer
 
 
 def _damaged(what: str) -> SessionError:
@@ -311,6 +325,9 @@ def _read_node(number: int, entry: Any, keyframes: int) -> Node:
         if isinstance(value := entry.get(name, -1 if name == "backdrop" else None), int) and not isinstance(value, bool)
     }
     whole = len(numbers) == 4
+    finer = entry.get("finer", [])
+    if not isinstance(finer, list) or len(finer) > MAX_FINER or not all(type(index) is int for index in finer):
+        raise _damaged(f"node {number} of its history is incomplete")
     label, kind, created = entry.get("label"), entry.get("kind"), entry.get("created_s")
     if not whole or not isinstance(label, str) or len(label) > MAX_LABEL or kind not in KINDS:
         raise _damaged(f"node {number} of its history is incomplete")
@@ -318,11 +335,12 @@ def _read_node(number: int, entry: Any, keyframes: int) -> Node:
         raise _damaged(f"node {number} of its history has no time")
     if (
         not all(-1 <= numbers[name] < keyframes for name in ("keyframe", "backdrop"))
+        or not all(before < index < keyframes for before, index in pairwise((max(numbers["keyframe"], -1), *finer)))
         or numbers["written"] < 0
-        or (max(numbers["keyframe"], numbers["backdrop"]) >= 0 and kind != "write")
+        or (max(numbers["keyframe"], numbers["backdrop"], *finer) >= 0 and kind != "write")
     ):
         raise _damaged(f"node {number} of its history names a keyframe that does not exist")
     if not (0 <= numbers["parent"] < number) if number else numbers["parent"] != -1 or kind != "root":
         raise _damaged(f"node {number} of its history has an impossible parent")
     parent, keyframe, backdrop, written = numbers.values()
-    return Node(number, parent, kind, label, float(created), keyframe, backdrop, written)
+    return Node(number, parent, kind, label, float(created), keyframe, backdrop, tuple(finer), written)

@@ -94,6 +94,7 @@ class TokenStore:
         half = config.precision == "half"
         self.samples = config.samples
         self.channels = config.channels
+        self.most_cells = float(4.0**config.detail_log2)
         self.features = Table((config.channels,), np.float16 if half else np.float32)
         self.geometry = Table((config.samples**2,), np.uint16 if half else np.float32)
         self.cells = Table((), np.uint16)
@@ -108,6 +109,7 @@ class TokenStore:
         self.grids = Table((2,), np.int32)
         self.spans = Table((4,), np.int64)
         self.keyframe_node = Table((), np.int64)
+        self.finer = Table((), np.int64)
         self.blocks = Table((3,), np.int64)
         self.spheres = Table((8,), np.float32)
         self.bounds = Table((6,), np.float32)
@@ -135,6 +137,7 @@ class TokenStore:
         planar: np.ndarray,
         written: np.ndarray,
         node: int,
+        refines: int = -1,
     ) -> np.ndarray:
         """Store the ``written (h, w)`` bool cells of a view as a keyframe; returns their rows (n,) int64, alive.
 
@@ -143,6 +146,7 @@ class TokenStore:
             latents: (C, h, w) float32.
             inverse_depth: (h, w, s*s) float32, NaN unknown.
             planar: (h, w) bool, see ``surface.planar_tokens``.
+            refines: index of the keyframe of the same view with half as many cells a side, -1 for none.
         """
         height, width = written.shape
         order, codes = tile_order(height, width)
@@ -169,6 +173,9 @@ class TokenStore:
         self.grids.append(np.array([[height, width]]))
         self.spans.append(np.array([[first, count, ring_first, len(ring_picked)]]))
         self.keyframe_node.append(np.array([node]))
+        self.finer.append(np.array([-1]))
+        if refines >= 0:
+            self.finer.rows[refines] = keyframe
         self._add_blocks(keyframe, first, count)
         rows = np.arange(first, first + count)
         self._changes.append((rows, True))
@@ -207,10 +214,11 @@ class TokenStore:
             table.truncate(tokens)
         for table in (self.ring_codes, self.ring_cells):
             table.truncate(rings)
-        for table in (self.keyframes, self.grids, self.spans, self.keyframe_node, self.ring_steps):
+        for table in (self.keyframes, self.grids, self.spans, self.keyframe_node, self.finer, self.ring_steps):
             table.truncate(keyframes)
         for table in (self.blocks, self.spheres, self.bounds, self.alive_in_block, self.block_read):
             table.truncate(blocks)
+        self.finer.rows[self.finer.rows >= keyframes] = -1
 
     @property
     def pending_changes(self) -> int:
@@ -265,8 +273,10 @@ class TokenStore:
             table.keep(mask)
         for table in (self.ring_codes, self.ring_cells):
             table.keep(ring_keep)
-        for table in (self.keyframes, self.grids, self.keyframe_node, self.ring_steps):
+        for table in (self.keyframes, self.grids, self.keyframe_node, self.finer, self.ring_steps):
             table.keep(used)
+        finer = self.finer.rows
+        finer[...] = np.where(finer >= 0, keyframes[finer], -1)
         ring_left = np.bincount(ring_owner[ring_keep], minlength=len(spans))[used]
         left = left[used]
         self.spans.truncate(0)

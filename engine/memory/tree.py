@@ -33,7 +33,8 @@ class Node:
         kind: ``root``, ``write``, ``erase``, ``freeze``, ``thaw`` or ``branch``.
         label: the user's name for it, or "".
         created_s: seconds since 1970, for display only.
-        keyframe: index of the keyframe it wrote, -1 for none. backdrop: of the one behind that.
+        keyframe: index of the keyframe it wrote, -1 for none. backdrop: of the one behind that. finer: of those that
+            refine it, coarse to fine.
         killed, frozen, thawed: rows (n,) int64 that changed here.
         written: how many tokens it wrote.
     """
@@ -45,6 +46,7 @@ class Node:
     created_s: float = 0.0
     keyframe: int = -1
     backdrop: int = -1
+    finer: tuple[int, ...] = ()
     written: int = 0
     killed: np.ndarray = field(default_factory=_no_rows)
     frozen: np.ndarray = field(default_factory=_no_rows)
@@ -53,7 +55,7 @@ class Node:
     @property
     def keyframes(self) -> tuple[int, ...]:
         """Those it wrote."""
-        return tuple(index for index in (self.keyframe, self.backdrop) if index >= 0)
+        return tuple(index for index in (self.keyframe, self.backdrop, *self.finer) if index >= 0)
 
     @property
     def row_bytes(self) -> int:

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from engine.camera import Camera
-from engine.memory import cellwise, kernels, raster
-from engine.memory.kernels import NO_KEY
+from engine.memory import cellwise, kernels, levels, raster
+from engine.memory.kernels import ALIVE, NO_KEY
 from engine.memory.readout import SampleMap
 from engine.memory.store import TokenStore
 
@@ -63,7 +63,20 @@ class View:
         seen = kernels.cull(store.spheres.rows, frustum(self.camera), self.center, store.alive_in_block.rows, found)
         return found[:seen]
 
-    def _tables(self) -> tuple[np.ndarray, ...]:
+    def shown(self, per_cell: int) -> np.ndarray:
+        """(N,) uint8 state of the tokens, those that another level stands for as if dead; the target has ``per_cell``
+        samples a side in each cell."""
+        store = self.store
+        if not (store.finer.rows >= 0).any():
+            return store.state.rows
+        hidden = np.zeros(len(store), np.uint8)
+        tables, size = self._tables(store.state.rows), (self.camera.height, self.camera.width)
+        spans, finer = store.spans.rows, store.finer.rows
+        target = self.P, self.center, store.samples, per_cell, store.most_cells, *size
+        levels.hide(self.visible, *tables, spans, finer, *target, hidden)
+        return np.where(hidden > 0, store.state.rows & ~ALIVE, store.state.rows)
+
+    def _tables(self, state: np.ndarray) -> tuple[np.ndarray, ...]:
         """What every loop over tokens needs, in the order they take it."""
         store = self.store
         return (
@@ -72,7 +85,7 @@ class View:
             store.grids.rows,
             store.geometry.rows,
             store.cells.rows,
-            store.state.rows,
+            state,
         )
 
     def sample_map(self) -> SampleMap:
@@ -89,7 +102,7 @@ class View:
         sky, behind = np.empty(shape, np.bool_), np.empty(shape, np.bool_)
         nearest = depth[0]
 
-        tables, bounds = self._tables(), self.store.bounds.rows
+        tables, bounds = self._tables(self.shown(s)), self.store.bounds.rows
 
         def draw(select: bool) -> Callable[[int, int, int], None]:
             def work(part: int, first: int, last: int) -> None:
@@ -127,7 +140,7 @@ class View:
         store = self.store
         threads = thread_count() if len(self.visible) >= SMALL else 1
         keys = np.full((threads, self.camera.height, self.camera.width), NO_KEY)
-        tables = self._tables()
+        tables = self._tables(self.shown(1))
 
         def work(part: int, first: int, last: int) -> None:
             seen = self.visible[first:last]
@@ -143,7 +156,8 @@ class View:
         offsets, scale = np.empty((2, *winner.shape), np.float32), np.empty(winner.shape, np.float32)
         focal = float(np.sqrt(self.camera.K[0, 0] * self.camera.K[1, 1]))
         samples = self.store.samples
-        cellwise.locate(winner, *self._tables(), self.P, self.center, samples, cell_center, focal, offsets, scale)
+        tables = self._tables(self.store.state.rows)
+        cellwise.locate(winner, *tables, self.P, self.center, samples, cell_center, focal, offsets, scale)
         return offsets, scale
 
 

@@ -12,6 +12,7 @@ import torch
 from engine.errors import InputError
 from engine.explorer import Explorer, ExplorerConfig
 from engine.messages import EngineSettings, MemoryVariant, OpenImage, OpenSession, OpenWorld
+from engine.pyramid import levels_for
 from engine.reopen import reopen
 from engine.session import FrameStore
 from engine.worker.opened import OpenedWorld
@@ -133,13 +134,14 @@ def _open_image(
     from engine.images import load_rgbd
 
     progress(0.2, "reading the image")
-    view = load_rgbd(command.image, command.depth, command.fov_deg, size)
+    levels = levels_for(size, model.spec.spatial_stride)
+    view = load_rgbd(command.image, command.depth, command.fov_deg, size, levels)
     cancel.check()
     config = ExplorerConfig(
         biome=command.biome, seed=command.seed, memory=variant or "latent", budget_mib=settings.budget_mib, size=size
     )
     explorer = Explorer(model, config)
-    result = explorer.begin(view.camera, view, progress=progress, cancel=cancel)
+    result = explorer.begin(view.camera, view.pyramid, progress=progress, cancel=cancel)
     opened = OpenedWorld(
         command, "image", explorer, view.camera, epoch, FrameStore(settings.frames_kept), first=view.camera
     )

@@ -38,7 +38,7 @@ class Frame:
     sky: torch.Tensor
 
 
-def _reconstruct(rgb: torch.Tensor) -> torch.Tensor:
+def reconstruct(rgb: torch.Tensor) -> torch.Tensor:
     """Film reconstruction of rgb (3, H, W): each pixel gathers light binomially from one pixel around it.
 
     The soft filter of a lens instead of a box: no stair-steps or shimmer that only exists on the pixel grid.
@@ -98,7 +98,7 @@ class World:
             render_kernel(c2w, k_inv, camera.width, camera.height, supersample, self._p, *window, rgb, depth)
         sky = depth > 0.5 * FAR_M
         depth[sky] = np.inf
-        film = _reconstruct(torch.from_numpy(rgb))
+        film = reconstruct(torch.from_numpy(rgb))
         return Frame(
             film.to(self.device), torch.from_numpy(depth).to(self.device), torch.from_numpy(sky).to(self.device)
         )

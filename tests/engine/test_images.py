@@ -112,6 +112,29 @@ def test_sixteen_bit_grey_and_orientation(tmp_path: Path) -> None:
     np.testing.assert_allclose(turned.rgb, gradient()[::-1, ::-1].transpose(2, 0, 1) / 255.0, atol=1e-6)
 
 
+@pytest.mark.parametrize(("height", "width", "levels"), [(64, 112, 0), (80, 140, 0), (128, 224, 1), (480, 640, 2)])
+def test_a_larger_picture_keeps_as_many_scales_as_it_has_pixels_for(
+    tmp_path: Path, height: int, width: int, levels: int
+) -> None:
+    depth_m = np.tile(np.linspace(2.0, 20.0, width), (height, 1))
+    image, depth = save(tmp_path, gradient(height, width), depth_m)
+    view = load_rgbd(image, depth, size=(64, 112), levels=2)
+    assert len(view.finer) == len(view.pyramid.finer) == levels
+    for level, rgb in enumerate(view.finer, start=1):
+        small = rgb.reshape(3, 64, 1 << level, 112, 1 << level).mean((2, 4))
+        np.testing.assert_allclose(small, view.rgb, atol=0.02)
+    if levels:
+        assert view.fine_depth_m is not None and view.fine_depth_m.shape == view.finer[-1].shape[1:]
+        middle = view.fine_depth_m[:, :: 1 << levels]
+        np.testing.assert_allclose(middle[:: 1 << levels], view.depth_m, atol=0.2)
+    assert not load_rgbd(image, depth, size=(64, 112)).finer
+
+
+def test_depth_of_a_frames_size_has_no_finer_scales(tmp_path: Path) -> None:
+    image, depth = save(tmp_path, gradient(256, 448), np.full((64, 112), 5.0))
+    assert not load_rgbd(image, depth, size=(64, 112), levels=2).finer
+
+
 def test_depth_beside_the_image_is_found_or_named(tmp_path: Path) -> None:
     image, depth = save(tmp_path, gradient(), np.ones((64, 112)))
     depth.unlink()

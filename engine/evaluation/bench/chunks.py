@@ -9,11 +9,12 @@ import numpy as np
 
 from engine.camera import Camera
 from engine.evaluation.bench.timing import Ratio, Spread, ratio, shuffled, spread
-from engine.explorer import Explorer, ExplorerConfig, RgbdView
+from engine.explorer import Explorer, ExplorerConfig
 from engine.flight import revisit_pairs
 from engine.messages import MemoryVariant
 from engine.metrics import psnr_db
 from engine.presets import Loop, Straight
+from engine.pyramid import FirstView
 from engine.report import STAGES
 from engine.rgb_memory import RgbMemory
 from engine.rgb_variant import PixelMemory
@@ -39,7 +40,7 @@ class AppendAllExplorer(Explorer):
     def begin(
         self,
         camera: Camera,
-        first: RgbdView | None = None,
+        first: FirstView | None = None,
         *,
         progress: Progress | None = None,
         cancel: CancelToken | None = None,
