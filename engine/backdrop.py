@@ -15,7 +15,7 @@ from torch import Tensor
 
 from engine.camera import Camera
 from engine.cells import in_samples
-from engine.disocclusion import BACKGROUND, NEARER, lend, surfaces
+from engine.disocclusion import BACKGROUND, NEARER, lend, solitary, surfaces
 from engine.memory import LatentView
 
 STANDS = 1.2
@@ -26,6 +26,10 @@ WINDOW_CELLS = 16
 """So far to both sides its row is looked at."""
 REACH_CELLS = 40
 """Nothing is lent farther than this."""
+ANOTHER = 1.8
+"""Of two things that stand before a background the one that is so many times nearer stands before the other."""
+LEAST_CELLS, FEWEST_CELLS = 2, 5
+"""Fewer that lend make a pattern: then nothing is lent; then the other side lends, if it has more."""
 HIDES = 1.15
 """Only what is so many times farther is lent."""
 UPRIGHT_CELLS = 7
@@ -73,39 +77,56 @@ def beside(nearest: np.ndarray, clean: np.ndarray) -> tuple[np.ndarray, np.ndarr
     stands |= binary_dilation(stands, np.ones((3, 3))) & ~clean
     edge = UPRIGHT_CELLS + 1
     closed = binary_closing(np.pad(stands, edge), np.ones((UPRIGHT_CELLS, 3)))[edge:-edge, edge:-edge] | stands
-    return stands, np.where(stands, _lenders(closed, told & ~closed, nearest), -1)
+    lends = told & ~solitary(np.where(told, nearest, 0.0), ~told)
+    return stands, np.where(stands, _lenders(closed, lends, nearest), -1)
 
 
 @njit(cache=True)
-def _lenders(hidden: np.ndarray, shown: np.ndarray, nearest: np.ndarray) -> np.ndarray:
-    """(h, w) int64, the column that each ``hidden`` cell is lent, -1 for none: of those that are ``shown`` farther on
-    one side, from the first on and, where they are few, there and back again; the side that lies farther away, or else
-    the nearer one."""
+def _lenders(hidden: np.ndarray, lends: np.ndarray, nearest: np.ndarray) -> np.ndarray:
+    """(h, w) int64, the column that each ``hidden`` cell is lent, -1 for none: of those that may lend and lie farther
+    on one side, from the first on and, where they are few, there and back again; the side that has enough of them, that
+    lies farther away, or else the nearer one."""
     h, w = hidden.shape
-    source, lenders = np.full((h, w), -1, np.int64), np.empty(REACH_CELLS, np.int64)
+    source, lenders = np.full((h, w), -1, np.int64), np.empty((2, REACH_CELLS), np.int64)
     for y in range(h):
         for x in range(w):
             if not hidden[y, x]:
                 continue
-            seam, side, far = -1, 0, np.inf
-            for towards in (-1, 1):
-                for away in range(1, REACH_CELLS):
-                    there = x + towards * away
-                    if not 0 <= there < w:
-                        break
-                    if shown[y, there] and nearest[y, there] * HIDES < nearest[y, x]:
-                        found = max(nearest[y, there], BACKGROUND)
-                        if found * NEARER < far or (found < far * NEARER and away < abs(seam - x)):
-                            seam, side, far = there, towards, found
-                        break
-            if seam < 0:
-                continue
-            limit, count = max(NEARER * far, BACKGROUND), 0
-            for away in range(REACH_CELLS):
-                there = seam + side * away
-                if 0 <= there < w and shown[y, there] and nearest[y, there] <= limit:
-                    lenders[count] = there
-                    count += 1
-            turn = abs(seam - x) % (2 * count)
-            source[y, x] = lenders[turn if turn < count else 2 * count - 1 - turn]
+            best, far, most = -1, np.inf, 0
+            for side in range(2):
+                towards = 2 * side - 1
+                count = _gather(nearest[y], lends[y], hidden[y], x, towards, lenders[side])
+                if count < LEAST_CELLS:
+                    continue
+                found = max(nearest[y, lenders[side, 0]], BACKGROUND)
+                enough = min(count, FEWEST_CELLS)
+                closer = best < 0 or abs(lenders[side, 0] - x) < abs(lenders[best, 0] - x)
+                alike = found < far * NEARER and far < found * NEARER
+                if enough > min(most, FEWEST_CELLS) or (
+                    enough == min(most, FEWEST_CELLS) and (found * NEARER <= far or (alike and closer))
+                ):
+                    best, far, most = side, found, count
+            if best >= 0:
+                turn = abs(lenders[best, 0] - x) % (2 * most)
+                source[y, x] = lenders[best, turn if turn < most else 2 * most - 1 - turn]
     return source
+
+
+@njit(cache=True)
+def _gather(
+    nearest: np.ndarray, lends: np.ndarray, hidden: np.ndarray, x: int, towards: int, lenders: np.ndarray
+) -> int:
+    """Columns (n,) of a row, from ``x`` ``towards`` one side, that show what lies behind the thing at ``x``: about as
+    far as the first of them. What is hidden itself must lie much farther."""
+    count, limit = 0, nearest[x] / HIDES
+    first = 0
+    for away in range(1, REACH_CELLS):
+        there = x + towards * away
+        if not 0 <= there < len(nearest) or (count and away - first >= REACH_CELLS):
+            break
+        if lends[there] and nearest[there] < limit and (not hidden[there] or ANOTHER * nearest[there] < nearest[x]):
+            if count == 0:
+                first, limit = away, min(limit, max(NEARER * nearest[there], BACKGROUND))
+            lenders[count] = there
+            count += 1
+    return count

@@ -29,6 +29,10 @@ NEARER = 1.3
 """What lies so many times nearer than the farthest in reach is a thing before the background: it is not lent."""
 BACKGROUND = 0.01
 """Inverse depth, 1/m: beyond a hundred metres all is background."""
+SOLITARY_CELLS = 5
+"""A thing that is no wider, and stands before something farther, stands alone."""
+BACKMOST = 0.002
+"""Inverse depth, 1/m: what lies farther is no longer told apart from the sky."""
 
 
 def lenders(coverage: Tensor, inverse_depth: Tensor, *, between: bool = False) -> Tensor:
@@ -43,7 +47,10 @@ def lenders(coverage: Tensor, inverse_depth: Tensor, *, between: bool = False) -
     """
     share = coverage.cpu().numpy()
     nearest, one = surfaces(inverse_depth, share.shape)
-    return torch.from_numpy(_lenders(share < 0.5, one & (share > 0.99), nearest, between))
+    hole, clean = share < 0.5, one & (share > 0.99)
+    source = _lenders(hole, clean & ~solitary(nearest, hole), nearest, between)
+    left = hole & (source < 0)
+    return torch.from_numpy(np.where(left, _lenders(left, clean, nearest, between), source) if left.any() else source)
 
 
 def surfaces(inverse_depth: Tensor, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -53,6 +60,37 @@ def surfaces(inverse_depth: Tensor, shape: tuple[int, int]) -> tuple[np.ndarray,
     samples = inverse_depth.cpu().numpy().reshape(h, s, w, s)
     nearest, farthest = samples.max(axis=(1, 3)), samples.min(axis=(1, 3))
     return nearest, nearest <= EDGE * farthest
+
+
+@njit(cache=True)
+def solitary(nearest: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """(h, w) bool: cells of things that stand alone, by how near (1/m) each cell is; nothing is told of a ``hole``,
+    and beyond the edge.
+
+    A tower beside what a passing tree uncovers is not what goes on behind the tree: lent, it stands there twice.
+    """
+    h, w = nearest.shape
+    found = np.zeros((h, w), np.bool_)
+    for y in range(h):
+        for x in range(w):
+            ends, before = 0, False
+            behind = max(nearest[y, x] / NEARER, BACKMOST)
+            if hole[y, x] or nearest[y, x] <= NEARER * BACKMOST:
+                continue
+            for towards in (-1, 1):
+                for away in range(1, SOLITARY_CELLS + 1):
+                    there = x + towards * away
+                    if not 0 <= there < w or hole[y, there]:
+                        ends += away
+                        break
+                    if nearest[y, there] <= behind or nearest[y, there] > NEARER * nearest[y, x]:
+                        before |= nearest[y, there] <= behind
+                        ends += away
+                        break
+                else:
+                    ends += SOLITARY_CELLS + 1
+            found[y, x] = before and ends <= SOLITARY_CELLS + 1
+    return found
 
 
 def lend(cells: Tensor, column: Tensor, samples: int = 1) -> Tensor:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import avg_pool2d
 
-from engine.backdrop import HIDES, REACH_CELLS, STANDS, WINDOW_CELLS, backdrop
+from engine.backdrop import HIDES, REACH_CELLS, STANDS, WINDOW_CELLS, backdrop, beside
 from engine.explorer import Explorer, ExplorerConfig
 from engine.memory import LatentMemory, LatentView
 from engine.models.embedded import EmbeddedModel
@@ -160,3 +160,15 @@ def test_what_is_behind_has_the_colours_of_what_is_truly_there(biome: str, seed:
     guess = lent[:, known].mean(1)[:, None, None]
     error, chance = ((x - true).abs().mean(0)[taken].mean() for x in (lent, guess))
     assert float(error) < 0.75 * float(chance)
+
+
+def test_a_thing_that_stands_alone_is_not_lent_and_too_little_is_no_background() -> None:
+    row = np.full((H, W), 1 / 400, np.float32)
+    row[:, 8:13] = 1 / 10  # a tree
+    row[:, 13:15] = 1 / 70  # a tower beside it
+    _, column = beside(row, np.ones((H, W), dtype=bool))
+    assert set(column[3, 8:13]) <= {*range(8), *range(15, W)} - {-1}
+    row[:, :8], row[:, 13:] = 1 / 9, 1 / 9
+    row[:, 13] = 1 / 400  # all that is seen behind a wood is one gap
+    _, column = beside(row, np.ones((H, W), dtype=bool))
+    assert (column == -1).all()

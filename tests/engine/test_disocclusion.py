@@ -142,3 +142,18 @@ def test_what_is_lent_has_the_colours_of_what_is_truly_there(biome: str, seed: i
     guess = lent[:, known].mean(1)[:, None, None]
     error, chance = ((x - true).abs().mean(0)[taken].mean() for x in (lent, guess))
     assert float(error) < 0.75 * float(chance)
+
+
+def test_a_tower_beside_what_is_uncovered_is_not_there_twice() -> None:
+    """The hills behind it go on; a wood, which is wider, goes on itself; and what has nothing else takes the tower."""
+    tree, tower, hills = 1 / 10, 1 / 120, 1 / 400
+
+    def source(row: list[float], hole: int) -> int:
+        inverse = torch.tensor([row] * 3).repeat_interleave(2, 0).repeat_interleave(2, 1)
+        coverage = torch.ones(3, len(row))
+        coverage[:, hole] = 0.0
+        return int(lenders(coverage, inverse)[1, hole])
+
+    assert source([tree] * 4 + [0.0] + [tower] * 2 + [hills] * 10, 4) >= 7
+    assert source([tree] * 4 + [0.0] + [tower] * 8 + [hills] * 4, 4) in range(5, 13)
+    assert source([tree] * 4 + [0.0] + [tower] * 2, 4) in (5, 6)
