@@ -3,6 +3,7 @@
 ==============  ======================================================================================================
 latent          ours: learned readout, tokens written where they are news; first views at several scales, and what
                 stands behind near things
+latent-flat     the same in one layer at one scale, which is what the others are given
 latent-nearest  the paper's readout: the nearest token is copied
 append          the paper's write policy: every token of every frame is kept
 rgb             the baseline: a full-resolution RGB point cloud, rasterised and encoded for every readout

@@ -42,6 +42,7 @@ TIMES: tuple[tuple[str, str], ...] = (
 )
 MEMORIES: tuple[tuple[MemoryVariant, str, str], ...] = (
     ("latent", "Latent, learned readout", "Remembers latent tokens and reads them where they lie between cells."),
+    ("latent-flat", "Latent, one layer", "Nothing behind near things, and first views no finer than frames."),
     ("latent-nearest", "Latent, nearest token", "The paper's readout: the nearest token is copied into the cell."),
     ("append", "Latent, append everything", "The paper's policy: every token of every frame is kept."),
     ("rgb", "RGB point cloud", "The baseline: pixels are remembered, rasterised and encoded again for every frame."),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 COLOURS = {
     "latent": "#0b7285",
+    "latent-flat": "#4dabf7",
     "latent-nearest": "#e8590c",
     "append": "#5c940d",
     "rgb": "#862e9c",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal, TypeAlias
 
-MemoryVariant: TypeAlias = Literal["latent", "latent-nearest", "append", "rgb", "none"]
+MemoryVariant: TypeAlias = Literal["latent", "latent-flat", "latent-nearest", "append", "rgb", "none"]
 Layout: TypeAlias = Literal["generated", "side-by-side", "with-memory"]
 CompareSource: TypeAlias = Literal[
     "none",
@@ -21,7 +21,7 @@ CompareSource: TypeAlias = Literal[
     "branch",
 ]
 
-MEMORY_VARIANTS: tuple[MemoryVariant, ...] = ("latent", "latent-nearest", "append", "rgb", "none")
+MEMORY_VARIANTS: tuple[MemoryVariant, ...] = ("latent", "latent-flat", "latent-nearest", "append", "rgb", "none")
 LAYOUTS: tuple[Layout, ...] = ("generated", "side-by-side", "with-memory")
 COMPARE_SOURCES: dict[CompareSource, str] = {
     "none": "Nothing",

@@ -52,7 +52,8 @@ class Fly(Command):
     steps: MaybeInt = None
     """Denoising steps a frame; by default the model's own."""
     memory: MemoryKind = "latent"
-    """Ours (latent), the paper's readout or write policy (latent-nearest, append), what it replaces (rgb), or none."""
+    """Ours (latent), ours in one layer at one scale (latent-flat), the paper's readout or write policy (latent-nearest,
+    append), what it replaces (rgb), or none."""
     budget_mib: MaybeFloat = None
     """Memory budget in MiB; by default unlimited."""
     layout: Layout = "generated"

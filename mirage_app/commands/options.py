@@ -10,7 +10,7 @@ import tyro
 
 from engine.errors import InputError
 
-MemoryKind = Literal["latent", "latent-nearest", "append", "rgb", "none"]
+MemoryKind = Literal["latent", "latent-flat", "latent-nearest", "append", "rgb", "none"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 Layout = Literal["generated", "side-by-side", "with-memory"]
 MaybePath = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]

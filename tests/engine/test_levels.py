@@ -219,12 +219,12 @@ def test_a_pyramid_of_odd_sizes_is_refused() -> None:
 
 def test_only_a_memory_with_scales_is_given_them(tiny_model: EmbeddedModel) -> None:
     camera, seen = explorer_support.camera(), {}
-    for variant in ("latent", "append", "rgb", "none"):
+    for variant in ("latent", "latent-flat", "append", "rgb", "none"):
         explorer = explorer_support.explorer(tiny_model, variant)  # type: ignore[arg-type]
         base, scaled = (explorer.begin(camera, first).rgb for first in (pyramid().base, pyramid()))
         np.testing.assert_array_equal(base, scaled)
         seen[variant] = explorer.memory.stats().tokens_living
-    assert seen["latent"] > 5 * seen["append"] == 5 * 8 * 14
+    assert seen["latent"] > 5 * seen["append"] == 5 * 8 * 14 == 5 * seen["latent-flat"]
 
 
 def test_a_world_is_seen_as_finely_as_the_memory_takes(tiny_model: EmbeddedModel) -> None:
