@@ -23,7 +23,7 @@ STANDS = 1.2
 FARTHEST = 1.0 / 60.0
 """Inverse depth, 1/m: what is farther moves too little to uncover anything soon."""
 WINDOW_CELLS = 16
-"""So far to both sides its row is looked at."""
+"""So far to both sides its row is looked at. Cells here and below are a frame's; those of a finer view are smaller."""
 REACH_CELLS = 40
 """Nothing is lent farther than this."""
 ANOTHER = 1.8
@@ -36,12 +36,15 @@ UPRIGHT_CELLS = 7
 """Notches in an outline that are no higher are closed first, so that what is lent row by row fits together."""
 
 
-def backdrop(camera: Camera, latents: Tensor, inverse_depth: Tensor, new: Tensor) -> LatentView | None:
+def backdrop(
+    camera: Camera, latents: Tensor, inverse_depth: Tensor, new: Tensor, fineness: int = 1
+) -> LatentView | None:
     """The layer behind a view's near things; ``None`` if it has none.
 
     Args:
         camera: the view. latents: (C, h, w) and inverse_depth: (h*s, w*s) 1/m, as they are remembered; NaN unknown.
         new: (h, w) bool, cells of which nothing was known: behind others something is known, or was lent before.
+        fineness: cells of the view for one of a frame, a side.
 
     Returns:
         a view whose depth is NaN but where something is lent.
@@ -49,7 +52,7 @@ def backdrop(camera: Camera, latents: Tensor, inverse_depth: Tensor, new: Tensor
     if not bool(new.any()):
         return None
     shape = (latents.shape[-2], latents.shape[-1])
-    _, column = beside(*surfaces(inverse_depth, shape))
+    _, column = beside(*surfaces(inverse_depth, shape), fineness)
     given = torch.from_numpy(column >= 0) & new
     if not bool(given.any()):
         return None
@@ -61,33 +64,34 @@ def backdrop(camera: Camera, latents: Tensor, inverse_depth: Tensor, new: Tensor
     return LatentView(camera, lend(latents.cpu(), source), torch.where(fine, depth, float("nan")))
 
 
-def beside(nearest: np.ndarray, clean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def beside(nearest: np.ndarray, clean: np.ndarray, fineness: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """What stands before a background, and what the background behind it is lent.
 
     Args:
-        nearest, clean: (h, w) of a view, see :func:`engine.disocclusion.surfaces`.
+        nearest, clean: (h, w) of a view, see :func:`engine.disocclusion.surfaces`. fineness: as above.
 
     Returns:
         (h, w) bool, cells of things that stand before what is in their row, with their outlines; and (h, w) int64, the
         column of the same row that each is lent, -1 for none.
     """
     told = np.isfinite(nearest)
-    row = minimum_filter1d(np.where(told, nearest, np.inf), 2 * WINDOW_CELLS + 1, axis=1, mode="nearest")
+    row = minimum_filter1d(np.where(told, nearest, np.inf), 2 * fineness * WINDOW_CELLS + 1, axis=1, mode="nearest")
     stands = (nearest > FARTHEST) & (nearest > STANDS * np.maximum(row, 0.5 * BACKGROUND))
-    stands |= binary_dilation(stands, np.ones((3, 3))) & ~clean
-    edge = UPRIGHT_CELLS + 1
-    closed = binary_closing(np.pad(stands, edge), np.ones((UPRIGHT_CELLS, 3)))[edge:-edge, edge:-edge] | stands
-    lends = told & ~solitary(np.where(told, nearest, 0.0), ~told)
-    return stands, np.where(stands, _lenders(closed, lends, nearest), -1)
+    stands |= binary_dilation(stands, np.ones((3, 3)), iterations=fineness) & ~clean
+    upright = fineness * UPRIGHT_CELLS
+    edge = upright + 1
+    closed = binary_closing(np.pad(stands, edge), np.ones((upright, 2 * fineness + 1)))[edge:-edge, edge:-edge] | stands
+    lends = told & ~solitary(np.where(told, nearest, 0.0), ~told, fineness)
+    return stands, np.where(stands, _lenders(closed, lends, nearest, fineness), -1)
 
 
 @njit(cache=True)
-def _lenders(hidden: np.ndarray, lends: np.ndarray, nearest: np.ndarray) -> np.ndarray:
+def _lenders(hidden: np.ndarray, lends: np.ndarray, nearest: np.ndarray, fineness: int) -> np.ndarray:
     """(h, w) int64, the column that each ``hidden`` cell is lent, -1 for none: of those that may lend and lie farther
     on one side, from the first on and, where they are few, there and back again; the side that has enough of them, that
     lies farther away, or else the nearer one."""
     h, w = hidden.shape
-    source, lenders = np.full((h, w), -1, np.int64), np.empty((2, REACH_CELLS), np.int64)
+    source, lenders = np.full((h, w), -1, np.int64), np.empty((2, fineness * REACH_CELLS), np.int64)
     for y in range(h):
         for x in range(w):
             if not hidden[y, x]:
@@ -96,14 +100,14 @@ def _lenders(hidden: np.ndarray, lends: np.ndarray, nearest: np.ndarray) -> np.n
             for side in range(2):
                 towards = 2 * side - 1
                 count = _gather(nearest[y], lends[y], hidden[y], x, towards, lenders[side])
-                if count < LEAST_CELLS:
+                if count < fineness * LEAST_CELLS:
                     continue
                 found = max(nearest[y, lenders[side, 0]], BACKGROUND)
-                enough = min(count, FEWEST_CELLS)
+                enough = min(count, fineness * FEWEST_CELLS)
                 closer = best < 0 or abs(lenders[side, 0] - x) < abs(lenders[best, 0] - x)
                 alike = found < far * NEARER and far < found * NEARER
-                if enough > min(most, FEWEST_CELLS) or (
-                    enough == min(most, FEWEST_CELLS) and (found * NEARER <= far or (alike and closer))
+                if enough > min(most, fineness * FEWEST_CELLS) or (
+                    enough == min(most, fineness * FEWEST_CELLS) and (found * NEARER <= far or (alike and closer))
                 ):
                     best, far, most = side, found, count
             if best >= 0:
@@ -116,17 +120,21 @@ def _lenders(hidden: np.ndarray, lends: np.ndarray, nearest: np.ndarray) -> np.n
 def _gather(
     nearest: np.ndarray, lends: np.ndarray, hidden: np.ndarray, x: int, towards: int, lenders: np.ndarray
 ) -> int:
-    """Columns (n,) of a row, from ``x`` ``towards`` one side, that show what lies behind the thing at ``x``: about as
-    far as the first of them. What is hidden itself must lie much farther."""
+    """Columns (n,) of a row, from ``x`` ``towards`` one side, that show what lies behind the thing at ``x``: as far
+    as most of them, or farther. What is hidden itself must lie much farther."""
     count, limit = 0, nearest[x] / HIDES
-    first = 0
-    for away in range(1, REACH_CELLS):
+    for away in range(1, len(lenders)):
         there = x + towards * away
-        if not 0 <= there < len(nearest) or (count and away - first >= REACH_CELLS):
+        if not 0 <= there < len(nearest):
             break
         if lends[there] and nearest[there] < limit and (not hidden[there] or ANOTHER * nearest[there] < nearest[x]):
-            if count == 0:
-                first, limit = away, min(limit, max(NEARER * nearest[there], BACKGROUND))
             lenders[count] = there
             count += 1
-    return count
+    if count == 0:
+        return 0
+    limit, kept = max(NEARER * np.median(nearest[lenders[:count]]), BACKGROUND), 0
+    for k in range(count):
+        if nearest[lenders[k]] <= limit:
+            lenders[kept] = lenders[k]
+            kept += 1
+    return kept

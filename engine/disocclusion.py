@@ -48,7 +48,7 @@ def lenders(coverage: Tensor, inverse_depth: Tensor, *, between: bool = False) -
     share = coverage.cpu().numpy()
     nearest, one = surfaces(inverse_depth, share.shape)
     hole, clean = share < 0.5, one & (share > 0.99)
-    source = _lenders(hole, clean & ~solitary(nearest, hole), nearest, between)
+    source = _lenders(hole, clean & ~solitary(nearest, hole, 1), nearest, between)
     left = hole & (source < 0)
     return torch.from_numpy(np.where(left, _lenders(left, clean, nearest, between), source) if left.any() else source)
 
@@ -63,13 +63,14 @@ def surfaces(inverse_depth: Tensor, shape: tuple[int, int]) -> tuple[np.ndarray,
 
 
 @njit(cache=True)
-def solitary(nearest: np.ndarray, hole: np.ndarray) -> np.ndarray:
+def solitary(nearest: np.ndarray, hole: np.ndarray, fineness: int) -> np.ndarray:
     """(h, w) bool: cells of things that stand alone, by how near (1/m) each cell is; nothing is told of a ``hole``,
-    and beyond the edge.
+    and beyond the edge. There are ``fineness`` cells for one of a frame, a side.
 
     A tower beside what a passing tree uncovers is not what goes on behind the tree: lent, it stands there twice.
     """
     h, w = nearest.shape
+    widest = fineness * SOLITARY_CELLS
     found = np.zeros((h, w), np.bool_)
     for y in range(h):
         for x in range(w):
@@ -78,7 +79,7 @@ def solitary(nearest: np.ndarray, hole: np.ndarray) -> np.ndarray:
             if hole[y, x] or nearest[y, x] <= NEARER * BACKMOST:
                 continue
             for towards in (-1, 1):
-                for away in range(1, SOLITARY_CELLS + 1):
+                for away in range(1, widest + 1):
                     there = x + towards * away
                     if not 0 <= there < w or hole[y, there]:
                         ends += away
@@ -88,8 +89,8 @@ def solitary(nearest: np.ndarray, hole: np.ndarray) -> np.ndarray:
                         ends += away
                         break
                 else:
-                    ends += SOLITARY_CELLS + 1
-            found[y, x] = before and ends <= SOLITARY_CELLS + 1
+                    ends += widest + 1
+            found[y, x] = before and ends <= widest + 1
     return found
 
 

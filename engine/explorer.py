@@ -181,7 +181,8 @@ class Explorer:
         readout = self.memory.readout(camera).readout
         with timed(timings, self.model.device, "encode"):
             latents = self.model.encode(rgb[None].to(self.model.device))[0]
-            finer = finer_views(self.model, camera, pyramid) if self.config.memory == "latent" else []
+            pyramid = pyramid if self.config.memory == "latent" else Pyramid(first)
+            finer, behind = finer_views(self.model, camera, pyramid)
         inverse = sample_inverse_depth(depth_m, *readout.covered.shape)
         if not bool((inverse > 0.0).any()):
             raise InputError(
@@ -189,7 +190,7 @@ class Explorer:
             )
         cancel.check()
         shown = torch.where(torch.isnan(inverse), inverse[inverse > 0.0].median(), inverse)
-        news = News(camera, readout, latents, latents, shown, inverse, depth_m, finer=finer)
+        news = News(camera, readout, latents, latents, shown, inverse, depth_m, finer=finer, behind=behind)
         return self._finish(camera, readout, news, timings, 0, cancel)
 
     # ------------------------------------------------------------------------------------------- reading
@@ -368,9 +369,7 @@ class Explorer:
             if replaces is not None:
                 self.memory.drop(replaces)
             before = self.memory.latent.current if self.memory.latent is not None else 0
-            commit = self.memory.write(
-                news.camera, news.lasting, news.writable, drawing.rgb, news.readout, news.depth_m, news.finer
-            )
+            commit = self.memory.write(news, drawing.rgb)
         self.index += 1
         self._before_newest, self.match = (before, self.match, self.last_camera), news.match
         self.last_readout, self.last_camera, self._newest = readout, camera, self.index - 1

@@ -57,7 +57,7 @@ class News:
         shown: (hs, ws) finite inverse depth. writable: the same to be remembered, NaN where it must not be.
         depth_m: (H, W) where depth of full resolution is known.
         match: the place that the next view goes on from.
-        finer: the same view at finer scales, where it is given.
+        finer: the same view at finer scales, and behind: what stands behind its near things, where these are given.
     """
 
     camera: Camera
@@ -69,6 +69,7 @@ class News:
     depth_m: Tensor | None = None
     match: Match | None = None
     finer: Sequence[LatentView] = ()
+    behind: LatentView | None = None
 
 
 def look_ahead(

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from engine.backdrop import backdrop
 from engine.camera import Camera
 from engine.cells import in_samples
 from engine.depth import sample_inverse_depth
@@ -71,18 +72,20 @@ def levels_for(size: tuple[int, int], stride: int) -> int:
     return sum(fits_memory(h << level, w << level) for level in range(1, FINEST_LEVEL + 1))
 
 
-def finer_views(model: WorldModel, camera: Camera, pyramid: Pyramid) -> list[LatentView]:
-    """What is remembered of a pyramid's finer levels, coarse to fine: latents, and depth where a surface is near enough
-    to be worth it, in whole tokens of the level before, NaN elsewhere.
+def finer_views(model: WorldModel, camera: Camera, pyramid: Pyramid) -> tuple[list[LatentView], LatentView | None]:
+    """What is remembered of a pyramid's finer levels.
 
     Args:
         camera: of the base.
+
+    Returns:
+        the levels, coarse to fine: latents, and depth where a surface is near enough to be worth it, in whole tokens of
+        the level before, NaN elsewhere; and what stands behind near things, as the first of them has it.
     """
-    if not pyramid.finer:
-        return []
-    depth_m = torch.as_tensor(pyramid.depth_m, dtype=torch.float32)
-    views = []
+    views: list[LatentView] = []
+    behind = None
     for rgb in pyramid.finer:
+        depth_m = torch.as_tensor(pyramid.depth_m, dtype=torch.float32)
         picture = torch.as_tensor(rgb, dtype=torch.float32)
         latents = model.encode(picture[None].to(model.device))[0]
         h, w = latents.shape[-2:]
@@ -91,8 +94,11 @@ def finer_views(model: WorldModel, camera: Camera, pyramid: Pyramid) -> list[Lat
         near = (inverse > 1.0 / FARTHEST_M).view(h // 2, 2 * s, w // 2, 2 * s).any(dim=3).any(dim=1)
         worth = in_samples(near, inverse)
         view = camera.resized(picture.shape[-1], picture.shape[-2])
+        if not views:
+            everywhere = torch.ones(h, w, dtype=torch.bool)
+            behind = backdrop(view, latents.float(), inverse, everywhere, fineness=2)
         views.append(LatentView(view, latents, torch.where(worth, inverse, float("nan"))))
-    return views
+    return views, behind
 
 
 def see_first(world: World, camera: Camera, levels: int, base: RgbdView | None = None) -> FirstView:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from engine.camera import Camera
 from engine.hole_filling import fill_holes
-from engine.memory import LatentMemory, LatentView, Readout
+from engine.memory import LatentMemory
 from engine.messages import MemoryStats
+from engine.prospect import News
 from engine.rgb_memory import RgbMemory, RgbView, assemble_readout
 from engine.variants import Commit, Reading
 from engine.world_model import WorldModel
@@ -38,17 +38,9 @@ class PixelMemory:
         self._seen = (camera, view)
         return Reading(assemble_readout(view, latents, spec.spatial_stride, spec.geometry_samples), encode_ms)
 
-    def write(
-        self,
-        camera: Camera,
-        latents: Tensor,
-        inverse_depth: Tensor,
-        rgb: Tensor,
-        readout: Readout,
-        depth_m: Tensor | None,
-        finer: Sequence[LatentView] = (),
-    ) -> Commit:
-        depth_m = full_depth_m(inverse_depth.cpu(), camera) if depth_m is None else depth_m
+    def write(self, news: News, rgb: Tensor) -> Commit:
+        camera, depth_m = news.camera, news.depth_m
+        depth_m = full_depth_m(news.writable.cpu(), camera) if depth_m is None else depth_m
         seen = self._seen[1] if self._seen is not None and self._seen[0] is camera else None
         self._seen = None
         living = len(self._cloud)

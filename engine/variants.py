@@ -14,7 +14,6 @@ none            nothing is remembered
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -25,6 +24,7 @@ from engine.backdrop import backdrop
 from engine.camera import Camera
 from engine.memory import LatentMemory, LatentView, MemoryConfig, Readout, ReadoutNetwork
 from engine.messages import MemoryStats, MemoryVariant
+from engine.prospect import News
 from engine.world_model import ModelSpec, WorldModel
 
 if TYPE_CHECKING:
@@ -58,20 +58,8 @@ class Memory(Protocol):
     def readout(self, camera: Camera) -> Reading:
         """The memory seen from ``camera`` (image size), in latent space."""
 
-    def write(
-        self,
-        camera: Camera,
-        latents: Tensor,
-        inverse_depth: Tensor,
-        rgb: Tensor,
-        readout: Readout,
-        depth_m: Tensor | None,
-        finer: Sequence[LatentView] = (),
-    ) -> Commit:
-        """Remember a frame: ``latents (C, h, w)``, ``inverse_depth (hs, ws)`` (NaN: do not), ``rgb (3, H, W)``, the
-        readout that conditioned it, ``depth_m (H, W)`` where depth of full resolution is known, and the same view at
-        finer scales.
-        """
+    def write(self, news: News, rgb: Tensor) -> Commit:
+        """Remember a frame that was drawn as ``rgb (3, H, W)``."""
 
     def drop(self, node: int) -> None:
         """Take back the newest write, ``node``; its parent is the present afterwards."""
@@ -154,19 +142,15 @@ class LatentVariant:
     def readout(self, camera: Camera) -> Reading:
         return Reading(self._memory.readout(camera))
 
-    def write(
-        self,
-        camera: Camera,
-        latents: Tensor,
-        inverse_depth: Tensor,
-        rgb: Tensor,
-        readout: Readout,
-        depth_m: Tensor | None,
-        finer: Sequence[LatentView] = (),
-    ) -> Commit:
-        behind = backdrop(camera, latents, inverse_depth, readout.coverage < 0.5) if self._layered else None
-        view, finer = LatentView(camera, latents, inverse_depth), finer if self._layered else ()
-        report = self._memory.write(view, readout=readout, backdrop=behind, finer=finer)
+    def write(self, news: News, rgb: Tensor) -> Commit:
+        view, behind, finer = LatentView(news.camera, news.lasting, news.writable), None, news.finer
+        if not self._layered:
+            finer = ()
+        elif news.behind is not None:
+            behind = news.behind
+        else:
+            behind = backdrop(news.camera, news.lasting, news.writable, news.readout.coverage < 0.5)
+        report = self._memory.write(view, readout=news.readout, backdrop=behind, finer=finer)
         return Commit(report.node, report.tokens_written, report.tokens_superseded)
 
     def drop(self, node: int) -> None:
@@ -203,16 +187,7 @@ class NoMemory:
     def readout(self, camera: Camera) -> Reading:
         return Reading(empty_readout(self._spec, camera))
 
-    def write(
-        self,
-        camera: Camera,
-        latents: Tensor,
-        inverse_depth: Tensor,
-        rgb: Tensor,
-        readout: Readout,
-        depth_m: Tensor | None,
-        finer: Sequence[LatentView] = (),
-    ) -> Commit:
+    def write(self, news: News, rgb: Tensor) -> Commit:
         return Commit(0, 0, 0)
 
     def drop(self, node: int) -> None:

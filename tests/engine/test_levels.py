@@ -200,7 +200,7 @@ def test_levels_are_as_many_as_the_memory_takes() -> None:
 
 def test_finer_views_are_of_surfaces_that_are_near_enough(tiny_model: EmbeddedModel) -> None:
     camera = explorer_support.camera()
-    for level, view in enumerate(finer_views(tiny_model, camera, pyramid()), start=1):
+    for level, view in enumerate(finer_views(tiny_model, camera, pyramid())[0], start=1):
         assert view.camera.size == (64 << level, 112 << level)
         depth = torch.as_tensor(view.inverse_depth)
         told = ~torch.isnan(depth)
