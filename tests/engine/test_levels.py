@@ -61,9 +61,9 @@ def test_from_where_it_was_seen_nothing_is_finer() -> None:
         assert torch.equal(getattr(one, name), getattr(other, name)), name
 
 
-@pytest.mark.parametrize(("x_m", "level"), [(1.0, 0), (3.0, 1), (4.5, 2), (5.2, 2)])
+@pytest.mark.parametrize(("x_m", "level"), [(0.4, 0), (1.0, 1), (3.0, 1), (4.5, 2), (5.2, 2)])
 def test_nearer_a_wall_the_scale_that_suits_is_shown(x_m: float, level: int) -> None:
-    """At 6 / (6 - x) times its first size; half an octave at most is left, until there is nothing finer."""
+    """At 6 / (6 - x) times its first size."""
     camera = camera_at(x_m, 0.0, 1.6)
     seen = SCALED.sample_map(camera)
     wall = seen.covered & ((seen.inverse_depth - 1.0 / (6.0 - x_m)).abs() < 1e-3)
