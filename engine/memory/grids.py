@@ -24,11 +24,10 @@ def tile_order(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         InputError: the latent grid is empty or has more codes than 16 bits hold.
     """
-    tiles_across = -(-width // TILE)
     if height < 1 or width < 1 or not fits_memory(height, width):
         raise InputError(f"A latent grid of {height} x {width} tokens does not fit the memory; at most 256 x 256 do.")
     v, u = np.divmod(np.arange(height * width), width)
-    codes = ((v // TILE) * tiles_across + u // TILE) * TILE * TILE + (v % TILE) * TILE + u % TILE
+    codes = codes_of(u, v, width)
     order = np.argsort(codes, kind="stable")
     codes = codes[order].astype(np.uint16)
     order.setflags(write=False)
@@ -42,6 +41,12 @@ def cell_of(codes: np.ndarray, width: np.ndarray | int) -> tuple[np.ndarray, np.
     tiles_across = -(-np.asarray(width, dtype=np.int64) // TILE)
     tile, within = code // (TILE * TILE), code % (TILE * TILE)
     return (tile % tiles_across) * TILE + within % TILE, (tile // tiles_across) * TILE + within // TILE
+
+
+def codes_of(u: np.ndarray, v: np.ndarray, width: int) -> np.ndarray:
+    """The inverse: codes (n,) int64 of cells in a keyframe ``width`` cells wide."""
+    tiles_across = -(-width // TILE)
+    return ((v // TILE) * tiles_across + u // TILE) * TILE * TILE + (v % TILE) * TILE + u % TILE
 
 
 def dilate(mask: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ from engine.errors import InputError
 from engine.memory import assemble, budget, kernels, novelty, points
 from engine.memory.checks import checked_view, latent_camera
 from engine.memory.config import LatentView, MemoryConfig
+from engine.memory.levels import with_other_scales
 from engine.memory.occupancy import Occupancy
 from engine.memory.points import OrientedBox, TokenInfo
 from engine.memory.readout import Readout, ReadoutNetwork, SampleMap
@@ -29,6 +30,7 @@ from engine.memory.store import TokenStore
 from engine.memory.surface import planar_tokens
 from engine.memory.tree import Node, WorldTree
 from engine.memory.views import View
+from engine.memory.writing import checked_scales, sampled_cells, write_backdrop, write_scales
 
 PENDING = 64
 """Writes whose effect on the occupied voxels may wait until somebody asks."""
@@ -103,7 +105,7 @@ class LatentMemory:
         """
         latents, inverse_depth, camera = checked_view(self.config, view)
         s = self.config.samples
-        samples = self._cells(inverse_depth)
+        samples = sampled_cells(self.config, inverse_depth)
         written = 2 * (samples >= 0.0).sum(axis=2) >= s * s
         superseded = np.empty(0, np.int64)
         holes = int(written.size)
@@ -114,15 +116,15 @@ class LatentMemory:
             holes = int((novelty.cells(seen.token.numpy(), s) < 0).all(axis=2).sum())
             written, superseded = novelty.decide(self.config, self.store, seen, samples, written)
         layer = checked_view(self.config, backdrop) if backdrop is not None else None
-        scales = self._checked_finer(camera, finer)
+        scales = checked_scales(self.config, camera, finer)
         count, evicted = int(written.sum()), 0
         if count:
             node = self.tree.add("write", label)
             node.keyframe, node.written = self.store.keyframes.count, count
             self.store.append(camera, latents, samples, planar_tokens(inverse_depth, s), written, node.id)
             if layer is not None:
-                count += self._write_backdrop(node, *layer)
-            count += self._write_finer(node, scales, written)
+                count += write_backdrop(self.config, self.store, node, *layer)
+            count += write_scales(self.config, self.store, node, scales, written)
             self.tree.record(node, killed=superseded)
             self.store.set_alive(superseded, False)
             self._version += 1
@@ -132,51 +134,6 @@ class LatentMemory:
         report = np.array(written)
         report.setflags(write=False)
         return WriteReport(self.tree.current, count, len(superseded) if count else 0, evicted, holes, report)
-
-    def _write_backdrop(self, node: Node, latents: np.ndarray, inverse_depth: np.ndarray, camera: Camera) -> int:
-        samples = self._cells(inverse_depth)
-        known = np.asarray(2 * (samples >= 0.0).sum(axis=2) >= samples.shape[2])
-        if count := int(known.sum()):
-            node.backdrop = self.store.keyframes.count
-            node.written += count
-            planar = planar_tokens(inverse_depth, self.config.samples)
-            self.store.append(camera, latents, samples, planar, known, node.id)
-        return count
-
-    def _checked_finer(
-        self, camera: Camera, finer: Sequence[LatentView]
-    ) -> list[tuple[np.ndarray, np.ndarray, Camera]]:
-        scales = []
-        for view in finer:
-            scales.append(checked_view(self.config, view))
-            camera, size = camera.resized(2 * camera.width, 2 * camera.height), camera.size
-            found = scales[-1][2]
-            if found.size != camera.size or not (np.allclose(found.K, camera.K) and np.allclose(found.c2w, camera.c2w)):
-                raise InputError(f"A finer scale must be the same view with twice {size[0]}x{size[1]} tokens.")
-        return scales
-
-    def _write_finer(self, node: Node, scales: list[tuple[np.ndarray, np.ndarray, Camera]], written: np.ndarray) -> int:
-        """Keyframes that refine the one just written, whose cells are ``written (h, w)`` bool; returns their tokens."""
-        coarser, total = node.keyframe, 0
-        for latents, inverse_depth, camera in scales:
-            samples = self._cells(inverse_depth)
-            told = np.asarray(2 * (samples >= 0.0).sum(axis=2) >= samples.shape[2])
-            height, width = written.shape
-            written = written & told.reshape(height, 2, width, 2).all(axis=(1, 3))
-            written = written.repeat(2, axis=0).repeat(2, axis=1)
-            if not (count := int(written.sum())):
-                break
-            planar = planar_tokens(inverse_depth, self.config.samples)
-            keyframe = self.store.keyframes.count
-            self.store.append(camera, latents, samples, planar, written, node.id, refines=coarser)
-            node.finer, node.written = (*node.finer, keyframe), node.written + count
-            coarser, total = keyframe, total + count
-        return total
-
-    def _cells(self, inverse_depth: np.ndarray) -> np.ndarray:
-        """(h*s, w*s) -> (h, w, s*s), NaN where it is not to be written."""
-        samples = novelty.cells(inverse_depth, self.config.samples)
-        return samples if self.config.sky else np.where(samples == 0.0, np.float32(np.nan), samples)
 
     def _keep_budget(self) -> int:
         if self.config.budget_mib is None or not budget.over_budget(self.store, self.tree, self.config.budget_mib):
@@ -356,8 +313,8 @@ class LatentMemory:
         self._version += 1
 
     def erase(self, region: OrientedBox | TokenIds, label: str = "") -> int:
-        """Kill the living tokens in a box (sky is in no box) or of those ids, frozen ones too. Returns the node,
-        undoable."""
+        """Kill the living tokens in a box (sky is in no box) or of those ids, at all their scales, frozen ones too.
+        Returns the node, undoable."""
         return self._edit("erase", "killed", self._living_in(region), label)
 
     def freeze(self, region: OrientedBox | TokenIds, label: str = "") -> int:
@@ -390,7 +347,7 @@ class LatentMemory:
 
     def _living_in(self, region: OrientedBox | TokenIds) -> np.ndarray:
         if not isinstance(region, OrientedBox):
-            rows = np.unique(self._rows(region))
+            rows = with_other_scales(self.store, np.unique(self._rows(region)))
             return rows[self.store.alive[rows]]
         reach = float(np.linalg.norm(region.half_size_m))
         spheres = self.store.spheres.rows

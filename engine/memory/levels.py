@@ -7,11 +7,47 @@ stand for it, by how magnified it is; never both, for the coarse outline would s
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numba import njit
 
+from engine.memory.grids import cell_of, codes_of
 from engine.memory.kernels import ALIVE, PLANAR, center_inverse_depth, find_cell, relative
 from engine.memory.raster import classify, patch_homography
+
+if TYPE_CHECKING:
+    from engine.memory.store import TokenStore
+
+
+def with_other_scales(store: TokenStore, rows: np.ndarray) -> np.ndarray:
+    """Token ids (n,) int64 and those that show the same at other scales: all finer ones, and a coarser one where most
+    of its finer ones are among them."""
+    pairs = [(coarse, int(fine)) for coarse, fine in enumerate(store.finer.rows) if fine >= 0]
+    if not pairs:
+        return rows
+    chosen = np.zeros(len(store), np.bool_)
+    chosen[rows] = True
+    families = [_family(store, coarse, fine) for coarse, fine in pairs]
+    for parents, children in reversed(families):
+        size, found = (np.bincount(parents[part], minlength=len(store)) for part in (slice(None), chosen[children]))
+        chosen |= 2 * found > size
+    for parents, children in families:
+        chosen[children] |= chosen[parents]
+    return np.flatnonzero(chosen)
+
+
+def _family(store: TokenStore, coarse: int, fine: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (n,) of a keyframe's tokens and of each of their finer ones in another."""
+    first, count, _, _ = store.spans.rows[fine]
+    children = np.arange(first, first + count)
+    u, v = cell_of(store.cells.rows[children], int(store.grids.rows[fine, 1]))
+    codes = codes_of(u // 2, v // 2, int(store.grids.rows[coarse, 1]))
+    first, count, _, _ = store.spans.rows[coarse]
+    cells = store.cells.rows[first : first + count].astype(np.int64)
+    at = np.minimum(np.searchsorted(cells, codes), count - 1)
+    found = cells[at] == codes
+    return first + at[found], children[found]
 
 
 @njit(cache=True, nogil=True)

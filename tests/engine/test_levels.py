@@ -126,6 +126,32 @@ def test_scales_belong_to_the_write_and_to_its_history() -> None:
     assert fresh.retract() and not len(fresh.store) and not fresh.store.keyframes.count
 
 
+@pytest.mark.parametrize("x_m", [0.0, 3.0, 4.5])
+def test_what_is_erased_as_it_is_seen_is_gone_at_every_scale(x_m: float) -> None:
+    memory = written(finer(1), finer(2))
+    camera = camera_at(x_m, 0.0, 1.6)
+    seen = memory.sample_map(camera)
+    wall = seen.covered & ((seen.inverse_depth - 1.0 / (6.0 - x_m)).abs() < 1e-3)
+    middle = torch.zeros_like(wall)
+    middle[4:12, 8:16] = True
+    memory.erase(seen.token[wall & middle].unique())
+    for other_m in (0.0, 2.0, 3.0, 4.0, 4.5):
+        again = memory.sample_map(camera_at(other_m, 0.0, 1.6))
+        points = wall_points(camera_at(other_m, 0.0, 1.6))
+        erased = wall_points(camera)[wall & middle]
+        low, high = erased.amin(0) + 0.3, erased.amax(0) - 0.3
+        inside = ((points > low) & (points < high)).all(-1)
+        assert not bool((again.covered & inside).any())
+    assert memory.undo() and torch.equal(memory.sample_map(camera).token, seen.token)
+
+
+def wall_points(camera: Camera) -> torch.Tensor:
+    """(hs, ws, 2) y and z in metres where the samples' rays meet the wall."""
+    rays = samples_of(camera).rays()
+    points = camera.position + rays * ((6.0 - camera.position[0]) / np.maximum(rays[..., :1], 1e-6))
+    return torch.from_numpy(points[..., 1:])
+
+
 def test_what_a_nearer_view_writes_is_shown_instead() -> None:
     memory = written(finer(1))
     near = camera_at(5.0, 0.0, 1.6)
