@@ -6,17 +6,37 @@ The rule, in order, until the memory uses nine tenths of its budget:
   2. living tokens by blocks of up to 64 tokens of one keyframe, the block whose last winning readout is longest ago
   first, among
      equals the older. Frozen tokens and the newest keyframe stay.
-If what must stay exceeds the budget, the memory stays above it.
+If what must stay exceeds the budget, the memory stays above it. So finer scales of a view are written only as far as
+half of the budget holds them.
 """
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
 
+import numpy as np
+import torch
+
+from engine.memory.config import LatentView
 from engine.memory.store import TokenStore
 from engine.memory.tree import WorldTree
 
 TARGET_SHARE = 0.9
+
+
+def affordable(store: TokenStore, finer: Sequence[LatentView], budget_mib: float | None) -> Sequence[LatentView]:
+    """As many finer scales of a view as take no more than half of the budget: the rest is for what comes."""
+    if budget_mib is None:
+        return finer
+    token_bytes = store.features.row_bytes + store.geometry.row_bytes + store.cells.row_bytes
+    left, kept = 0.5 * budget_mib * 2**20, 0
+    for view in finer:
+        known = int((~torch.isnan(torch.as_tensor(view.inverse_depth))).sum())
+        left -= token_bytes * known / store.samples**2
+        if left < 0.0:
+            break
+        kept += 1
+    return finer[:kept]
 
 
 def over_budget(store: TokenStore, tree: WorldTree, budget_mib: float | None) -> bool:

@@ -116,7 +116,7 @@ class LatentMemory:
             holes = int((novelty.cells(seen.token.numpy(), s) < 0).all(axis=2).sum())
             written, superseded = novelty.decide(self.config, self.store, seen, samples, written)
         layer = checked_view(self.config, backdrop) if backdrop is not None else None
-        scales = checked_scales(self.config, camera, finer)
+        scales = checked_scales(self.config, camera, budget.affordable(self.store, finer, self.config.budget_mib))
         count, evicted = int(written.sum()), 0
         if count:
             node = self.tree.add("write", label)

@@ -193,6 +193,14 @@ def test_a_budget_takes_scales_apart_without_breaking_them(tmp_path: Path) -> No
     assert torch.equal(loaded.sample_map(near).token, memory.sample_map(near).token)
 
 
+@pytest.mark.parametrize(("budget_mib", "scales"), [(None, 2), (1.0, 2), (0.05, 1), (0.01, 0)])
+def test_scales_that_half_a_budget_does_not_hold_are_left_out(budget_mib: float | None, scales: int) -> None:
+    memory = memory_of([], budget_mib=budget_mib)
+    memory.write(scene_view(CAMERA, planes=PLANES), finer=[finer(1), finer(2)])
+    assert len(memory.tree[memory.current].finer) == scales
+    assert budget_mib is None or memory.stats().mib <= budget_mib
+
+
 def test_a_finer_scale_must_be_the_same_view_twice_as_large() -> None:
     memory = memory_of([])
     moved = scene_view(camera_at(0.1, 0.0, 1.6, pitch_deg=-6, size=(128, 192)))
