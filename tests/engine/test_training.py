@@ -327,6 +327,31 @@ def test_a_critic_goes_on_where_it_stopped(scenes: Path, tmp_path: Path) -> None
     assert not torch.equal(fresh, saved)
 
 
+def test_a_readout_learns_on_views_remembered_at_two_scales(scenes: Path, fine_scenes: Path, tmp_path: Path) -> None:
+    common = {**SMALL, "scenes.folder": str(scenes), "loop.steps": 1, "loop.batch": 1}
+    autoencoder = str(tmp_path / "autoencoder")
+    train("autoencoder", None, {**common, "loop.run": autoencoder, "crop_height": 64, "crop_width": 64})
+    settings = {**common, "autoencoder_run": autoencoder, "fine": str(fine_scenes)}
+    stage = ReadoutStage(configure(ReadoutTraining(), None, settings))
+    assert stage.fine is not None
+    generator = torch.Generator().manual_seed(0)
+    shapes, scales = set(), []
+    for _ in range(6):
+        seen, target = stage.scaled_example(stage.fine, generator)
+        shapes.add((tuple(seen.covered.shape), tuple(target.shape[1:])))
+        scales.append(seen.samples.log2_scale[seen.covered])
+    assert shapes == {((16, 28), (8, 14))}
+    assert float(torch.cat(scales).min()) < -0.5, "finer tokens are among those that are shown"
+    loss, _ = stage.loss(generator, 0.0)
+    loss.backward()
+    assert all(parameter.grad is not None for parameter in stage.network.parameters())
+    figures = stage.evaluate(stage.network, tmp_path / "sheet.png")
+    assert stage.score in figures and {"scaled_1m_db", "scaled_7m_db", "learned_3m_db"} <= set(figures)
+    halved, whole = (part.scene(0) for part in stage.fine)
+    assert halved.cameras[0].size == (64, 112) and whole.cameras[0].size == (128, 224)
+    assert halved.latents.shape[-2:] == (8, 14) and whole.latents.shape[-2:] == (16, 28)
+
+
 @pytest.mark.parametrize("stage", ["autoencoder", "readout", "denoiser"])
 def test_training_can_begin_with_given_weights(scenes: Path, tmp_path: Path, stage: str) -> None:
     runs = {f"{name}_run": str(tmp_path / name) for name in ("autoencoder", "readout")}
