@@ -11,7 +11,7 @@ from torch.nn.functional import avg_pool2d
 
 from engine.camera import c2w_from_angles
 from engine.depth import sample_inverse_depth
-from engine.evaluation.measures import mean_lab
+from engine.evaluation.measures import mean_lab, sharpness_ratio
 from engine.explorer import Explorer, ExplorerConfig
 from engine.memory import LatentMemory, LatentView, MemoryConfig
 from engine.metrics import psnr_db
@@ -85,6 +85,28 @@ def test_a_place_is_still_there_after_a_look_away(model: EmbeddedModel, world: W
     assert psnr_db(frames[0].rgb, frames[-1].rgb) > 27
     assert psnr_db(frames[1].rgb, frames[3].rgb) > 25
     assert psnr_db(frames[0].rgb, frames[2].rgb) < 22
+
+
+def test_who_walks_up_to_a_house_sees_what_the_first_view_was_given_of_it(model: EmbeddedModel) -> None:
+    """Eight metres on, from memory alone: the same first view at one scale and at three."""
+    village = World(WorldSpec("village", SEED + 3))
+    camera = village.spawn(448, 256)
+    near = camera.posed(c2w_from_angles(camera.position + 8.0 * camera.forward, camera.yaw_deg, camera.pitch_deg))
+    truth = village.render(near, supersample=2)
+    image = (truth.rgb.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    seen = []
+    for memory in ("latent-flat", "latent"):
+        explorer = Explorer(model, ExplorerConfig(biome="village", memory=memory, fine=False), village)
+        explorer.begin(camera, explorer.first_view(camera))
+        seen.append(explorer.preview(near))
+    whole = [torch.from_numpy(preview.coverage.copy()) == 1.0 for preview in seen]
+    mask = (whole[0] & whole[1]).repeat_interleave(8, 0).repeat_interleave(8, 1).numpy()
+    mask &= truth.depth_m.numpy() < 60.0
+    assert mask.mean() > 0.2
+    coarse, fine = (psnr_db(preview.rgb[mask][None], image[mask][None]) for preview in seen)
+    assert fine > coarse + 0.7
+    coarse, fine = (sharpness_ratio(preview.rgb, image, mask) for preview in seen)
+    assert fine > coarse + 0.1
 
 
 @pytest.mark.parametrize(("biome", "seed"), [("meadow", 1_000_021), ("autumn", 1_000_022)])
