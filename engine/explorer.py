@@ -5,12 +5,14 @@ One class behind the command line, the benchmark and the app.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 
 from engine.camera import Camera
+from engine.closer import drawn_closer, knows_more
 from engine.cracks import closed
 from engine.depth import reconcile, sample_inverse_depth
 from engine.drawing import draw, draw_readout
@@ -164,7 +166,7 @@ class Explorer:
             self.memory, self.index, self.begun, self.match, self.last_camera = before
             raise
         self.begun = True
-        return result
+        return self.look_closer(result)
 
     def _encode(self, camera: Camera, given: FirstView, cancel: CancelToken) -> StepResult:
         """Write a given view as the first frame."""
@@ -225,6 +227,7 @@ class Explorer:
         *,
         steps: int | None = None,
         with_readout: bool = False,
+        closer: bool = True,
         progress: Progress | None = None,
         cancel: CancelToken | None = None,
     ) -> StepResult:
@@ -233,6 +236,7 @@ class Explorer:
         Args:
             steps: denoising steps; ``None``: :attr:`default_steps`.
             with_readout: also decode the readout alone into ``readout_rgb`` (not counted in the timings).
+            closer: draw into the larger picture what is known more finely; :meth:`look_closer` does it later.
             progress, cancel: called and checked between denoising steps.
 
         Raises:
@@ -241,9 +245,27 @@ class Explorer:
         """
         if not self.begun:
             raise InputError("Begin the world before stepping through it.")
-        return self._imagine(
+        result = self._imagine(
             self.fit(camera), steps or self.default_steps, progress, cancel or CancelToken(), with_readout
         )
+        return self.look_closer(result) if closer else result
+
+    def can_look_closer(self, newest: StepResult) -> bool:
+        """Would :meth:`look_closer` find anything?"""
+        memory = self.memory.latent
+        return not newest.closer and newest.fine_rgb is not None and knows_more(memory)
+
+    def look_closer(self, newest: StepResult) -> StepResult:
+        """``newest``, as the memory that it came from is now, with what is known more finely than its tokens tell in
+        its larger picture."""
+        memory = self.memory.latent
+        if memory is None or newest.fine_rgb is None or not self.can_look_closer(newest):
+            return newest
+        started = time.perf_counter()
+        seed = self.config.seed if self.config.detail else None
+        fine = drawn_closer(self.model, memory, newest.camera, newest.fine_rgb, seed)
+        timings = {**newest.timings_ms, "closer": 1000.0 * (time.perf_counter() - started)}
+        return replace(newest, fine_rgb=fine, closer=True, timings_ms=timings)
 
     def can_refine(self, newest: StepResult) -> bool:
         """Is ``newest`` the step that this explorer imagined last, and the world where it left it?"""
@@ -284,7 +306,7 @@ class Explorer:
             self.index, self.match, self.last_camera = newest.index + 1, match, last_camera
             self._before_newest = before, match_before, camera_before
             raise
-        return result
+        return self.look_closer(result)
 
     def _imagine(
         self,

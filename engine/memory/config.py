@@ -49,7 +49,7 @@ class MemoryConfig:
     coverage_min: float = 0.5
     finer_log2: float = 0.8
     front_ratio: float = 1.25
-    detail_log2: float = 0.15
+    detail_log2: float = 0.1
     sky: bool = True
     precision: Precision = "half"
     budget_mib: float | None = None

@@ -186,15 +186,16 @@ class LatentMemory:
         )
         return torch.from_numpy(out), torch.from_numpy(valid)
 
-    def readout(self, camera: Camera) -> Readout:
-        """The memory seen from ``camera``, by the configured readout.
+    def readout(self, camera: Camera, *, counted: bool = True) -> Readout:
+        """The memory seen from ``camera``, by the configured readout; not ``counted`` where it conditions no frame.
 
         Raises:
             InputError: the readout is ``learned`` but the memory was made without a network.
         """
-        return self.readout_learned(camera) if self.config.readout == "learned" else self.readout_nearest(camera)
+        read = self.readout_learned if self.config.readout == "learned" else self.readout_nearest
+        return read(camera, counted=counted)
 
-    def readout_learned(self, camera: Camera) -> Readout:
+    def readout_learned(self, camera: Camera, *, counted: bool = True) -> Readout:
         """Tokens resampled by the network at the exact positions that the view's samples see."""
         if self.network is None:
             raise InputError(
@@ -209,12 +210,14 @@ class LatentMemory:
                 latents = self.network.read(samples, features, valid)
         else:
             latents = torch.zeros(self.config.channels, grid.height, grid.width)
-        return self._counted(assemble.from_samples(View(self.store, grid), samples, latents))
+        readout = assemble.from_samples(View(self.store, grid), samples, latents)
+        return self._counted(readout) if counted else readout
 
-    def readout_nearest(self, camera: Camera) -> Readout:
+    def readout_nearest(self, camera: Camera, *, counted: bool = True) -> Readout:
         """The paper's readout: the nearest token that lands in a cell is copied, nothing else."""
         grid = latent_camera(self.config, camera)
-        return self._counted(assemble.from_nearest(View(self.store, grid), self.config.cell_center))
+        readout = assemble.from_nearest(View(self.store, grid), self.config.cell_center)
+        return self._counted(readout) if counted else readout
 
     def _counted(self, readout: Readout) -> Readout:
         """Count one read for every token that won a cell, and mark its block as just read (what eviction goes by)."""

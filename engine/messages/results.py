@@ -53,6 +53,7 @@ class StepResult:
         wide: whether it was imagined wider than shown, with more steps (see :mod:`engine.overscan`).
         inventive: whether so much was unknown that it took more steps than asked for.
         fine_rgb: (sH, sW, 3) uint8, the frame at the model's fine scale; ``None`` where it was not drawn.
+        closer: whether what the memory knows more finely was drawn into that (see :mod:`engine.closer`).
     """
 
     index: int
@@ -70,6 +71,7 @@ class StepResult:
     wide: bool = False
     inventive: bool = False
     fine_rgb: np.ndarray | None = None
+    closer: bool = False
 
     @property
     def picture(self) -> np.ndarray:

@@ -204,11 +204,12 @@ class EngineLoop:
         self._seen_look = look.id
         last = world.last
         assert last is not None
-        if look.moving or not self.quality.wants_refinement(world.refinements, last.steps, last.coverage_mean):
+        if look.moving:
             return False
-        if not world.explorer.can_refine(last):
-            return False
-        return self._generate(world, look, refinement=world.refinements + 1)
+        wanted = self.quality.wants_refinement(world.refinements, last.steps, last.coverage_mean)
+        if wanted and world.explorer.can_refine(last):
+            return self._generate(world, look, refinement=world.refinements + 1)
+        return self._look_closer(world, look, last)
 
     def _generate(self, world: OpenedWorld, look: Look, refinement: int) -> bool:
         self.set_state(WorkerState.GENERATING)
@@ -220,7 +221,8 @@ class EngineLoop:
             if refinement and world.last is not None:
                 result = world.explorer.refine(world.last, steps=steps, progress=progress, cancel=cancel)
             else:
-                result = world.explorer.step(camera, steps=steps, progress=progress, cancel=cancel)
+                still = not look.moving
+                result = world.explorer.step(camera, steps=steps, closer=still, progress=progress, cancel=cancel)
         except Cancelled:
             self._starved = not refinement and cancel.moot
             if not cancel.moot and not self.inbox.interrupting:
@@ -252,6 +254,18 @@ class EngineLoop:
         self.outbox.publish(steps=(world.remember(result, refinement).summary,))
         self.publish_memory()
         self.second.follow(self, moving=look.moving)
+        return True
+
+    def _look_closer(self, world: OpenedWorld, look: Look, last: StepResult) -> bool:
+        """A camera came to rest: its picture is drawn once more, from all that is known of it."""
+        memory = world.explorer.memory.latent
+        if memory is None or memory.current != last.node or not world.explorer.can_look_closer(last):
+            return False
+        self.set_state(WorkerState.GENERATING)
+        result = world.explorer.look_closer(last)
+        frame = FrameUpdate(result, look_id=look.id, fps=self._fps(), refinement=world.refinements)
+        self.outbox.publish(frame=frame)
+        self.outbox.publish(steps=(world.remember(result, world.refinements).summary,))
         return True
 
     @property

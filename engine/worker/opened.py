@@ -63,7 +63,7 @@ class OpenedWorld:
         self.frames.add(record)
         self.last, self.refinements, self.camera = result, refinement, result.camera
         self.last_is_stale = False
-        if self.recording and refinement == 0:
+        if self.recording and refinement == 0 and result.index not in self.recorded[-1:]:
             self.recorded.append(result.index)
         self.touch()
         return record

@@ -29,6 +29,7 @@ from engine.messages import (
     Plan,
     Provenance,
     QualityInfo,
+    Record,
     Redo,
     RegionStats,
     RenameNode,
@@ -105,6 +106,28 @@ def test_still_cameras_are_refined_and_then_rest(listener: Listener) -> None:
     time.sleep(0.2)
     assert (listener.signals, len(listener.model.imagined)) == (signals, imagined)
     assert time.thread_time() - clock < 0.2
+
+
+def test_a_picture_is_drawn_closer_once_when_the_camera_comes_to_rest(listener: Listener) -> None:
+    info = listener.open(OpenWorld("village", 3))
+    assert info.fine_scale == 2
+    listener.worker.do(Record(True))
+    view = ahead(info.camera, 0.3, 0.0)
+    moving = listener.look(view, moving=True)
+    assert not moving.result.closer and moving.result.fine_rgb is not None
+    listener.worker.look(view, moving=False)
+    listener.until(lambda update: update.frame is not None and update.frame.result.closer)
+    listener.rest()
+    at_rest = [update.frame for update in listener.updates if update.frame is not None and update.frame.result.closer]
+    assert at_rest[-1].result.index == moving.result.index
+    tokens = at_rest[-1].result.stats.tokens_living
+    listener.worker.look(view, moving=False)
+    listener.rest()
+    again = [update.frame for update in listener.updates if update.frame is not None and update.frame.result.closer]
+    assert len(again) == len(at_rest) and again[-1].result.stats.tokens_living == tokens
+    listener.worker.do(Record(False))
+    listener.rest()
+    assert [update.world for update in listener.updates if update.world is not None][-1].recorded == 1
 
 
 def test_undo_redo_branch_checkout(listener: Listener) -> None:

@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from engine.models import shipped_model_dir
 from engine.models.embedded import weights
 from engine.models.embedded.autoencoder import Autoencoder
 from engine.models.embedded.blocks import channels_last
-from engine.models.embedded.condition import condition_from_readout, known_share, unpack_state
+from engine.models.embedded.condition import condition_from_readout, known_share, pack_state, unpack_state
 from engine.models.embedded.config import (
     AutoencoderConfig,
     DenoiserConfig,
@@ -29,6 +30,10 @@ from engine.models.embedded.readout import ReadoutNetwork
 from engine.models.embedded.sampler import flow_times, sample_flow
 from engine.places import PlaceBank, Places
 from engine.world_model import Chunk, ChunkRequest, ModelSpec
+
+if TYPE_CHECKING:
+    from engine.camera import Camera
+    from engine.memory import Readout
 
 MAX_STEPS = 256
 
@@ -208,6 +213,18 @@ class EmbeddedModel:
                 state = self.detail.finish(state, condition, request.cameras, request.seed)
             latents, inverse_depth = unpack_state(state, self._mean, self._std, samples)
         return Chunk(latents, inverse_depth)
+
+    def textured(self, readout: Readout, camera: Camera, seed: int) -> Tensor:
+        """What a readout shows, (C, h, w) latents, with the texture that resampling took, where the model can."""
+        if self.detail is None:
+            return readout.features
+        samples = self.config.denoiser.samples
+        with torch.inference_mode():
+            condition = condition_from_readout(readout, camera, self._mean, self._std, samples)
+            features, depth = (x.to(self.device)[None].float() for x in (readout.features, readout.inverse_depth))
+            state = pack_state(features, depth, self._mean, self._std, samples)
+            state = self.detail.finish(state, condition, [camera], seed)
+            return unpack_state(state, self._mean, self._std, samples)[0][0]
 
     def _biome_index(self, biome: str) -> int:
         if not biome:
