@@ -24,7 +24,7 @@ from engine.models.embedded import EmbeddedModel
 from engine.places import LIGHT_SIZES, Match, PlaceBank, Places
 from engine.places.bank import LATENT_STEP, decode_depth, encode_depth
 from engine.places.matching import Matcher, describe, direction_bins
-from engine.prospect import as_given, look_ahead
+from engine.prospect import News, as_given, look_ahead
 from engine.reopen import capture, memory_saver, reopen
 from engine.session import save_session
 from engine.training.config import PlacesConfig
@@ -342,7 +342,8 @@ def test_a_glance_aside_fits_to_what_was_seen_before(model: EmbeddedModel) -> No
             if abs(math.remainder(view.yaw_deg, 360.0)) < 70.0 and abs(view.pitch_deg) < 45.0:
                 seen = view.posed(turned @ view.c2w)
                 readout = explorer.memory.readout(seen).readout
-                explorer.memory.write(seen, latents, inverse_depth, torch.zeros(3, *view.size), readout, None)
+                news = News(seen, readout, latents, latents, inverse_depth, inverse_depth)
+                explorer.memory.write(news, torch.zeros(3, *view.size))
         explorer.begun, explorer.last_camera = True, world.posed(turned @ world.c2w)
         aside = explorer.step(looking(100.0))
         assert float(aside.coverage.max()) == 0.0
