@@ -25,6 +25,7 @@ import warnings
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -32,7 +33,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from engine.camera import DEFAULT_FOV_DEG, Camera, c2w_from_angles
 from engine.errors import InputError
 from engine.formats.arrays import read_npy
-from engine.pyramid import Pyramid
+
+if TYPE_CHECKING:
+    from engine.pyramid import Pyramid
 
 MAX_PIXELS = 100_000_000
 MAX_FILE_BYTES = 512 << 20
@@ -71,6 +74,8 @@ class RgbdImage:
     @property
     def pyramid(self) -> Pyramid:
         """The same at all its scales."""
+        from engine.pyramid import Pyramid  # what only reads pictures does without torch
+
         return Pyramid(self, self.finer, self.fine_depth_m)
 
 
