@@ -119,6 +119,11 @@ class Explorer:
         """Denoising steps of a step that does not say how many."""
         return self.config.steps or self.model.spec.default_steps
 
+    @property
+    def _has_scales(self) -> bool:
+        """Whether the memory takes a first view at several scales."""
+        return self.config.memory == "latent"
+
     def fit(self, camera: Camera) -> Camera:
         """``camera`` at this explorer's frame size."""
         return camera if camera.size == self.size else camera.resized(self.size[1], self.size[0])
@@ -135,7 +140,7 @@ class Explorer:
             raise InputError(
                 "Only a procedural world has a first view; begin from a picture with depth or from nothing."
             )
-        levels = levels_for(self.size, self.model.spec.spatial_stride) if self.config.memory == "latent" else 0
+        levels = levels_for(self.size, self.model.spec.spatial_stride) if self._has_scales else 0
         return see_first(self.world, self.fit(camera), levels)
 
     def begin(
@@ -172,6 +177,8 @@ class Explorer:
         """Write a given view as the first frame."""
         pyramid = given if isinstance(given, Pyramid) else Pyramid(given)
         first = pyramid.base
+        if not self._has_scales:
+            pyramid = Pyramid(first)
         rgb = torch.as_tensor(first.rgb, dtype=torch.float32)
         depth_m = torch.as_tensor(first.depth_m, dtype=torch.float32)
         if rgb.shape != (3, *self.size) or depth_m.shape != self.size:
@@ -183,7 +190,6 @@ class Explorer:
         readout = self.memory.readout(camera).readout
         with timed(timings, self.model.device, "encode"):
             latents = self.model.encode(rgb[None].to(self.model.device))[0]
-            pyramid = pyramid if self.config.memory == "latent" else Pyramid(first)
             finer, behind = finer_views(self.model, camera, pyramid)
         inverse = sample_inverse_depth(depth_m, *readout.covered.shape)
         if not bool((inverse > 0.0).any()):
@@ -251,9 +257,9 @@ class Explorer:
         return self.look_closer(result) if closer else result
 
     def can_look_closer(self, newest: StepResult) -> bool:
-        """Would :meth:`look_closer` find anything?"""
-        memory = self.memory.latent
-        return not newest.closer and newest.fine_rgb is not None and knows_more(memory)
+        """Is ``newest`` the frame that this explorer made last, and might :meth:`look_closer` find more of it?"""
+        made = newest.index == self._newest and newest.fine_rgb is not None and not newest.closer
+        return made and knows_more(self.memory.latent)
 
     def look_closer(self, newest: StepResult) -> StepResult:
         """``newest``, as the memory that it came from is now, with what is known more finely than its tokens tell in

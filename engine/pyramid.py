@@ -85,12 +85,11 @@ def finer_views(model: WorldModel, camera: Camera, pyramid: Pyramid) -> tuple[li
     views: list[LatentView] = []
     behind = None
     for rgb in pyramid.finer:
-        depth_m = torch.as_tensor(pyramid.depth_m, dtype=torch.float32)
         picture = torch.as_tensor(rgb, dtype=torch.float32)
         latents = model.encode(picture[None].to(model.device))[0]
         h, w = latents.shape[-2:]
         s = model.spec.geometry_samples
-        inverse = sample_inverse_depth(depth_m, h * s, w * s)
+        inverse = sample_inverse_depth(torch.as_tensor(pyramid.depth_m, dtype=torch.float32), h * s, w * s)
         near = (inverse > 1.0 / FARTHEST_M).view(h // 2, 2 * s, w // 2, 2 * s).any(dim=3).any(dim=1)
         worth = in_samples(near, inverse)
         view = camera.resized(picture.shape[-1], picture.shape[-2])

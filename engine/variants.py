@@ -127,8 +127,7 @@ class LatentVariant:
     """Latent tokens.
 
     Args:
-        layered: what stands behind near things is remembered too, see :mod:`engine.backdrop`, and what a first view
-            is given at finer scales.
+        layered: what stands behind near things is remembered too, see :mod:`engine.backdrop`.
     """
 
     def __init__(self, memory: LatentMemory, *, layered: bool = True) -> None:
@@ -143,14 +142,11 @@ class LatentVariant:
         return Reading(self._memory.readout(camera))
 
     def write(self, news: News, rgb: Tensor) -> Commit:
-        view, behind, finer = LatentView(news.camera, news.lasting, news.writable), None, news.finer
-        if not self._layered:
-            finer = ()
-        elif news.behind is not None:
-            behind = news.behind
-        else:
+        behind = news.behind
+        if behind is None and self._layered:
             behind = backdrop(news.camera, news.lasting, news.writable, news.readout.coverage < 0.5)
-        report = self._memory.write(view, readout=news.readout, backdrop=behind, finer=finer)
+        view = LatentView(news.camera, news.lasting, news.writable)
+        report = self._memory.write(view, readout=news.readout, backdrop=behind, finer=news.finer)
         return Commit(report.node, report.tokens_written, report.tokens_superseded)
 
     def drop(self, node: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from engine.memory.kernels import decode
+from engine.memory.kernels import decode, place_of
 
 
 @njit(cache=True, nogil=True)
@@ -67,17 +67,16 @@ def bound_blocks(
                     spheres[b, i] = 0.5 * (low[i] + high[i])
                     spheres[b, 4 + i] = 0.5 * (low[3 + i] + high[3 + i])
             for row in range(blocks[b, 0], blocks[b, 0] + blocks[b, 1]):
-                tile = np.int64(cells[row]) >> 6
-                within = np.int64(cells[row]) & 63
+                column, line = place_of(cells, row, tiles)
                 if sweep == 0:
-                    _extend_bounds(bounds[b], (tile % tiles) * 8 + (within & 7), (tile // tiles) * 8 + (within >> 3))
+                    _extend_bounds(bounds[b], column, line)
                     _extend_depth(bounds[b], geometry, row, s)
                 for j in range(s * s):
                     q = np.float64(decode(geometry, row, j))
                     if not q >= 0.0:
                         continue
-                    x = ((tile % tiles) * 8 + (within & 7) + (j % s + 0.5) / s - k[14]) / k[12]
-                    y = ((tile // tiles) * 8 + (within >> 3) + (j // s + 0.5) / s - k[15]) / k[13]
+                    x = (column + (j % s + 0.5) / s - k[14]) / k[12]
+                    y = (line + (j // s + 0.5) / s - k[15]) / k[13]
                     length = np.sqrt(x * x + y * y + 1.0)
                     at = 3 if q == 0.0 else 0
                     distance = 0.0

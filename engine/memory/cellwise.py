@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from engine.memory.kernels import PLANAR, block_of, center_inverse_depth, relative
+from engine.memory.kernels import PLANAR, block_of, center_inverse_depth, place_of, relative
 
 OFFSET_LIMIT = 8.0
 SCALE_LIMIT = 6.0
@@ -81,10 +81,8 @@ def locate(
                 tiles = (grids[keyframe, 1] + 7) >> 3
                 previous = keyframe
             q = center_inverse_depth(geometry, state[row] & PLANAR > 0, row, s)
-            tile = np.int64(cells[row]) >> 6
-            within = np.int64(cells[row]) & 63
-            u = np.float32((tile % tiles) * 8 + (within & 7)) + shift
-            v = np.float32((tile // tiles) * 8 + (within >> 3)) + shift
+            u0, v0 = place_of(cells, row, tiles)
+            u, v = np.float32(u0) + shift, np.float32(v0) + shift
             z = m[2, 0] * u + m[2, 1] * v + m[2, 2] + q * m[2, 3]
             if not z > 0.0:
                 continue

@@ -171,6 +171,20 @@ def block_of(blocks: np.ndarray, count: int, row: int) -> int:
     return low
 
 
+@njit(cache=True, nogil=True, inline="always")
+def place_of(cells: np.ndarray, row: int, tiles: int) -> tuple[Any, Any]:
+    """Column and line of a token in its keyframe, which is ``tiles`` tiles wide; see :mod:`engine.memory.grids`."""
+    tile = np.int64(cells[row]) >> 6
+    within = np.int64(cells[row]) & 63
+    return (tile % tiles) * 8 + (within & 7), (tile // tiles) * 8 + (within >> 3)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def code_of(u: int, v: int, tiles: int) -> int:
+    """The inverse: the code of a cell."""
+    return (((v >> 3) * tiles + (u >> 3)) << 6) | ((v & 7) << 3) | (u & 7)
+
+
 @njit(cache=True, nogil=True)
 def nearest_keys(
     visible: np.ndarray,
@@ -207,10 +221,8 @@ def nearest_keys(
             if state[row] & ALIVE == 0:
                 continue
             q = center_inverse_depth(geometry, state[row] & PLANAR > 0, row, s)
-            tile = np.int64(cells[row]) >> 6
-            within = np.int64(cells[row]) & 63
-            u = np.float32((tile % tiles) * 8 + (within & 7)) + shift
-            v = np.float32((tile // tiles) * 8 + (within >> 3)) + shift
+            u0, v0 = place_of(cells, row, tiles)
+            u, v = np.float32(u0) + shift, np.float32(v0) + shift
             z = m[2, 0] * u + m[2, 1] * v + m[2, 2] + q * m[2, 3]
             if not z > 0.0:
                 continue
@@ -298,16 +310,13 @@ def gather_neighbours(
         keyframe = blocks[block_of(blocks, blocks.shape[0], row), 2]
         height, width = np.int64(grids[keyframe, 0]), np.int64(grids[keyframe, 1])
         tiles = (width + 7) >> 3
-        tile = np.int64(cells[row]) >> 6
-        within = np.int64(cells[row]) & 63
-        u0 = (tile % tiles) * 8 + (within & 7)
-        v0 = (tile // tiles) * 8 + (within >> 3)
+        u0, v0 = place_of(cells, row, tiles)
         for j in range(9):
             u = u0 + j % 3 - 1
             v = v0 + j // 3 - 1
             found = -1
             if 0 <= u < width and 0 <= v < height:
-                code = (((v >> 3) * tiles + (u >> 3)) << 6) | ((v & 7) << 3) | (u & 7)
+                code = code_of(u, v, tiles)
                 found = find_cell(cells, spans[keyframe, 0], spans[keyframe, 1], code)
                 if found >= 0:
                     for c in range(channels):

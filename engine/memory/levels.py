@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from engine.memory.grids import cell_of, codes_of
-from engine.memory.kernels import ALIVE, PLANAR, center_inverse_depth, find_cell, relative
+from engine.memory.kernels import ALIVE, PLANAR, center_inverse_depth, code_of, find_cell, place_of, relative
 from engine.memory.raster import classify, patch_homography
 
 if TYPE_CHECKING:
@@ -96,14 +96,10 @@ def hide(
         for row in range(blocks[block, 0], blocks[block, 0] + blocks[block, 1]):
             if state[row] & ALIVE == 0:
                 continue
-            tile = np.int64(cells[row]) >> 6
-            within = np.int64(cells[row]) & 63
-            u = (tile % tiles) * 8 + (within & 7)
-            v = (tile // tiles) * 8 + (within >> 3)
+            u, v = place_of(cells, row, tiles)
             whole = True
             for j in range(4):
-                x, y = 2 * u + (j & 1), 2 * v + (j >> 1)
-                code = (((y >> 3) * fine_tiles + (x >> 3)) << 6) | ((y & 7) << 3) | (x & 7)
+                code = code_of(2 * u + (j & 1), 2 * v + (j >> 1), fine_tiles)
                 children[j] = find_cell(cells, spans[fine, 0], spans[fine, 1], code)
                 whole = whole and children[j] >= 0
             show_fine = False

@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from engine.memory.kernels import ALIVE, NEAR_M, NO_KEY, PLANAR, block_hidden, block_of, decode, relative
+from engine.memory.kernels import ALIVE, NEAR_M, NO_KEY, PLANAR, block_hidden, block_of, decode, place_of, relative
 
 DEPTH_TOLERANCE = 0.04
 """Relative inverse depth within which two patches count as one surface."""
@@ -263,10 +263,8 @@ def rasterise(
             kind = classify(geometry, state[row] & PLANAR > 0, row, s, plane)
             if kind == 3:
                 continue
-            tile = np.int64(cells[row]) >> 6
-            within = np.int64(cells[row]) & 63
-            u0 = np.float32((tile % tiles) * 8 + (within & 7)) + np.float32(0.5)
-            v0 = np.float32((tile // tiles) * 8 + (within >> 3)) + np.float32(0.5)
+            column, line = place_of(cells, row, tiles)
+            u0, v0 = np.float32(column) + np.float32(0.5), np.float32(line) + np.float32(0.5)
             if kind < 2:
                 half = np.float32(0.5 + MARGIN)
                 if patch_homography(m, u0, v0, plane[0], plane[1], plane[2], half, depth.shape[0], depth.shape[1], h):
@@ -338,10 +336,8 @@ def resolve(
                 tiles = (grids[keyframe, 1] + 7) >> 3
                 previous = keyframe
             kind = classify(geometry, state[row] & PLANAR > 0, row, s, plane)
-            tile = np.int64(cells[row]) >> 6
-            within = np.int64(cells[row]) & 63
-            u0 = np.float32((tile % tiles) * 8 + (within & 7)) + np.float32(0.5)
-            v0 = np.float32((tile // tiles) * 8 + (within >> 3)) + np.float32(0.5)
+            column, line = place_of(cells, row, tiles)
+            u0, v0 = np.float32(column) + np.float32(0.5), np.float32(line) + np.float32(0.5)
             px = np.float32(x) + np.float32(0.5)
             py = np.float32(y) + np.float32(0.5)
             patches = 1 if kind < 2 else s * s

@@ -34,6 +34,7 @@ from engine.messages import (
     RegionStats,
     RenameNode,
     Reset,
+    SaveSession,
     SelectRegion,
     SetBudget,
     SetCompareSource,
@@ -128,6 +129,23 @@ def test_a_picture_is_drawn_closer_once_when_the_camera_comes_to_rest(listener: 
     listener.worker.do(Record(False))
     listener.rest()
     assert [update.world for update in listener.updates if update.world is not None][-1].recorded == 1
+
+
+def test_a_session_that_is_only_looked_at_stays_saved(listener: Listener, tmp_path: Path) -> None:
+    info = listener.open(OpenWorld("village", 3))
+    view = ahead(info.camera, 0.3, 0.0)
+    listener.look(view)
+    listener.rest()
+    path = tmp_path / "kept.mirage"
+    listener.do(SaveSession(path))
+    opened = listener.do(OpenSession(path))
+    assert opened.saved
+    frames = [update.frame for update in listener.updates if update.frame is not None]
+    listener.worker.look(frames[-1].result.camera, moving=False)  # a window that goes on asking for what it shows
+    listener.rest()
+    worlds = [update.world for update in listener.updates if update.world is not None]
+    assert worlds[-1].saved
+    assert [update.frame for update in listener.updates if update.frame is not None][-1] is frames[-1]
 
 
 def test_undo_redo_branch_checkout(listener: Listener) -> None:
