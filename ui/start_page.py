@@ -147,7 +147,9 @@ class StartPage(QWidget):
         for card in self.cards:
             self._grid.removeWidget(card)
         for k, card in enumerate(self.cards):
-            self._grid.addWidget(card, k // columns, k % columns)
+            row, column = divmod(k, columns)
+            rest = columns - column if card is self.cards[-1] else 1  # the dice take what is left of their row
+            self._grid.addWidget(card, row, column, 1, rest)
         for column in range(_MAX_COLUMNS):
             self._grid.setColumnStretch(column, 1 if column < columns else 0)
 

@@ -18,6 +18,7 @@ from engine.worlds.spec import (
     ARCH,
     BIOME,
     BOULDER,
+    BRIDGE,
     BROADLEAF,
     BUSH,
     CACTUS,
@@ -35,6 +36,7 @@ from engine.worlds.spec import (
     MENHIR,
     MILL,
     PALM,
+    RIVER,
     ROCK,
     SEED,
     SHRUB,
@@ -45,7 +47,7 @@ from engine.worlds.spec import (
     TREE_KIND,
     TREE_SIZE,
 )
-from engine.worlds.terrain import bake_heights, forest, ground, path_distance_m
+from engine.worlds.terrain import bake_heights, forest, ground, path_distance_m, path_level, river_level
 
 CELL_M = 6.0
 CELLS = 208  # a side; +-624 m
@@ -55,6 +57,8 @@ FAR_STEP_M = 16.0
 FAR_N = 448
 SNAP_M = 192.0
 PLOT = 7  # cells a side of a building plot
+CROSSING = 12  # cells a side of a square that has one bridge at most
+SHORE_M = 0.8  # so high is the ground that a bridge ends on
 
 
 class Window(NamedTuple):
@@ -119,6 +123,10 @@ def _add(table: np.ndarray, n: int, kind: int, x: float, y: float, z: float, h: 
     elif kind == GATE:
         bound = 1.25 * r
         high = z + 1.35 * h
+    elif kind == BRIDGE:
+        bound = r + 0.5
+        low = z - 3.0
+        high = z + h + 0.9
     elif kind == ACACIA:
         bound = 1.15 * r + 0.1 * h
     elif kind == MENHIR:
@@ -172,6 +180,56 @@ def _plot(pi: int, pj: int, p: np.ndarray, out: np.ndarray) -> int:
 
 
 @njit(cache=True, fastmath=True)
+def crossing(bi: int, bj: int, p: np.ndarray, out: np.ndarray) -> bool:
+    """Where a footpath crosses a river in square (bi, bj), if a bridge fits there; out (5,) gets x, y, height of the
+    deck, half length, direction."""
+    size = CROSSING * CELL_M
+    x = (bi + 0.5) * size
+    y = (bj + 0.5) * size
+    e = 0.5
+    for _ in range(14):  # Newton's method on both fields
+        a, _ = path_level(x, y, p)
+        b, _ = river_level(x, y, p)
+        ax = (path_level(x + e, y, p)[0] - path_level(x - e, y, p)[0]) / (2.0 * e)
+        ay = (path_level(x, y + e, p)[0] - path_level(x, y - e, p)[0]) / (2.0 * e)
+        bx = (river_level(x + e, y, p)[0] - river_level(x - e, y, p)[0]) / (2.0 * e)
+        by = (river_level(x, y + e, p)[0] - river_level(x, y - e, p)[0]) / (2.0 * e)
+        det = ax * by - ay * bx
+        if abs(det) < 1e-9:
+            return False
+        dx = (a * by - b * ay) / det
+        dy = (b * ax - a * bx) / det
+        far = math.sqrt(dx * dx + dy * dy)
+        gain = min(1.0, 12.0 / (far + 1e-9))
+        x -= gain * dx
+        y -= gain * dy
+        if abs(x - (bi + 0.5) * size) > size or abs(y - (bj + 0.5) * size) > size:
+            return False
+    if far > 0.05 or math.floor(x / size) != bi or math.floor(y / size) != bj:
+        return False
+    steep = math.sqrt(bx * bx + by * by)
+    along = math.sqrt(ax * ax + ay * ay)
+    if abs(ax * bx + ay * by) > 0.8 * steep * along:  # a path that runs beside the river
+        return False
+    ux = bx / steep
+    uy = by / steep
+    one = 0.0
+    while one < 26.0 and ground(x + one * ux, y + one * uy, p) < SHORE_M:
+        one += 0.5
+    other = 0.0
+    while other < 26.0 and ground(x - other * ux, y - other * uy, p) < SHORE_M:
+        other += 0.5
+    if one >= 26.0 or other >= 26.0 or one + other < 8.0:
+        return False
+    out[0] = x + 0.5 * (one - other) * ux
+    out[1] = y + 0.5 * (one - other) * uy
+    out[3] = 0.5 * (one + other) + 1.6
+    out[2] = (SHORE_M + 0.4) / (1.0 - ob.HUMP) + 0.05 * out[3]
+    out[4] = math.atan2(uy, ux)
+    return True
+
+
+@njit(cache=True, fastmath=True)
 def _populate(ci0: int, cj0: int, p: np.ndarray, table: np.ndarray) -> int:
     """Fill the object table for CELLS x CELLS cells from (ci0, cj0); returns how many."""
     s = int(p[SEED])
@@ -221,6 +279,21 @@ def _populate(ci0: int, cj0: int, p: np.ndarray, table: np.ndarray) -> int:
             for j in range(max(0, cj - reach), min(CELLS, cj + reach + 1)):
                 for i in range(max(0, ci - reach), min(CELLS, ci + reach + 1)):
                     blocked[j, i] = 1
+    if p[RIVER] > 0.0:
+        count = CELLS // CROSSING + 3
+        for bj in range(cj0 // CROSSING - 1, cj0 // CROSSING - 1 + count):
+            for bi in range(ci0 // CROSSING - 1, ci0 // CROSSING - 1 + count):
+                if not crossing(bi, bj, p, plot):
+                    continue
+                x, y, r = plot[0], plot[1], plot[3]
+                salt = int(hash01(bi, bj, s + 241) * 1e6)
+                n = _add(table, n, BRIDGE, x, y, 0.0, plot[2], r, plot[4], salt, palette, 3, 1.0)
+                reach = math.ceil((r + 1.0) / CELL_M)
+                ci = math.floor(x / CELL_M) - ci0
+                cj = math.floor(y / CELL_M) - cj0
+                for j in range(max(0, cj - reach), min(CELLS, cj + reach + 1)):
+                    for i in range(max(0, ci - reach), min(CELLS, ci + reach + 1)):
+                        blocked[j, i] = 1
     for j in range(CELLS):
         cj = cj0 + j
         for i in range(CELLS):

@@ -12,6 +12,7 @@ from engine.worlds.noise import hash01, mix, smoothstep, value2, value3
 from engine.worlds.spec import (
     ACACIA,
     BARK,
+    BRIDGE,
     BROADLEAF,
     CACTUS,
     CLIFF,
@@ -318,6 +319,21 @@ def object_albedo(o: np.ndarray, x: float, y: float, z: float, nx: float, ny: fl
             if across < 0.24 and along < 0.7 and 2.0 < lz < 0.8 * h:
                 _paint(c, 0.03, 0.03, 0.035, 1.0)
                 glow = 0.8 if hash01(math.floor(u), math.floor(q), salt) < 0.6 else 0.0
+    elif kind == BRIDGE:
+        deck = ob.deck_z(lx, h, r)
+        if nz > 0.7 and abs(ly) < ob.BRIDGE_HALF_M - 0.1 and lz < deck + 0.1:
+            g = 0.85 + 0.4 * n1 + 0.3 * n2
+            _paint(c, p[TRACK] * g, p[TRACK + 1] * g, p[TRACK + 2] * g, 0.8)
+        else:
+            level = math.floor((lz - deck) / 0.5)
+            u = lx / 0.95 + 0.5 * (level - 2.0 * math.floor(level * 0.5))
+            stone = hash01(math.floor(u), int(level), salt)
+            joint = (lz - deck) / 0.5 - level
+            g = 1.0 + fade(1.0, f) * (0.4 * (stone - 0.5) - (0.25 if joint < 0.1 else 0.0)) + 0.4 * n1 + 0.3 * n2
+            for k in range(3):
+                c[k] *= g
+            _paint(c, 0.10, 0.12, 0.06, 0.6 * smoothstep(0.9, 0.1, lz + 0.6 * n1))  # moss at the water
+        occlusion = 0.6 + 0.4 * smoothstep(0.0, 1.5, lz)
     elif kind == LIGHTHOUSE:
         band = math.floor(lz / (h / 5.0))
         if band - 2.0 * math.floor(band * 0.5) > 0.5 and lz < h:

@@ -10,6 +10,7 @@ from numba import njit
 from engine.worlds.noise import hash01, value3
 from engine.worlds.spec import (
     ACACIA,
+    BRIDGE,
     BROADLEAF,
     CACTUS,
     CONIFER,
@@ -24,6 +25,8 @@ from engine.worlds.spec import (
 )
 
 _SHAPES = 16
+BRIDGE_HALF_M = 1.9
+HUMP = 0.4  # a bridge's deck ends so much lower than it is in the middle
 
 
 def _crown_shapes() -> np.ndarray:
@@ -236,6 +239,34 @@ def _mill(x: float, y: float, z: float, h: float, r: float, salt: int) -> float:
 
 
 @njit(cache=True, fastmath=True)
+def _opening(x: float, z: float, a: float, b: float) -> float:
+    """Signed distance, a bound, to an ellipse."""
+    return (math.sqrt((x / a) * (x / a) + (z / b) * (z / b)) - 1.0) * min(a, b)
+
+
+@njit(cache=True, fastmath=True)
+def deck_z(x: float, h: float, r: float) -> float:
+    """Height of a bridge's deck over the water."""
+    q = x / r
+    return h * (1.0 - HUMP * q * q)
+
+
+@njit(cache=True, fastmath=True)
+def _bridge(x: float, y: float, z: float, h: float, r: float) -> float:
+    """Stone bridge along x over water at z = 0, half as long as r: one arch, or three if it is long; parapets."""
+    deck = deck_z(x, h, r)
+    half = BRIDGE_HALF_M
+    body = max(max(abs(y) - half, abs(x) - r), max(z - deck, -3.0 - z))
+    if r < 10.0:
+        arch = _opening(x, z + 0.6, 0.60 * r, h - 0.1)
+    else:
+        arch = _opening(x, z + 0.6, 0.30 * r, h - 0.1)
+        arch = min(arch, _opening(abs(x) - 0.60 * r, z + 0.6, 0.21 * r, 0.84 * h - 0.3))
+    wall = max(max(abs(abs(y) - half) - 0.16, abs(x) - r), max(z - deck - 0.75, deck - 0.5 - z))
+    return min(max(body, -arch), wall) * 0.8
+
+
+@njit(cache=True, fastmath=True)
 def distance(o: np.ndarray, x: float, y: float, z: float, footprint_m: float) -> float:
     """Signed distance (a safe bound) from world point (x, y, z) to the object with table row o (16,).
 
@@ -274,6 +305,8 @@ def distance(o: np.ndarray, x: float, y: float, z: float, footprint_m: float) ->
         return _lighthouse(lx, ly, lz, h, r)
     if kind == MILL:
         return _mill(lx, ly, lz, h, r, salt)
+    if kind == BRIDGE:
+        return _bridge(lx, ly, lz, h, r)
     if kind == GATE:
         return _gate(lx, ly, lz, h, r, salt, 0.22 * h)
     if kind == MENHIR:

@@ -8,7 +8,17 @@ import numpy as np
 from numba import njit, prange
 
 from engine.worlds.noise import fbm2, ridged2, smoothstep, value2, value2_gradient
-from engine.worlds.spec import BASE, DUNE, FOREST, HILL, HILL_LEN, MESA, MOUNT, PATH, SEA, SEED
+from engine.worlds.spec import BASE, DUNE, FOREST, HILL, HILL_LEN, MESA, MOUNT, PATH, RIVER, SEA, SEED
+
+
+@njit(cache=True, fastmath=True)
+def river_level(x: float, y: float, p: np.ndarray) -> tuple[float, float]:
+    """A field that is 0 in the middle of rivers, and how steep it is there, 1/m."""
+    s = int(p[SEED])
+    wx = x + 46.0 * (value2(x / 110.0, y / 110.0, s + 81) - 0.5)
+    wy = y + 46.0 * (value2(x / 110.0, y / 110.0, s + 82) - 0.5)
+    n, gx, gy = value2_gradient(wx / 330.0, wy / 330.0, s + 83)
+    return n - 0.5, math.sqrt(gx * gx + gy * gy) / 330.0
 
 
 @njit(cache=True, fastmath=True)
@@ -41,7 +51,25 @@ def ground(x: float, y: float, p: np.ndarray) -> float:
             * (0.5 * smoothstep(0.70, 0.74, n) + 0.12 * smoothstep(0.6, 0.72, n) + 0.38 * smoothstep(0.80, 0.83, n))
         )
     h += 0.7 * (value2(x / 17.0, y / 17.0, s + 51) - 0.5) + 0.25 * (value2(x / 6.0, y / 6.0, s + 52) - 0.5)
+    if p[RIVER] > 0.0:  # a valley that widens upwards; where the ground is lower already, it stays
+        width = p[RIVER]
+        n, slope = river_level(x, y, p)
+        d = abs(n) / (slope + 0.0005)
+        out = max(0.0, d - 1.4 * width)
+        valley = -2.8 + 4.7 * smoothstep(0.5 * width, 1.4 * width, d) + 0.10 * out + 0.0016 * out * out
+        k = max(4.0 - abs(h - valley), 0.0) / 4.0
+        h = min(h, valley) - k * k
     return h - 0.62 * h * math.exp(-0.12 * h * h)  # shores run out flat
+
+
+@njit(cache=True, fastmath=True)
+def path_level(x: float, y: float, p: np.ndarray) -> tuple[float, float]:
+    """The same of footpaths."""
+    s = int(p[SEED])
+    qx = x + 7.0 * (value2(x / 23.0, y / 23.0, s + 61) - 0.5)
+    qy = y + 7.0 * (value2(x / 23.0, y / 23.0, s + 62) - 0.5)
+    n, gx, gy = value2_gradient(qx / 100.0, qy / 100.0, s + 63)
+    return n - 0.5, math.sqrt(gx * gx + gy * gy) / 100.0
 
 
 @njit(cache=True, fastmath=True)
@@ -49,12 +77,8 @@ def path_distance_m(x: float, y: float, p: np.ndarray) -> float:
     """Distance to the middle of the nearest footpath, metres (about 1e3 where the biome has none)."""
     if p[PATH] <= 0.0:
         return 1000.0
-    s = int(p[SEED])
-    qx = x + 7.0 * (value2(x / 23.0, y / 23.0, s + 61) - 0.5)
-    qy = y + 7.0 * (value2(x / 23.0, y / 23.0, s + 62) - 0.5)
-    n, gx, gy = value2_gradient(qx / 100.0, qy / 100.0, s + 63)
-    slope = math.sqrt(gx * gx + gy * gy) / 100.0
-    return abs(n - 0.5) / (slope + 0.0006)
+    n, slope = path_level(x, y, p)
+    return abs(n) / (slope + 0.0006)
 
 
 @njit(cache=True, fastmath=True)

@@ -14,10 +14,10 @@ from engine.camera import Camera
 from engine.errors import InputError
 from engine.threads import torch_threads_kept
 from engine.worlds import objects as ob
-from engine.worlds.bake import CELL_M, CELLS, SNAP_M, STEP_M, Window, bake
+from engine.worlds.bake import CELL_M, CELLS, CROSSING, SNAP_M, STEP_M, Window, bake, crossing
 from engine.worlds.march import FAR_M, lattice, trace
 from engine.worlds.shade import render_kernel
-from engine.worlds.spec import DISC, SEA, SUN, WorldSpec, pack
+from engine.worlds.spec import DISC, RIVER, SEA, SUN, WorldSpec, pack
 from engine.worlds.terrain import ground
 
 _WINDOWS_KEPT = 3
@@ -179,11 +179,19 @@ class World:
             cost = max(0.0, float(z.max()) - 38.0) + 40.0 * max(0.0, 0.45 - dry)
             if self._p[SEA] > 0.0:
                 cost += 40.0 * max(0.0, dry - 0.8)
+            if self._p[RIVER] > 0.0:
+                cost += 400.0 * max(0.0, 0.08 - float((z < 0.0).mean())) + 10.0 * (not self._has_bridge(centre))
             if cost < best:
                 best, home = cost, centre
             if cost == 0.0:
                 break
         return home
+
+    def _has_bridge(self, centre: np.ndarray) -> bool:
+        """Whether a bridge stands in one of the nine squares around ``centre`` (2,)."""
+        i, j = (centre // (CROSSING * CELL_M)).astype(int).tolist()
+        around = [(i + k, j + m) for k in (-1, 0, 1) for m in (-1, 0, 1)]
+        return any(crossing(bi, bj, self._p, np.empty(5)) for bi, bj in around)
 
     def _appeal(self, camera: Camera) -> float:
         """How inviting a thumbnail of a view is: open in the middle, near and far things, some sky, lively colour."""
@@ -201,6 +209,6 @@ class World:
         v, _ = np.mgrid[0:h, 0:w] + 0.5
         fall = camera.c2w[2, 1] * (v - camera.K[1, 2]) / camera.K[1, 1] + camera.c2w[2, 2]
         water = float((np.abs(camera.c2w[2, 3] + np.where(sky, 1.0, depth) * fall) < 0.02).mean())
-        score += (4.0 if self._p[SEA] > 0.0 else 1.5) * (min(0.25, water) - max(0.0, water - 0.3))
+        score += (4.0 if self._p[SEA] + self._p[RIVER] > 0.0 else 1.5) * (min(0.25, water) - max(0.0, water - 0.3))
         near = np.mean((depth > 8.0) & (depth < 90.0))
         return score + 1.2 * min(0.6, float(near))

@@ -13,8 +13,10 @@ from engine.camera import Camera, c2w_from_angles
 from engine.errors import InputError
 from engine.worlds import TIMES, World, WorldSpec, contact_sheet
 from engine.worlds import objects as ob
-from engine.worlds.bake import STEP_M
+from engine.worlds.bake import CELL_M, CELLS, STEP_M
 from engine.worlds.march import FAR_M, hit_object
+from engine.worlds.spec import BRIDGE
+from engine.worlds.terrain import ground, path_distance_m
 
 WIDTH, HEIGHT = 112, 64
 
@@ -78,7 +80,7 @@ def test_march_equals_brute_force(meadow: World) -> None:
     assert compared > 9
 
 
-@pytest.mark.parametrize("biome", ["meadow", "desert", "coast"])
+@pytest.mark.parametrize("biome", ["meadow", "desert", "coast", "river"])
 def test_neighbouring_views_see_the_same_surface(biome: str) -> None:
     world = World(WorldSpec(biome, 1_000_002, "afternoon"))
     camera = world.spawn(WIDTH, HEIGHT, index=1)
@@ -102,6 +104,37 @@ def test_neighbouring_views_see_the_same_surface(biome: str) -> None:
     assert inside.sum() > 500
     assert agree[~occluded].mean() > 0.985
     assert occluded.mean() < 0.15
+
+
+def test_a_river_runs_under_its_bridges_and_paths_over_them() -> None:
+    world = World(WorldSpec("river", 1_000_003, "morning"))
+    spawn = world.spawn(WIDTH, HEIGHT)
+    window = world._window(spawn.c2w[0, 3], spawn.c2w[1, 3])
+    bridges = window.table[window.table[:, ob.KIND] == BRIDGE]
+    inside = np.abs(bridges[:, :2] - window.meta[:2] - 0.5 * CELLS * CELL_M).max(axis=1) < 0.4 * CELLS * CELL_M
+    assert inside.sum() >= 3
+    for bridge in bridges[inside]:
+        middle, along = bridge[:2], np.array([bridge[ob.COS], bridge[ob.SIN]])
+        assert ground(*middle, world._p) < -0.3, "there is water in the middle"
+        assert path_distance_m(*middle, world._p) < 0.6 * bridge[ob.RADIUS], "a path leads there"
+        for side in (-1.0, 1.0):
+            assert ground(*(middle + side * bridge[ob.RADIUS] * along), world._p) > 0.3, "it ends on land"
+        deck = float(world.ground_height_m(middle[None])[0])
+        assert deck == pytest.approx(bridge[ob.HEIGHT], abs=0.05)
+        assert world.is_free(np.array([*middle, 1.0]), 0.6), "one can fly through"
+        assert not world.is_free(np.array([*middle, deck - 0.2]), 0.6)
+        assert world.is_free(np.array([*middle, deck + 1.2]), 0.6), "and over it"
+
+
+def test_the_first_views_of_river_worlds_show_water() -> None:
+    shares = []
+    for index in range(4):
+        world = World(WorldSpec("river", 1_000_004, "noon"))
+        camera = world.spawn(WIDTH, HEIGHT, index=index)
+        depth_m = world.render(camera).depth_m.numpy()
+        points = camera.position + camera.rays() * np.where(np.isinf(depth_m), 0.0, depth_m)[..., None]
+        shares.append(float((np.abs(points[..., 2]) < 0.02).mean()))
+    assert np.median(shares) > 0.04
 
 
 def test_same_spec_gives_the_same_frame_bit_for_bit(meadow: World) -> None:
