@@ -18,6 +18,8 @@ NEAR_SKY_CELLS = 30.0
 KNOTS_DEG = torch.arange(-6.0, 91.0, 6.0)
 SPREAD_DEG = 4.0
 """Elevations at which a sky's colours are told, and how far around each they are averaged."""
+HAZE_M = 900.0
+"""What is so far away is seen through air that is lit as the sky is (e-folding)."""
 DIRECTIONS = 3
 """Main directions of flat colours."""
 LIGHT_SIZES = (0, DIRECTIONS, DIRECTIONS * (1 + len(KNOTS_DEG)))
@@ -87,7 +89,9 @@ class Lighting:
         if len(light) > DIRECTIONS:
             differs = torch.tensor(light[DIRECTIONS:]).view(DIRECTIONS, -1)
             sky = level + between_knots(differs, elevation_deg) - glow
-        share = sky_share(recalled, elevation_deg)  # what straddles the skyline is lit by both
+        near = cell_means(recalled.inverse_depth, elevation_deg)
+        clear = 1.0 - sky_share(recalled, elevation_deg)  # what straddles the skyline is lit by both
+        share = 1.0 - clear * torch.exp(-1.0 / (HAZE_M * near.clamp(min=1e-5)))
         return recalled.features + self.shift(torch.lerp(ground, sky, share))
 
     def coordinates(self, features: Tensor) -> Tensor:

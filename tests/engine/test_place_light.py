@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
@@ -12,7 +14,7 @@ from engine.camera import Camera, c2w_from_angles
 from engine.memory import Readout
 from engine.places import Place
 from engine.places.glow import glow_along, sky_glow
-from engine.places.lighting import Lighting
+from engine.places.lighting import KNOTS_DEG, Lighting
 from engine.training.config import PlacesConfig
 from engine.training.places import rig
 
@@ -59,6 +61,24 @@ def test_the_sky_goes_on_in_the_light_that_is_remembered() -> None:
     assert float((went_on[:, :-4].mean(0) - went_on[:, 4:].mean(0)).abs().max()) < 0.6
     assert float(torch.corrcoef(torch.stack([went_on.mean(0), clouds[0, 16:]]))[0, 1]) > 0.5
     assert torch.equal(lit[3:], shown.features[3:])  # what draws texture is the place's
+
+
+def test_far_hills_take_the_light_of_the_air_before_them() -> None:
+    flat = torch.zeros(4, 16)
+    flat[:3, :3] = torch.eye(3)
+    lighting = Lighting(flat)
+    nothing = torch.zeros(3, 8, 10)
+    everywhere = torch.ones(8, 10, dtype=torch.bool)
+    ground, sky = (1.0, 0.0, 0.0), (5.0,) * len(KNOTS_DEG) + (0.0,) * 2 * len(KNOTS_DEG)
+    shift = []
+    for depth_m in (5.0, 900.0, 5000.0):
+        shown = replace(a_sky(nothing[0], everywhere), sky=torch.zeros(16, 20, dtype=torch.bool))
+        shown = replace(shown, inverse_depth=torch.full((16, 20), 1.0 / depth_m))
+        lit = lighting.lit(shown, nothing[0], nothing, nothing, ground + sky)
+        shift.append(lighting.coordinates(lit)[0].mean())
+    assert float(shift[0]) == pytest.approx(1.0, abs=0.1)
+    assert 2.0 < float(shift[1]) < 4.5
+    assert float(shift[2]) == pytest.approx(5.0, abs=0.1)
 
 
 def test_the_glow_of_a_sky_is_where_its_sun_is() -> None:
