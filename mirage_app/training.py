@@ -23,7 +23,8 @@ def train(options: Train) -> int:
         InputError: a setting does not fit, or an earlier stage is missing.
     """
     from engine.training.config import ExportConfig, configure
-    from engine.training.run import export, train
+    from engine.training.export import export
+    from engine.training.run import train
 
     values = overrides(options)
     console = Console()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from torch import Tensor
 from engine.atomic import atomic_write
 from engine.camera import Camera
 from engine.depth import SKY_INVERSE_DEPTH
-from engine.errors import ModelError
+from engine.errors import InputError, ModelError
 
 FORMAT = "mirage-places-2"
 NEAREST_M, FARTHEST_M = 0.05, 1.0 / SKY_INVERSE_DEPTH
@@ -118,6 +118,18 @@ class PlaceBank:
             deflated = zlib.compress(b"".join(part.tobytes() for part in parts), 9)
             packed.append(torch.from_numpy(np.frombuffer(deflated, np.uint8).copy()))
         return cls(tuple(packed), first.cameras, tuple(place.biome for place in places), token, mean, std)
+
+    def joined(self, other: PlaceBank) -> PlaceBank:
+        """The places of both.
+
+        Raises:
+            InputError: the other's are packed in another way.
+        """
+        alike = all(torch.equal(getattr(self, name), getattr(other, name)) for name in ("mean", "std"))
+        rigs = [[(c.size, c.K.tolist(), c.c2w.tolist()) for c in bank.cameras] for bank in (self, other)]
+        if not alike or self.token != other.token or rigs[0] != rigs[1]:
+            raise InputError("Places can join others only if they have the same rig, tokens and statistics of latents.")
+        return replace(self, packed=self.packed + other.packed, biomes=self.biomes + other.biomes)
 
     def save(self, path: Path) -> None:
         """Write the bank, atomically."""

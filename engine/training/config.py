@@ -19,12 +19,14 @@ class SceneConfig:
     """The rendered scenes: several views along a walk through one world.
 
     Attributes:
+        biomes: of the worlds, in turn, separated by commas; "" is all.
         shortest_gap_m, longest_gap_m: between two views; any order of magnitude in between is as likely.
         turn_deg_per_m: how far a walk turns, typically, beyond 3 degrees a view.
         strays: share of the views that are reached in any direction rather than ahead.
     """
 
     folder: str = "data/scenes"
+    biomes: str = ""
     scenes: int = 500
     views: int = 8
     walks_per_world: int = 2
@@ -98,8 +100,9 @@ class ReadoutTraining:
 
     Attributes:
         start_from: a weight file to begin with.
-        fine: folder of scenes with twice as many pixels a side, whose views are also remembered at two scales; "" is
-            none. fine_share: of the examples.
+        plain, fine: folders of the same scenes, the second with twice as many pixels a side, whose views are remembered
+            at both scales; "" is none. Rendered with ``supersample=2`` the first are as a world is seen. fine_share: of
+            the examples.
     """
 
     loop: LoopConfig = LoopConfig(run="runs/readout", batch=4, learning_rate=6e-3)
@@ -108,6 +111,7 @@ class ReadoutTraining:
     max_sources: int = 3
     latent_noise: float = 0.03
     start_from: str = ""
+    plain: str = ""
     fine: str = ""
     fine_share: float = 0.6
 
@@ -214,6 +218,7 @@ class DetailTraining:
         pool: views kept to cut crops from; one is renewed every ``renew_steps``. first_views: of them before training
             begins.
         own_memory: share of views whose memory a flight has written: the model's own, finished output.
+        plain, fine, fine_share: as for :class:`ReadoutTraining`; then it is also measured on such scenes.
         start_from: a weight file to begin with; "" begins anew.
     """
 
@@ -227,6 +232,9 @@ class DetailTraining:
     first_views: int = 48
     renew_steps: int = 3
     own_memory: float = 0.5
+    plain: str = ""
+    fine: str = ""
+    fine_share: float = 0.6
     start_from: str = ""
 
 
@@ -239,7 +247,7 @@ class FlightTraining:
         loop: its batch counts views.
         model: the exported model, with detail, that goes on learning.
         crops, crop_cells: how many crops of a batch are looked at as pictures, and their side.
-        pool, first_views, renew_steps, own_memory: as for :class:`DetailTraining`.
+        pool, first_views, renew_steps, own_memory, plain, fine, fine_share: as for :class:`DetailTraining`.
         pure_noise: share of views at t = 0, where a single step is all; the pictures of the others are not looked at.
         covered_weight, invented_weight, depth_weight: as for :class:`DenoiserTraining`.
         picture_weight: weight of the pictures beside the latents.
@@ -258,6 +266,9 @@ class FlightTraining:
     first_views: int = 48
     renew_steps: int = 1
     own_memory: float = 0.65
+    plain: str = ""
+    fine: str = ""
+    fine_share: float = 0.6
     pure_noise: float = 0.75
     covered_weight: float = 5.0
     invented_weight: float = 1.0
@@ -271,7 +282,7 @@ class PlacesConfig:
     """The places that a model carries, see :mod:`engine.places`: all around from one point of a world each.
 
     Attributes:
-        places: how many; biomes take turns. seed: of the first world.
+        places: how many. biomes: as for scenes. seed: of the first world.
         views, pitch_deg: of two rings of views all around, which must overlap a little.
         fine_height, fine_width, fine_fov_deg: of the ring about the horizon, as finely seen as a frame is.
         height, width, fov_deg: of the ring that reaches farther up and down.
@@ -280,6 +291,7 @@ class PlacesConfig:
     """
 
     folder: str = "data/places"
+    biomes: str = ""
     places: int = 64
     seed: int = 700_000
     views: int = 6
@@ -307,7 +319,9 @@ class ExportConfig:
         flight_run: of denoiser and detail together.
         detail_bound: what detail may add, see :class:`engine.models.embedded.config.DetailConfig`; less than in
             training keeps long flights free of sparks.
-        places: which of the rendered places the model carries. new_places: a copy gets them too.
+        places: which of the rendered places the model carries. new_places: a copy gets them too; with ``keep_places``
+            beside its own.
+        new_biomes: that a copy learns of, each with a known one that it is like at first: `river=meadow`.
         default_steps: denoising steps a frame unless asked for others.
     """
 
@@ -322,6 +336,8 @@ class ExportConfig:
     detail_bound: float = 0.5
     places: PlacesConfig = PlacesConfig()
     new_places: bool = False
+    keep_places: bool = False
+    new_biomes: str = ""
     default_steps: int = 1
 
 

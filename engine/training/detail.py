@@ -58,7 +58,9 @@ class DetailStage:
     def __init__(self, config: DetailTraining) -> None:
         self.config = config
         self.device = torch.device(config.loop.device)
-        self.imagination = Imagination(config.model, config.scenes, config.loop, config.max_sources)
+        self.imagination = Imagination(
+            config.model, config.scenes, config.loop, config.max_sources, (config.plain, config.fine), config.fine_share
+        )
         model = self.imagination.model
         torch.manual_seed(config.loop.seed)
         sizes = model.config.detail or DetailConfig()
@@ -97,13 +99,13 @@ class DetailStage:
     @torch.no_grad()
     def _view(self, generator: torch.Generator) -> Unfinished:
         source, denoiser = self.imagination.source, self.imagination.model.denoiser
-        view, rgb = self.imagination.seen(self.config.own_memory, generator, denoiser)
+        view = self.imagination.seen(self.config.own_memory, generator, denoiser)
         steps = 1 + int(torch.rand((), generator=generator) < TWO_STEPS)
         state = source.imagine_state(denoiser, view.condition, view.scene.biome_index, steps, generator)
         seed = int(torch.randint(SEEDS, (), generator=generator))
         noise = self.network.noise(state, [view.camera], seed)
         soft = (self.imagination.decode(state).float().clamp(0, 1) * 255 + 0.5).to(torch.uint8)
-        return Unfinished(state, view.condition, noise, view.certain, soft, rgb)
+        return Unfinished(state, view.condition, noise, view.certain, soft, view.rgb.to(self.device))
 
     def evaluate(self, network: nn.Module, sheet: Path) -> dict[str, float]:
         """See :meth:`engine.training.inspection.Inspection.measure`."""

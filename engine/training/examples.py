@@ -76,13 +76,13 @@ class SeenView:
     """A view of a scene, and what a memory knows of it.
 
     Attributes:
-        index: the scene's. target: the view's.
+        rgb: (1, 3, H, W) uint8, its picture. target: its index.
         condition: (1, condition_channels, h, w).
         certain: (1, 1, h, w) in [0, 1], how far true views tell what each cell shows: the share of it that they saw,
             and half of that for every octave that it came nearer since. The rest is invention, and the truth another.
     """
 
-    index: int
+    rgb: Tensor
     scene: LatentScene
     target: int
     condition: Tensor
@@ -146,16 +146,25 @@ class ExampleSource:
 
     Args:
         scenes: with their latents. readout: trained and frozen. mean, std: (C, 1, 1) of the latents.
+        scaled: scenes that are remembered at two scales; ``scaled_share`` of the examples come from them.
 
     Attributes:
         detail: finishes what is imagined into a memory, if there is one.
     """
 
     def __init__(
-        self, config: DenoiserTraining, scenes: LatentScenes, readout: ReadoutNetwork, mean: Tensor, std: Tensor
+        self,
+        config: DenoiserTraining,
+        scenes: LatentScenes,
+        readout: ReadoutNetwork,
+        mean: Tensor,
+        std: Tensor,
+        scaled: LatentScenes | None = None,
+        scaled_share: float = 0.0,
     ) -> None:
         self.config = config
         self.scenes = scenes
+        self.scaled, self.scaled_share = scaled, scaled_share
         self.readout = readout
         self.mean, self.std = mean, std
         self.device = mean.device
@@ -178,8 +187,8 @@ class ExampleSource:
     def view(self, generator: torch.Generator, progress: float, network: Denoiser) -> SeenView:
         """A view of a scene, and what a memory of others knows of it."""
         config = self.config
-        index = int(torch.randint(len(self.scenes), (), generator=generator))
-        scene = self.scenes.scene(index)
+        scenes, index = self._any_scene(generator)
+        scene = scenes.scene(index)
         sources, target = choose_views(len(scene.cameras), config.max_sources, generator)
         roll = float(torch.rand((), generator=generator))
         perturb = config.perturb * float(torch.rand((), generator=generator))
@@ -194,7 +203,14 @@ class ExampleSource:
         with torch.no_grad():
             condition = self.condition(memory, scene.cameras[target], generator if drop else None)
         known = known_share(condition, self.mean.shape[0])
-        return SeenView(index, scene, target, condition, known * self.told(memory, scene.cameras[target]))
+        certain = known * self.told(memory, scene.cameras[target])
+        return SeenView(scenes.store.picture(index, target), scene, target, condition, certain)
+
+    def _any_scene(self, generator: torch.Generator) -> tuple[LatentScenes, int]:
+        scenes = self.scenes
+        if self.scaled is not None and float(torch.rand((), generator=generator)) < self.scaled_share:
+            scenes = self.scaled
+        return scenes, int(torch.randint(len(scenes), (), generator=generator))
 
     def remembered(self, memory: LatentMemory, camera: Camera) -> Tensor:
         """(1, 1, h, w) in [0, 1]: how much of each cell of a view a memory knows."""
@@ -306,8 +322,8 @@ class ExampleSource:
     def flight(self, generator: torch.Generator, network: Denoiser) -> Iterator[SeenView]:
         """Views of a scene, and what a flight that began at an earlier one knows of each as it arrives there: its
         memory is the network's own, written again and again as things came near."""
-        index = int(torch.randint(len(self.scenes), (), generator=generator))
-        scene = self.scenes.scene(index)
+        scenes, index = self._any_scene(generator)
+        scene = scenes.scene(index)
         cameras = scene.cameras
         start = int(torch.randint(max(1, len(cameras) // 2), (), generator=generator))
         first, memory = remember(scene, [start]), remember(scene, [start])
@@ -316,7 +332,8 @@ class ExampleSource:
         for target in range(start + 1, len(cameras)):
             camera = cameras[target]
             self.fly(memory, cameras[target - 1 : target + 1], step_m, scene.biome_index, generator, network)
-            yield SeenView(index, scene, target, self.condition(memory, camera), self.told(first, camera))
+            picture = scenes.store.picture(index, target)
+            yield SeenView(picture, scene, target, self.condition(memory, camera), self.told(first, camera))
             self.imagine_into(memory, camera, scene.biome_index, generator, network)
 
     @torch.no_grad()

@@ -64,7 +64,9 @@ class FlightStage:
     def __init__(self, config: FlightTraining) -> None:
         self.config = config
         self.device = torch.device(config.loop.device)
-        self.imagination = Imagination(config.model, config.scenes, config.loop, config.max_sources)
+        self.imagination = Imagination(
+            config.model, config.scenes, config.loop, config.max_sources, (config.plain, config.fine), config.fine_share
+        )
         sizes = self.imagination.model.config
         if sizes.detail is None:
             raise InputError(f"The model {config.model} has no detail yet; run `mirage train detail` first.")
@@ -134,8 +136,9 @@ class FlightStage:
 
     @torch.no_grad()
     def _view(self, generator: torch.Generator) -> Remembered:
-        view, rgb = self.imagination.seen(self.config.own_memory, generator, self.denoiser)
-        return Remembered(view.condition, self._target(view), view.certain, rgb, view.camera, view.scene.biome_index)
+        view = self.imagination.seen(self.config.own_memory, generator, self.denoiser)
+        target, rgb = self._target(view), view.rgb.to(self.device)
+        return Remembered(view.condition, target, view.certain, rgb, view.camera, view.scene.biome_index)
 
     def _target(self, view: SeenView) -> Tensor:
         """The state to aim at, (1, C + s*s, h, w): the truth; but where a flight imagined what the truth does not tell,

@@ -15,7 +15,7 @@ from engine.models.embedded.detail import DetailNetwork
 from engine.models.embedded.weights import weight_path
 from engine.training.config import DenoiserTraining, LoopConfig, SceneConfig
 from engine.training.examples import ExampleSource, SeenView
-from engine.training.recall import LatentScene, LatentScenes
+from engine.training.recall import LatentScene, LatentScenes, scaled_scenes
 from engine.training.scenes import SceneStore
 
 EMPTY = 0.03
@@ -33,7 +33,15 @@ class Imagination:
         source: draws views of the scenes and what memories know of them, and imagines them.
     """
 
-    def __init__(self, folder: str, scenes: SceneConfig, loop: LoopConfig, max_sources: int) -> None:
+    def __init__(
+        self,
+        folder: str,
+        scenes: SceneConfig,
+        loop: LoopConfig,
+        max_sources: int,
+        scaled: tuple[str, str] = ("", ""),
+        fine_share: float = 0.0,
+    ) -> None:
         self.device = torch.device(loop.device)
         self.model = EmbeddedModel.load(folder, self.device)
         encoder = weight_path(Path(folder), "autoencoder")
@@ -41,6 +49,12 @@ class Imagination:
             LatentScenes(SceneStore(scenes.folder, evaluation), self.model.autoencoder, encoder, self.device)
             for evaluation in (False, True)
         )
+        both: LatentScenes | None = None
+        if scaled[1]:
+            both, self.eval_scenes = (
+                scaled_scenes(*scaled, self.model.autoencoder, encoder, self.device, evaluation)
+                for evaluation in (False, True)
+            )
         self.mean, self.std = (
             torch.tensor(values, device=self.device)[:, None, None]
             for values in (self.model.config.latents_mean, self.model.config.latents_std)
@@ -51,13 +65,14 @@ class Imagination:
             self.model.readout_network,
             self.mean,
             self.std,
+            both,
+            fine_share,
         )
         self.source.detail = self.model.detail
         self._flight: Iterator[SeenView] = iter(())
 
-    def seen(self, own_memory: float, generator: torch.Generator, denoiser: Denoiser) -> tuple[SeenView, Tensor]:
-        """A view of a scene and what a memory knows of it, for a share ``own_memory`` of them on a flight; and its
-        picture, (1, 3, H, W) uint8."""
+    def seen(self, own_memory: float, generator: torch.Generator, denoiser: Denoiser) -> SeenView:
+        """A view of a scene and what a memory knows of it, for a share ``own_memory`` of them on a flight."""
         if float(torch.rand((), generator=generator)) < own_memory:
             view = next(self._flight, None)
             if view is None:
@@ -65,8 +80,7 @@ class Imagination:
                 view = next(self._flight)
         else:
             view = self.source.view(generator, 1.0, denoiser)
-        rgb = self.scenes.store.crops(view.index, [view.target], [(0, 0, *view.camera.size)])
-        return view, rgb.to(self.device)
+        return view
 
     def imagine(
         self,

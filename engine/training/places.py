@@ -20,8 +20,8 @@ from engine.models.embedded.autoencoder import Autoencoder
 from engine.models.embedded.blocks import channels_last
 from engine.places import Place, PlaceBank
 from engine.training.config import PlacesConfig
-from engine.training.scenes import SAMPLES, STRIDE
-from engine.worlds import BIOMES, TIMES, World, WorldSpec
+from engine.training.scenes import SAMPLES, STRIDE, biomes_named
+from engine.worlds import TIMES, World, WorldSpec
 
 TIMES_OF_DAY = (*TIMES, "morning", "afternoon")
 """A biome's places take these in turn: whenever it is, there is a place in about that light."""
@@ -34,8 +34,9 @@ NEAR_M, GROUND_BELOW_DEG, ENCLOSED = 8.0, -12.0, 0.03
 
 def place_spec(config: PlacesConfig, index: int) -> WorldSpec:
     """The world of a place: biomes in turn, then times of day."""
-    time = TIMES_OF_DAY[index // len(BIOMES) % len(TIMES_OF_DAY)]
-    return WorldSpec(BIOMES[index % len(BIOMES)], config.seed + index, time)
+    biomes = biomes_named(config.biomes)
+    time = TIMES_OF_DAY[index // len(biomes) % len(TIMES_OF_DAY)]
+    return WorldSpec(biomes[index % len(biomes)], config.seed + index, time)
 
 
 def ring(config: PlacesConfig, fov_deg: float, width: int, height: int) -> tuple[Camera, ...]:

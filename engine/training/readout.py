@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
-from engine.memory import MemoryConfig
 from engine.models.embedded.blocks import channels_last
 from engine.models.embedded.config import ReadoutConfig
 from engine.models.embedded.readout import ReadoutNetwork
@@ -19,14 +18,13 @@ from engine.training.curves import write_sheet
 from engine.training.losses import covered_psnr_db
 from engine.training.precision import native_precision
 from engine.training.recall import (
-    HalvedScenes,
     LatentScenes,
     Recall,
     choose_views,
     read_batch,
     recall,
     remember,
-    remember_scaled,
+    scaled_scenes,
     trained_autoencoder,
 )
 from engine.training.scenes import EVALUATION_GAPS_M, SceneStore
@@ -50,14 +48,12 @@ class ReadoutStage:
             load_network(self.network, Path(config.start_from))
         self.autoencoder, weights = trained_autoencoder(config.autoencoder_run, self.device)
         self.scenes = LatentScenes(SceneStore(config.scenes.folder), self.autoencoder, weights, self.device)
-        self.fine: tuple[LatentScenes, LatentScenes] | None = None
+        self.fine: LatentScenes | None = None
         if config.fine:
-            stores = HalvedScenes(config.fine), SceneStore(config.fine)
-            coarse, fine = (LatentScenes(store, self.autoencoder, weights, self.device) for store in stores)
-            self.fine = coarse, fine
-            stores = HalvedScenes(config.fine, evaluation=True), SceneStore(config.fine, evaluation=True)
-            coarse, fine = (LatentScenes(store, self.autoencoder, weights, self.device) for store in stores)
-            self.eval_fine = coarse, fine
+            self.fine, self.eval_fine = (
+                scaled_scenes(config.plain, config.fine, self.autoencoder, weights, self.device, evaluation)
+                for evaluation in (False, True)
+            )
         self.eval_scenes = LatentScenes(
             SceneStore(config.scenes.folder, evaluation=True), self.autoencoder, weights, self.device
         )
@@ -82,18 +78,15 @@ class ReadoutStage:
         latents = latents + noise * torch.randn(latents.shape, generator=generator)
         return recall(remember(scene, sources, latents), scene.cameras[target]), scene.latents[target]
 
-    def scaled_example(
-        self, scenes: tuple[LatentScenes, LatentScenes], generator: torch.Generator
-    ) -> tuple[Recall, Tensor]:
+    def scaled_example(self, scenes: LatentScenes, generator: torch.Generator) -> tuple[Recall, Tensor]:
         """The same of a memory whose views are remembered at two scales, that changes from one to the other anywhere in
         :data:`DETAIL_LOG2`."""
-        index = int(torch.randint(len(scenes[0]), (), generator=generator))
-        coarse, fine = (part.scene(index) for part in scenes)
-        sources, target = choose_views(len(coarse.cameras), self.config.max_sources, generator)
+        scene = scenes.scene(int(torch.randint(len(scenes), (), generator=generator)))
+        sources, target = choose_views(len(scene.cameras), self.config.max_sources, generator)
         low, high = DETAIL_LOG2
         changes = low + (high - low) * float(torch.rand((), generator=generator))
-        memory = remember_scaled(coarse, fine, sources, changes)
-        return recall(memory, coarse.cameras[target]), coarse.latents[target]
+        memory = remember(scene, sources, detail_log2=changes)
+        return recall(memory, scene.cameras[target]), scene.latents[target]
 
     def evaluate(self, network: nn.Module, sheet: Path) -> dict[str, float]:
         """PSNR on covered cells after decoding at each gap: learned, nearest, and the autoencoder's ceiling."""
@@ -126,10 +119,10 @@ class ReadoutStage:
 
     def _scaled_db(self, network: nn.Module) -> Iterator[tuple[float, float]]:
         """PSNR on covered cells after decoding, at each gap, from a first view that is remembered at two scales."""
-        scenes, fine = self.eval_fine
+        scenes = self.eval_fine
         for index in range(len(scenes)):
             scene, images = scenes.scene(index), scenes.store.scene(index).rgb.float() / 255
-            memory = remember_scaled(scene, fine.scene(index), [0], MemoryConfig.detail_log2)
+            memory = remember(scene, [0])
             for view, gap_m in enumerate(EVALUATION_GAPS_M, start=1):
                 recalls = [recall(memory, scene.cameras[view])]
                 features, covered = read_batch(network, recalls, self.device)  # type: ignore[arg-type]

@@ -12,11 +12,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
 
 from engine.atomic import atomic_write
 from engine.camera import Camera
-from engine.depth import sample_inverse_depth
 from engine.errors import InputError
 from engine.memory import LatentMemory, LatentView, MemoryConfig
 from engine.memory.readout import SampleMap
@@ -26,8 +24,8 @@ from engine.models.embedded.config import AutoencoderConfig
 from engine.models.embedded.readout import CENTRE, ReadoutNetwork
 from engine.models.embedded.weights import file_checksum, load_network
 from engine.training.precision import native_precision
-from engine.training.scenes import SAMPLES, STRIDE, Scene, SceneStore
-from engine.worlds import BIOMES, reconstruct
+from engine.training.scenes import SAMPLES, STRIDE, SceneStore
+from engine.worlds import BIOMES
 
 
 @dataclass(frozen=True)
@@ -39,12 +37,14 @@ class LatentScene:
         inverse_depth: (V, h*s, w*s) float32.
         cameras: V image-size cameras.
         biome: the world's biome.
+        finer: the same views with twice as many pixels a side, where there are any.
     """
 
     latents: Tensor
     inverse_depth: Tensor
     cameras: tuple[Camera, ...]
     biome: str
+    finer: LatentScene | None = None
 
     @property
     def biome_index(self) -> int:
@@ -69,13 +69,24 @@ def trained_autoencoder(run: str, device: torch.device) -> tuple[Autoencoder, Pa
 
 
 class LatentScenes:
-    """Scenes with their latents, encoded once per autoencoder and kept beside the scenes."""
+    """Scenes with their latents, encoded once per autoencoder and kept beside the scenes.
 
-    def __init__(self, store: SceneStore, autoencoder: Autoencoder, weights: Path, device: torch.device) -> None:
+    ``finer``: the same scenes with twice as many pixels a side; then the views are remembered at two scales.
+    """
+
+    def __init__(
+        self,
+        store: SceneStore,
+        autoencoder: Autoencoder,
+        weights: Path,
+        device: torch.device,
+        finer: LatentScenes | None = None,
+    ) -> None:
         self.store = store
+        self.finer = finer
         self.autoencoder = autoencoder
         self.device = device
-        self.folder = store.folder / f"{store.latents}-{file_checksum(weights)[:12]}"
+        self.folder = store.folder / f"latents-{file_checksum(weights)[:12]}"
         self.folder.mkdir(parents=True, exist_ok=True)
         store.require()
 
@@ -93,7 +104,8 @@ class LatentScenes:
             latents = self._encode(scene.rgb)
             with atomic_write(path) as temporary:
                 save_file({"latents": latents.half().contiguous()}, temporary)
-        return LatentScene(latents, scene.inverse_depth, scene.cameras, scene.biome)
+        finer = self.finer.scene(index) if self.finer is not None else None
+        return LatentScene(latents, scene.inverse_depth, scene.cameras, scene.biome, finer)
 
     @torch.inference_mode()
     def _encode(self, rgb: Tensor) -> Tensor:
@@ -109,21 +121,23 @@ class LatentScenes:
         return latents.mean((0, 2, 3)), latents.std((0, 2, 3))
 
 
-class HalvedScenes(SceneStore):
-    """The scenes of a folder with half as many pixels a side."""
+def scaled_scenes(
+    plain: str, fine: str, autoencoder: Autoencoder, weights: Path, device: torch.device, evaluation: bool = False
+) -> LatentScenes:
+    """The scenes of the folder ``plain``, whose finer scale is those of ``fine``.
 
-    latents = "halved"
-
-    def scene(self, index: int, with_rgb: bool = True) -> Scene:
-        fine = super().scene(index, with_rgb)
-        h, w = fine.inverse_depth.shape[-2:]
-        halved = [sample_inverse_depth(1.0 / depth, h // 2, w // 2) for depth in fine.inverse_depth]
-        cameras = tuple(camera.resized(camera.width // 2, camera.height // 2) for camera in fine.cameras)
-        rgb = fine.rgb
-        if with_rgb:
-            pictures = (reconstruct(avg_pool2d(view[None].float(), 2)[0]) for view in fine.rgb)
-            rgb = torch.stack([(picture + 0.5).to(torch.uint8) for picture in pictures])
-        return Scene(rgb, torch.stack(halved), cameras, fine.biome)
+    Raises:
+        InputError: they are not the same scenes.
+    """
+    stores = SceneStore(plain, evaluation), SceneStore(fine, evaluation)
+    names = [[path.name for path in store.paths] for store in stores]
+    if names[0] != names[1]:
+        raise InputError(
+            f"{stores[0].folder} and {stores[1].folder} must hold the same scenes, there are {len(names[0])} and "
+            f"{len(names[1])}; render both with the same settings, but the second with twice the width and height."
+        )
+    finer = LatentScenes(stores[1], autoencoder, weights, device)
+    return LatentScenes(stores[0], autoencoder, weights, device, finer)
 
 
 @dataclass(frozen=True)
@@ -151,23 +165,18 @@ def fresh_memory(channels: int, **settings: Any) -> LatentMemory:
     return LatentMemory(MemoryConfig(channels=channels, stride=STRIDE, samples=SAMPLES, **settings))
 
 
-def remember(scene: LatentScene, views: Sequence[int], latents: Tensor | None = None) -> LatentMemory:
-    """A memory of some views of a scene; ``latents`` (len(views), C, h, w) replaces the true ones."""
-    memory = fresh_memory(scene.latents.shape[1])
+def remember(scene: LatentScene, views: Sequence[int], latents: Tensor | None = None, **settings: Any) -> LatentMemory:
+    """A memory of some views of a scene, at all the scales that the scene has.
+
+    Args:
+        latents: (len(views), C, h, w) in place of the true ones. settings: of :class:`MemoryConfig`.
+    """
+    memory = fresh_memory(scene.latents.shape[1], **settings)
     for order, view in enumerate(views):
         tokens = scene.latents[view] if latents is None else latents[order]
-        memory.write(LatentView(scene.cameras[view], tokens, scene.inverse_depth[view]))
-    return memory
-
-
-def remember_scaled(coarse: LatentScene, fine: LatentScene, views: Sequence[int], detail_log2: float) -> LatentMemory:
-    """A memory of some views of a scene at two scales, that changes to the finer one at ``detail_log2`` octaves of
-    magnification."""
-    memory = fresh_memory(coarse.latents.shape[1], detail_log2=detail_log2)
-    for view in views:
-        finer = LatentView(fine.cameras[view], fine.latents[view], fine.inverse_depth[view])
-        seen = LatentView(coarse.cameras[view], coarse.latents[view], coarse.inverse_depth[view])
-        memory.write(seen, finer=[finer])
+        fine = scene.finer
+        finer = [LatentView(fine.cameras[view], fine.latents[view], fine.inverse_depth[view])] if fine else []
+        memory.write(LatentView(scene.cameras[view], tokens, scene.inverse_depth[view]), finer=finer)
     return memory
 
 

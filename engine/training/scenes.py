@@ -98,7 +98,13 @@ def scene_spec(config: SceneConfig, index: int, evaluation: bool) -> tuple[World
         raise InputError(
             f"Scene {index} would use seed {seed}; seeds from {TRAINING_SEEDS} on are kept for evaluation."
         )
-    return WorldSpec(BIOMES[world_index % len(BIOMES)], seed), spawn
+    biomes = biomes_named(config.biomes)
+    return WorldSpec(biomes[world_index % len(biomes)], seed), spawn
+
+
+def biomes_named(names: str) -> tuple[str, ...]:
+    """Biomes from their names, separated by commas; "" is all. :class:`WorldSpec` complains of unknown ones."""
+    return tuple(name.strip() for name in names.split(",")) if names else BIOMES
 
 
 def render_scene(
@@ -144,12 +150,7 @@ def render_scenes(config: SceneConfig, device: str = "cpu") -> Iterator[tuple[in
 
 
 class SceneStore:
-    """The rendered scenes of one split; may grow while training runs.
-
-    ``latents`` names the folder beside them that keeps their latents.
-    """
-
-    latents = "latents"
+    """The rendered scenes of one split; may grow while training runs."""
 
     def __init__(self, folder: str | Path, evaluation: bool = False) -> None:
         self.folder = Path(folder) / ("evaluation" if evaluation else "training")
@@ -176,6 +177,11 @@ class SceneStore:
             return torch.cat(
                 [rgb[v : v + 1, :, t : t + h, x : x + w] for v, (t, x, h, w) in zip(views, boxes, strict=True)]
             )
+
+    def picture(self, index: int, view: int) -> Tensor:
+        """One view, uint8 (1, 3, H, W)."""
+        with safe_open(self.paths[index], framework="pt") as file:
+            return file.get_slice("rgb")[view : view + 1]
 
     def scene(self, index: int, with_rgb: bool = True) -> Scene:
         """The scene; without its images (``rgb`` is empty) if they are not needed."""

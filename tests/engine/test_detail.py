@@ -22,8 +22,9 @@ from engine.models.embedded.detail import SMOOTH, DetailNetwork, world_noise
 from engine.training.adversarial import Adversary, PatchCritic, TextureCritic
 from engine.training.config import DetailTraining, ExportConfig, SceneConfig, configure
 from engine.training.detail import DetailStage
+from engine.training.export import export
 from engine.training.losses import texture_loss
-from engine.training.run import export, train
+from engine.training.run import train
 from engine.training.scenes import render_scenes
 from engine.worlds import World, WorldSpec
 

@@ -29,12 +29,13 @@ from engine.training.config import (
 )
 from engine.training.denoiser import DenoiserStage
 from engine.training.examples import forget
+from engine.training.export import export
 from engine.training.flights import FlightStage
 from engine.training.loop import Trainer, learning_rate
 from engine.training.losses import covered_psnr_db, psnr_db
 from engine.training.pool import Pool
 from engine.training.readout import ReadoutStage
-from engine.training.run import export, train
+from engine.training.run import train
 from engine.training.scenes import SceneStore, render_scenes, scene_spec
 
 SMALL = {"scenes.height": 64, "scenes.width": 112, "scenes.views": 4}
@@ -54,7 +55,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fine_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same two scenes at twice the size."""
     folder = tmp_path_factory.mktemp("fine")
-    config = SceneConfig(folder=str(folder), scenes=1, evaluation_scenes=1, views=3, height=128, width=224)
+    config = SceneConfig(folder=str(folder), scenes=1, evaluation_scenes=1, views=4, height=128, width=224)
     list(render_scenes(config))
     return folder
 
@@ -238,13 +239,13 @@ def test_only_the_decoder_of_a_model_goes_on_learning(scenes: Path, fine_scenes:
     settings |= {"crop_height": 32, "crop_width": 48, "own": 0.5, "patterns": 0.25, "loop.batch": 8}
     with pytest.raises(InputError, match=r"at 2 times the size.*height=128"):
         train("decoder", None, {**settings, "scenes.height": 64, "fine.folder": str(tmp_path / "none")})
-    figures = train("decoder", None, {**settings, "fine.folder": str(fine_scenes), "fine.views": 3})
+    figures = train("decoder", None, {**settings, "fine.folder": str(fine_scenes), "fine.views": 4})
     assert {"psnr_db", "fine_db", "covered_3m_db", "covered_3m_fine_sharpness"} <= set(figures)
     assert (run / "sheet.png").exists()
     export(configure(ExportConfig(), None, {"model": str(base), "decoder_run": str(run)}), out)
     assert changed(base, out) == {"decoder"}
     assert set(json.loads((out / "metrics.json").read_text())) == {"decoder"}
-    with pytest.raises(InputError, match="set decoder_run, detail_run, flight_run or new_places"):
+    with pytest.raises(InputError, match="set decoder_run, detail_run, flight_run, new_places or new_biomes"):
         export(configure(ExportConfig(), None, {"model": str(base)}), out)
 
 
@@ -331,7 +332,7 @@ def test_a_readout_learns_on_views_remembered_at_two_scales(scenes: Path, fine_s
     common = {**SMALL, "scenes.folder": str(scenes), "loop.steps": 1, "loop.batch": 1}
     autoencoder = str(tmp_path / "autoencoder")
     train("autoencoder", None, {**common, "loop.run": autoencoder, "crop_height": 64, "crop_width": 64})
-    settings = {**common, "autoencoder_run": autoencoder, "fine": str(fine_scenes)}
+    settings = {**common, "autoencoder_run": autoencoder, "plain": str(scenes), "fine": str(fine_scenes)}
     stage = ReadoutStage(configure(ReadoutTraining(), None, settings))
     assert stage.fine is not None
     generator = torch.Generator().manual_seed(0)
@@ -347,9 +348,28 @@ def test_a_readout_learns_on_views_remembered_at_two_scales(scenes: Path, fine_s
     assert all(parameter.grad is not None for parameter in stage.network.parameters())
     figures = stage.evaluate(stage.network, tmp_path / "sheet.png")
     assert stage.score in figures and {"scaled_1m_db", "scaled_7m_db", "learned_3m_db"} <= set(figures)
-    halved, whole = (part.scene(0) for part in stage.fine)
-    assert halved.cameras[0].size == (64, 112) and whole.cameras[0].size == (128, 224)
-    assert halved.latents.shape[-2:] == (8, 14) and whole.latents.shape[-2:] == (16, 28)
+    plain = stage.fine.scene(0)
+    fine = plain.finer
+    assert fine is not None
+    assert plain.cameras[0].size == (64, 112) and fine.cameras[0].size == (128, 224)
+    assert plain.latents.shape[-2:] == (8, 14) and fine.latents.shape[-2:] == (16, 28)
+    with pytest.raises(InputError, match="must hold the same scenes"):
+        ReadoutStage(configure(ReadoutTraining(), None, settings | {"plain": str(tmp_path)}))
+
+
+def test_flights_may_begin_at_two_scales(scenes: Path, fine_scenes: Path, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    EmbeddedModel.tiny(image_size=(64, 112)).save(base)
+    settings = finishing(scenes, base, tmp_path / "run") | {"plain": str(scenes)}
+    settings |= {"fine": str(fine_scenes), "fine_share": 1.0}
+    stage = FlightStage(configure(FlightTraining(), None, settings))
+    assert stage.imagination.eval_scenes.finer is not None, "it is measured on such scenes too"
+    generator = torch.Generator().manual_seed(0)
+    for own_memory in (0.0, 1.0):
+        seen = [stage.imagination.seen(own_memory, generator, stage.denoiser) for _ in range(3)]
+        assert all(view.rgb.shape == (1, 3, 64, 112) and view.scene.finer is not None for view in seen)
+        scale = torch.cat([view.condition[:, -3] for view in seen])
+        assert scale.isfinite().all()
 
 
 @pytest.mark.parametrize("stage", ["autoencoder", "readout", "denoiser"])

@@ -19,14 +19,11 @@ from torch.nn.functional import avg_pool2d, silu
 from engine.camera import Camera
 from engine.disocclusion import SUGGESTED
 from engine.models.embedded.blocks import ResidualBlock, zero_
-from engine.models.embedded.condition import denormalise_depth, known_share, magnification
+from engine.models.embedded.condition import denormalise_depth, known_share
 from engine.models.embedded.config import DenoiserConfig, DetailConfig
 
 SMOOTH = 7
 """Cells over which what is added averages to nothing."""
-FINE_LOG2, COARSE_LOG2, ENOUGH = 0.1, 0.6, 0.7
-"""The network learned on readouts that were softer than those of a memory with several scales. Up to so many octaves of
-magnification this share of what it adds is enough, and from so many on all of it is wanted."""
 SKY_M = 1000.0
 """Where the noise of the sky hangs."""
 
@@ -63,12 +60,9 @@ class DetailNetwork(nn.Module):
         return torch.cat([state[:, : self.channels] + added - mean, state[:, self.channels :]], dim=1)
 
     def finish(self, state: Tensor, condition: Tensor, cameras: Sequence[Camera], seed: int) -> Tensor:
-        """:meth:`forward` with the noise of the world that the cameras, (B,) of image size, look at; less of it where
-        what is seen is as fine as it was remembered."""
+        """:meth:`forward` with the noise of the world that the cameras, (B,) of image size, look at."""
         finished: Tensor = self(state, condition, self.noise(state, cameras, seed))
-        coarse = ((magnification(condition) - FINE_LOG2) / (COARSE_LOG2 - FINE_LOG2)).clamp(0.0, 1.0)
-        known = known_share(condition, self.channels) > SUGGESTED
-        return torch.lerp(state, finished, torch.where(known, ENOUGH + (1.0 - ENOUGH) * coarse, 1.0))
+        return finished
 
     def noise(self, state: Tensor, cameras: Sequence[Camera], seed: int) -> Tensor:
         """(B, noise_channels, h, w): :func:`world_noise` on the surfaces that imagined views show."""

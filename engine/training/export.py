@@ -1,0 +1,153 @@
+"""Putting a model folder together from what the stages made: a new one, or a better copy of another."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from engine.atomic import atomic_write
+from engine.errors import InputError
+from engine.models.embedded.autoencoder import Autoencoder
+from engine.models.embedded.config import DenoiserConfig, DetailConfig, EmbeddedConfig
+from engine.models.embedded.model import EmbeddedModel
+from engine.models.embedded.weights import (
+    CONFIG_NAME,
+    load_network,
+    model_files,
+    places_path,
+    save_config,
+    weight_path,
+)
+from engine.places.bank import PlaceBank
+from engine.training.config import ExportConfig
+from engine.training.places import pack_places
+from engine.training.recall import LatentScenes, trained_autoencoder, trained_weights
+from engine.training.scenes import SceneStore
+from engine.worlds import BIOMES
+
+EMBEDDING = "biome.weight"
+"""The denoiser's rows (biomes + 1, E), the first of no biome."""
+
+
+def export(config: ExportConfig, folder: Path) -> EmbeddedModel:
+    """Assemble the best weights of the runs into a model folder, their figures and settings beside them; or give a
+    model that was assembled what later stages made of it.
+
+    Raises:
+        InputError: a run has no trained weights yet, or none is named that a model could be given.
+    """
+    if config.model:
+        return _improve(config, folder)
+    runs = {"autoencoder": config.autoencoder_run, "readout": config.readout_run, "denoiser": config.denoiser_run}
+    weights = {name: trained_weights(name, run) for name, run in runs.items()}
+    autoencoder, path = trained_autoencoder(config.autoencoder_run, torch.device("cpu"))
+    mean, std = LatentScenes(SceneStore(config.scenes.folder), autoencoder, path, torch.device("cpu")).statistics()
+    embedded = EmbeddedConfig(
+        denoiser=DenoiserConfig(biomes=BIOMES),
+        latents_mean=tuple(round(v, 5) for v in mean.tolist()),
+        latents_std=tuple(round(v, 5) for v in std.tolist()),
+        image_size=(config.scenes.height, config.scenes.width),
+        default_steps=config.default_steps,
+    )
+    model = EmbeddedModel(embedded, checksum="")
+    for name, module in model.networks().items():
+        load_network(module, weights[name])
+    if config.places.places:
+        model.carry(pack_places(config.places, model.autoencoder, *_statistics(embedded)))
+    model.save(folder)
+    _collect(runs, folder)
+    return EmbeddedModel.load(folder)
+
+
+def _statistics(config: EmbeddedConfig) -> tuple[Tensor, Tensor]:
+    """(C,) mean and standard deviation of the latents, as the model's configuration has them."""
+    return torch.tensor(config.latents_mean), torch.tensor(config.latents_std)
+
+
+def _improve(config: ExportConfig, folder: Path) -> EmbeddedModel:
+    """The model ``config.model`` with the best weights of the later runs; its other files are copied as they are."""
+    base = Path(config.model)
+    runs = {"decoder": config.decoder_run, "detail": config.detail_run, "flights": config.flight_run}
+    runs = {name: run for name, run in runs.items() if run}
+    if not runs and not config.new_places and not config.new_biomes:
+        raise InputError(
+            f"Nothing is named that the model {base} could be given; set decoder_run, detail_run, flight_run, "
+            "new_places or new_biomes."
+        )
+    found = {name: load_file(trained_weights(name, run)) for name, run in runs.items()}
+    embedded = EmbeddedConfig.read(base / CONFIG_NAME)
+    better: dict[str, dict[str, Tensor]] = {}
+    if "decoder" in found:
+        better["autoencoder"] = found["decoder"]  # the whole of it, its encoder unchanged
+    if "detail" in found:
+        better["detail"] = found["detail"]
+    for name in ("denoiser", "detail") if "flights" in found else ():
+        better[name] = {k.removeprefix(f"{name}."): v for k, v in found["flights"].items() if k.startswith(f"{name}.")}
+    if config.new_biomes:
+        denoiser = better.get("denoiser") or load_file(weight_path(base, "denoiser"))
+        names, better["denoiser"] = _with_biomes(embedded.denoiser.biomes, denoiser, config.new_biomes)
+        embedded = replace(embedded, denoiser=replace(embedded.denoiser, biomes=names))
+    if "detail" in better:
+        embedded = replace(embedded, detail=replace(embedded.detail or DetailConfig(), bound=config.detail_bound))
+    folder.mkdir(parents=True, exist_ok=True)
+    if config.new_places:
+        autoencoder = Autoencoder(embedded.autoencoder)
+        load_network(autoencoder, weight_path(base, "autoencoder"))
+        bank = pack_places(config.places, autoencoder, *_statistics(embedded))
+        if config.keep_places:
+            bank = PlaceBank.load(places_path(base)).joined(bank)
+        bank.save(places_path(folder))
+    made = {CONFIG_NAME, *(weight_path(base, name).name for name in better)}
+    made |= {places_path(base).name} if config.new_places else set()
+    for source in model_files(base):
+        if source.name not in made and folder.resolve() != base.resolve():
+            with atomic_write(folder / source.name) as temporary:
+                shutil.copyfile(source, temporary)
+    for name, tensors in better.items():
+        with atomic_write(weight_path(folder, name)) as temporary:
+            save_file(tensors, temporary, metadata={"format": "pt"})
+    save_config(embedded, folder)
+    _collect(runs, folder, base)
+    return EmbeddedModel.load(folder)
+
+
+def _with_biomes(
+    known: tuple[str, ...], denoiser: dict[str, Tensor], new: str
+) -> tuple[tuple[str, ...], dict[str, Tensor]]:
+    """The biomes that a denoiser knows, and its weights, with ``new`` ones: `name=known name`, separated by commas.
+
+    Raises:
+        InputError: one is known already, or is to be like one that is not.
+    """
+    rows, names = denoiser[EMBEDDING], list(known)
+    for pair in new.split(","):
+        name, _, like = (part.strip() for part in pair.partition("="))
+        if name in names or name not in BIOMES or like not in known:
+            raise InputError(
+                f"new_biomes takes a new biome like one that the model knows, as in `river=meadow`; got {pair!r}, and "
+                f"it knows {', '.join(names)}."
+            )
+        names.append(name)
+        rows = torch.cat([rows, rows[1 + known.index(like)][None]])
+    return tuple(names), denoiser | {EMBEDDING: rows}
+
+
+def _collect(runs: dict[str, str], folder: Path, base: Path | None = None) -> None:
+    """Figures and settings of the runs as JSON, beside those that a model ``base`` has of others."""
+    for source, target in (("best.json", "metrics.json"), ("training.json", "training.json")):
+        collected = _read_json(base / target) if base is not None and (base / target).exists() else {}
+        collected |= {name: _read_json(Path(run) / source) for name, run in runs.items()}
+        with atomic_write(folder / target) as temporary:
+            temporary.write_text(json.dumps(collected, indent=2) + "\n", encoding="utf-8")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
