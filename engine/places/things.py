@@ -28,6 +28,8 @@ ONE_THING = 1.08
 """Neighbouring cells of a thing differ no more in depth."""
 CUT_ROWS, WHOLE_ROWS = 0.2, 2
 """A thing is cut off where so much of its height ends at a seam; so many rows that do not tell where its middle is."""
+HALF_CUT = 0.6
+"""Of a thing that ends at a seam over so much of its height at most half is seen: the seam is its middle."""
 SEAM_CELLS = 3
 """A thing ends at a seam where the unknown is so near: the outermost cells are often known in part."""
 UPRIGHT = 0.3
@@ -100,7 +102,7 @@ def _rest(label: np.ndarray, known: np.ndarray, nearest: np.ndarray, there: np.n
             cut = {y for y, _, _ in seams}
             centres = [0.5 * (first + last) for y, first, last in runs if y not in cut]
             seam = np.median([last for _, _, last in seams])
-            axis = np.median(centres) if len(centres) >= WHOLE_ROWS else seam
+            axis = np.median(centres) if len(centres) >= WHOLE_ROWS and len(cut) < HALF_CUT * len(rows) else seam
             for y, first, last in seams:
                 for at in range(last + towards, round(2 * axis) - first + towards, towards):
                     lender = round(2 * axis) - at

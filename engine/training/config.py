@@ -292,7 +292,7 @@ class PlacesConfig:
 
     folder: str = "data/places"
     biomes: str = ""
-    places: int = 64
+    places: int = 72
     seed: int = 700_000
     views: int = 6
     pitch_deg: float = -4.0

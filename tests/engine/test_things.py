@@ -99,6 +99,19 @@ def test_half_a_thing_gets_its_other_half() -> None:
     assert torch.equal(finished(near, memory, left(), CAMERA).inverse_depth, near.inverse_depth)
 
 
+def test_what_is_cut_over_most_of_its_height_is_half_a_thing() -> None:
+    """A crown's top that is seen whole beside the cut says little of where its middle is."""
+    for mirror in (np.asarray, np.fliplr):
+        label, known = np.full((10, W), -1), np.ones((10, W), np.bool_)
+        label[0, 18:22] = label[1, 17:23] = 0
+        label[2:, 16:24], known[:, :16] = 0, False
+        nearest, there = np.where(label == 0, 1.0, 0.1), np.full((10, W), 0.1)
+        rest = _rest(mirror(label), mirror(known), mirror(nearest), there)
+        found = mirror(rest) >= 0
+        assert found[2:, 9:16].all()
+        assert not found[:, :9].any()
+
+
 def test_a_thing_whose_middle_lies_beyond_its_cut_rows_has_nothing_to_mirror() -> None:
     """What is known can end in a slant, so that rows which are seen whole lie beyond those that are cut."""
     for mirror in (np.asarray, np.fliplr):
