@@ -129,7 +129,7 @@ def test_what_nobody_has_seen_has_no_grain_and_more_shapes_from_a_place_than_wit
         coarse = avg_pool2d(torch.tensor(result.rgb).permute(2, 0, 1)[None].float(), 8)[0].permute(1, 2, 0).numpy()
         shapes[places] = sharpness(coarse) / sharpness(result.rgb)
     assert found[True] < 0.4
-    assert found[False] < 0.42
+    assert found[False] < 0.46
     assert shapes[True] > 1.5 * shapes[False]
 
 
