@@ -240,10 +240,15 @@ def test_the_clip_box_hides_and_protects(qtbot: QtBot, panel: MemoryPanel) -> No
     QApplication.processEvents()
     assert (pixels(panel) != everything).any()
     assert panel.region.clip_box is not None
+    _, high = panel.region.clip_box
     _drag_over_everything(qtbot, panel)
-    assert len(panel.region.tokens) == 0  # nothing inside the box, nothing selected
+    clipped = panel.region.tokens
+    positions, _, tokens = panel.content.cloud.all_points()
+    assert (positions[np.isin(tokens, clipped)] <= high).all(), "nothing outside the box is selected"
     panel.tools.clip.setChecked(False)
     assert panel.region.clip_box is None
+    _drag_over_everything(qtbot, panel)
+    assert len(panel.region.tokens) > len(clipped) + 10
 
 
 def test_dragging_turns_the_wheel_zooms_and_follow_follows(
