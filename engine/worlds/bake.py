@@ -59,6 +59,7 @@ SNAP_M = 192.0
 PLOT = 7  # cells a side of a building plot
 CROSSING = 12  # cells a side of a square that has one bridge at most
 SHORE_M = 0.8  # so high is the ground that a bridge ends on
+NARROWEST_M, WIDEST_M = 8.0, 26.0  # from shore to shore, and from the middle to each
 
 
 class Window(NamedTuple):
@@ -180,6 +181,15 @@ def _plot(pi: int, pj: int, p: np.ndarray, out: np.ndarray) -> int:
 
 
 @njit(cache=True, fastmath=True)
+def _shore_m(x: float, y: float, ux: float, uy: float, p: np.ndarray) -> float:
+    """How far it is from (x, y) to the shore along (ux, uy); WIDEST_M if it is farther."""
+    far = 0.0
+    while far < WIDEST_M and ground(x + far * ux, y + far * uy, p) < SHORE_M:
+        far += 0.5
+    return far
+
+
+@njit(cache=True, fastmath=True)
 def crossing(bi: int, bj: int, p: np.ndarray, out: np.ndarray) -> bool:
     """Where a footpath crosses a river in square (bi, bj), if a bridge fits there; out (5,) gets x, y, height of the
     deck, half length, direction."""
@@ -213,13 +223,9 @@ def crossing(bi: int, bj: int, p: np.ndarray, out: np.ndarray) -> bool:
         return False
     ux = bx / steep
     uy = by / steep
-    one = 0.0
-    while one < 26.0 and ground(x + one * ux, y + one * uy, p) < SHORE_M:
-        one += 0.5
-    other = 0.0
-    while other < 26.0 and ground(x - other * ux, y - other * uy, p) < SHORE_M:
-        other += 0.5
-    if one >= 26.0 or other >= 26.0 or one + other < 8.0:
+    one = _shore_m(x, y, ux, uy, p)
+    other = _shore_m(x, y, -ux, -uy, p)
+    if max(one, other) >= WIDEST_M or one + other < NARROWEST_M:
         return False
     out[0] = x + 0.5 * (one - other) * ux
     out[1] = y + 0.5 * (one - other) * uy
@@ -227,6 +233,17 @@ def crossing(bi: int, bj: int, p: np.ndarray, out: np.ndarray) -> bool:
     out[2] = (SHORE_M + 0.4) / (1.0 - ob.HUMP) + 0.05 * out[3]
     out[4] = math.atan2(uy, ux)
     return True
+
+
+@njit(cache=True, fastmath=True)
+def _block(blocked: np.ndarray, x: float, y: float, reach_m: float, ci0: int, cj0: int) -> None:
+    """Keep plants out of the cells around (x, y); the first of ``blocked`` is (ci0, cj0)."""
+    reach = math.ceil(reach_m / CELL_M)
+    ci = math.floor(x / CELL_M) - ci0
+    cj = math.floor(y / CELL_M) - cj0
+    for j in range(max(0, cj - reach), min(CELLS, cj + reach + 1)):
+        for i in range(max(0, ci - reach), min(CELLS, ci + reach + 1)):
+            blocked[j, i] = 1
 
 
 @njit(cache=True, fastmath=True)
@@ -273,12 +290,7 @@ def _populate(ci0: int, cj0: int, p: np.ndarray, table: np.ndarray) -> int:
                     hh = 2.2 + 1.9 * hash01(salt, k, 3)
                     mz = ground(mx, my, p) - 0.3
                     n = _add(table, n, MENHIR, mx, my, mz, hh, 0.75, a + 1.57, salt + k, p, CLIFF, 1.0)
-            reach = math.ceil((plot[3] + 3.0) / CELL_M)
-            ci = math.floor(x / CELL_M) - ci0
-            cj = math.floor(y / CELL_M) - cj0
-            for j in range(max(0, cj - reach), min(CELLS, cj + reach + 1)):
-                for i in range(max(0, ci - reach), min(CELLS, ci + reach + 1)):
-                    blocked[j, i] = 1
+            _block(blocked, x, y, plot[3] + 3.0, ci0, cj0)
     if p[RIVER] > 0.0:
         count = CELLS // CROSSING + 3
         for bj in range(cj0 // CROSSING - 1, cj0 // CROSSING - 1 + count):
@@ -288,12 +300,7 @@ def _populate(ci0: int, cj0: int, p: np.ndarray, table: np.ndarray) -> int:
                 x, y, r = plot[0], plot[1], plot[3]
                 salt = int(hash01(bi, bj, s + 241) * 1e6)
                 n = _add(table, n, BRIDGE, x, y, 0.0, plot[2], r, plot[4], salt, palette, 3, 1.0)
-                reach = math.ceil((r + 1.0) / CELL_M)
-                ci = math.floor(x / CELL_M) - ci0
-                cj = math.floor(y / CELL_M) - cj0
-                for j in range(max(0, cj - reach), min(CELLS, cj + reach + 1)):
-                    for i in range(max(0, ci - reach), min(CELLS, ci + reach + 1)):
-                        blocked[j, i] = 1
+                _block(blocked, x, y, r + 1.0, ci0, cj0)
     for j in range(CELLS):
         cj = cj0 + j
         for i in range(CELLS):

@@ -253,7 +253,7 @@ def deck_z(x: float, h: float, r: float) -> float:
 
 @njit(cache=True, fastmath=True)
 def _bridge(x: float, y: float, z: float, h: float, r: float) -> float:
-    """Stone bridge along x over water at z = 0, half as long as r: one arch, or three if it is long; parapets."""
+    """Stone bridge along x over water at z = 0, of half length r: one arch, or three if it is long; parapets."""
     deck = deck_z(x, h, r)
     half = BRIDGE_HALF_M
     body = max(max(abs(y) - half, abs(x) - r), max(z - deck, -3.0 - z))

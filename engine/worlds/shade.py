@@ -27,6 +27,9 @@ from engine.worlds.spec import (
 )
 from engine.worlds.spec import WATER as WATER_COLOUR
 
+# What is compiled here holds what it calls of objects.py and materials.py as it was when this file last changed:
+# whoever changes a shape there touches this line, else old caches draw old shapes. Last: bridges.
+
 
 @njit(cache=True, fastmath=True)
 def _contact(x: float, y: float, z: float, skip: int, meta: np.ndarray, table: np.ndarray, start: np.ndarray,

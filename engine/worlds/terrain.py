@@ -12,13 +12,24 @@ from engine.worlds.spec import BASE, DUNE, FOREST, HILL, HILL_LEN, MESA, MOUNT, 
 
 
 @njit(cache=True, fastmath=True)
+def _winding(x: float, y: float, length: float, bend: float, bend_length: float, seed: int) -> tuple[float, float]:
+    """A field that is 0 along winding lines, and how steep it is, 1/m; all in metres."""
+    qx = x + bend * (value2(x / bend_length, y / bend_length, seed) - 0.5)
+    qy = y + bend * (value2(x / bend_length, y / bend_length, seed + 1) - 0.5)
+    n, gx, gy = value2_gradient(qx / length, qy / length, seed + 2)
+    return n - 0.5, math.sqrt(gx * gx + gy * gy) / length
+
+
+@njit(cache=True, fastmath=True)
 def river_level(x: float, y: float, p: np.ndarray) -> tuple[float, float]:
-    """A field that is 0 in the middle of rivers, and how steep it is there, 1/m."""
-    s = int(p[SEED])
-    wx = x + 46.0 * (value2(x / 110.0, y / 110.0, s + 81) - 0.5)
-    wy = y + 46.0 * (value2(x / 110.0, y / 110.0, s + 82) - 0.5)
-    n, gx, gy = value2_gradient(wx / 330.0, wy / 330.0, s + 83)
-    return n - 0.5, math.sqrt(gx * gx + gy * gy) / 330.0
+    """A field that is 0 in the middle of rivers, and how steep it is, 1/m."""
+    return _winding(x, y, 330.0, 46.0, 110.0, int(p[SEED]) + 81)
+
+
+@njit(cache=True, fastmath=True)
+def path_level(x: float, y: float, p: np.ndarray) -> tuple[float, float]:
+    """A field that is 0 in the middle of footpaths, and how steep it is, 1/m."""
+    return _winding(x, y, 100.0, 7.0, 23.0, int(p[SEED]) + 61)
 
 
 @njit(cache=True, fastmath=True)
@@ -60,16 +71,6 @@ def ground(x: float, y: float, p: np.ndarray) -> float:
         k = max(4.0 - abs(h - valley), 0.0) / 4.0
         h = min(h, valley) - k * k
     return h - 0.62 * h * math.exp(-0.12 * h * h)  # shores run out flat
-
-
-@njit(cache=True, fastmath=True)
-def path_level(x: float, y: float, p: np.ndarray) -> tuple[float, float]:
-    """The same of footpaths."""
-    s = int(p[SEED])
-    qx = x + 7.0 * (value2(x / 23.0, y / 23.0, s + 61) - 0.5)
-    qy = y + 7.0 * (value2(x / 23.0, y / 23.0, s + 62) - 0.5)
-    n, gx, gy = value2_gradient(qx / 100.0, qy / 100.0, s + 63)
-    return n - 0.5, math.sqrt(gx * gx + gy * gy) / 100.0
 
 
 @njit(cache=True, fastmath=True)
