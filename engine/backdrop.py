@@ -1,8 +1,9 @@
 """What stands behind near things, imagined in one piece when they are first seen.
 
 A camera that moves uncovers it a strip at a time. Strips that are imagined one by one go on from each other: what
-begins as a blemish ends as a streak. So what a new near thing hides is lent at once what lies beside it, and remembered
-behind it: the second layer of a layered depth image (Shade et al. 1998; Shih et al. 2020 for photographs).
+begins as a blemish ends as a streak. So what a new near thing hides is lent at once what lies beside it, or the ground
+where that goes on behind (:mod:`engine.ground`), and remembered behind it: the second layer of a layered depth image
+(Shade et al. 1998; Shih et al. 2020 for photographs).
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from torch import Tensor
 from engine.camera import Camera
 from engine.cells import in_samples
 from engine.disocclusion import BACKGROUND, NEARER, lend, solitary, surfaces
+from engine.ground import ground_behind
 from engine.memory import LatentView
 
 STANDS = 1.2
 """A thing stands before what is so many times farther in its row, where level ground is all equally far."""
-FARTHEST = 1.0 / 60.0
+FARTHEST = 1.0 / 150.0
 """Inverse depth, 1/m: what is farther moves too little to uncover anything soon."""
 WINDOW_CELLS = 16
 """So far to both sides its row is looked at. Cells here and below are a frame's; those of a finer view are smaller."""
@@ -52,16 +54,26 @@ def backdrop(
     if not bool(new.any()):
         return None
     shape = (latents.shape[-2], latents.shape[-1])
-    _, column = beside(*surfaces(inverse_depth, shape), fineness)
-    given = torch.from_numpy(column >= 0) & new
-    if not bool(given.any()):
-        return None
+    inverse_depth = inverse_depth.cpu()
+    nearest, clean = surfaces(inverse_depth, shape)
+    stands, column = beside(nearest, clean, fineness)
     source = torch.from_numpy(column)
-    samples = inverse_depth.shape[-1] // shape[1]
-    depth = lend(inverse_depth.cpu(), source, samples)
+    depth, seen = lend(inverse_depth, source, inverse_depth.shape[-1] // shape[1]), lend(latents.cpu(), source)
+    given = column >= 0
+    hides = stands & new.cpu().numpy()
+    if hides.any() and (ground := ground_behind(camera, latents, inverse_depth, fineness)) is not None:
+        lent = np.where(given, np.take_along_axis(np.nan_to_num(nearest), np.maximum(column, 0), axis=1), np.inf)
+        farther = ground.told & hides & (HIDES * ground.nearness < np.minimum(lent, nearest))
+        cells = torch.from_numpy(farther)
+        depth = torch.where(in_samples(cells, depth), ground.inverse_depth, depth)
+        seen = torch.where(cells, ground.latents.to(seen), seen)
+        given |= farther
+    there = torch.from_numpy(given) & new.cpu()
+    if not bool(there.any()):
+        return None
     # Of an outline only what the near thing hides: beside it is the truth.
-    fine = in_samples(given, depth) & (inverse_depth.cpu() > HIDES * depth)
-    return LatentView(camera, lend(latents.cpu(), source), torch.where(fine, depth, float("nan")))
+    fine = in_samples(there, depth) & (inverse_depth > HIDES * depth)
+    return LatentView(camera, seen, torch.where(fine, depth, float("nan")))
 
 
 def beside(nearest: np.ndarray, clean: np.ndarray, fineness: int = 1) -> tuple[np.ndarray, np.ndarray]:

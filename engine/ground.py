@@ -1,0 +1,121 @@
+"""The lie of the land behind what stands on it.
+
+What a tree hides of the ground is ground as well. A plane's inverse depth is linear in a picture, so it goes on as the
+ground around does: by locally weighted regression (Cleveland 1979) of what is seen of it. Its look is that of the
+ground beside, softly: what grows there is for the denoiser to draw.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.ndimage import binary_dilation, gaussian_filter, minimum_filter1d
+from torch import Tensor
+
+from engine.camera import Camera
+from engine.cells import cell_means
+from engine.disocclusion import surfaces
+
+FARTHEST = 1.0 / 300.0
+"""Inverse depth, 1/m: ground beyond is a line on the horizon."""
+WINDOW_CELLS, STANDS = 16, 1.2
+"""In a row what is so many times nearer than the farthest, so far to both sides, is no ground. Cells here and below are
+a frame's; those of a finer view are smaller."""
+STEEPEST = 0.7
+"""Ground rises no more than so many times what it recedes."""
+SHAPE_CELLS, LOOK_CELLS = (3.0, 10.0), (1.0, 5.0)
+"""Rows and columns (standard deviations) that speak for where it passes, and for what it looks like."""
+BUMP = 1.25
+"""Whatever is so many times nearer than the ground around is a bush."""
+LEAST_CELLS = 6.0
+"""Fewer, weighted by how near they lie, tell nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """What the ground of a view is like, seen or not.
+
+    Attributes:
+        told: (h, w) bool, where anything is known about it.
+        nearness: (h, w) float64, 1/m, at the middle of each cell.
+        inverse_depth: (h*s, w*s) float32, 1/m. latents: (C, h, w) float32.
+    """
+
+    told: np.ndarray
+    nearness: np.ndarray
+    inverse_depth: Tensor
+    latents: Tensor
+
+
+def ground_behind(camera: Camera, latents: Tensor, inverse_depth: Tensor, fineness: int = 1) -> Ground | None:
+    """The ground of a view; ``None`` where too little of it is seen.
+
+    Args:
+        camera: the view. latents: (C, h, w) and inverse_depth: (h*s, w*s) 1/m; NaN unknown, 0 sky.
+        fineness: cells of the view for one of a frame, a side.
+    """
+    shape = (latents.shape[-2], latents.shape[-1])
+    nearest, one = surfaces(inverse_depth, shape)
+    weight = _seen(camera, np.nan_to_num(nearest), one & np.isfinite(nearest), fineness).astype(np.float64)
+    if weight.sum() < LEAST_CELLS:
+        return None
+    spread = (fineness * SHAPE_CELLS[0], fineness * SHAPE_CELLS[1])
+    middle = cell_means(inverse_depth.cpu(), latents[0]).numpy()  # of a plane the mean is that of its middle
+    values = np.where(weight > 0.0, middle, 0.0)
+    plane, _ = _planes(values, weight, spread)
+    weight = weight * (values <= BUMP * plane[0])
+    plane, support = _planes(values, weight, spread)
+    look = (fineness * LOOK_CELLS[0], fineness * LOOK_CELLS[1])
+    total = _blurred(weight, look)
+    told = (support > LEAST_CELLS * fineness) & (plane[0] > FARTHEST) & (total > 1e-4)
+    seen = latents.detach().cpu().float().numpy()
+    mean = np.stack([_blurred(channel * weight, look) for channel in seen]) / np.maximum(total, 1e-9)
+    s = inverse_depth.shape[-1] // shape[1]
+    offset = (np.arange(s) + 0.5) / s - 0.5
+    level, down, right = (part[:, None, :, None] for part in plane)
+    fine = level + down * offset[None, :, None, None] + right * offset[None, None, None, :]
+    fine = np.maximum(fine, 0.5 * FARTHEST).reshape(shape[0] * s, shape[1] * s)
+    return Ground(told, plane[0], torch.from_numpy(fine).float(), torch.from_numpy(mean).float())
+
+
+def _seen(camera: Camera, nearest: np.ndarray, told: np.ndarray, fineness: int) -> np.ndarray:
+    """(h, w) bool: cells that show ground, by how near (1/m) they are and where one surface is ``told (h, w)``."""
+    told = told & (nearest > FARTHEST)
+    window = 2 * fineness * WINDOW_CELLS + 1
+    row = minimum_filter1d(np.where(told, nearest, np.inf), window, axis=1, mode="nearest")
+    stands = (nearest > STANDS * row) | ~np.isfinite(row)
+    points = camera.resized(nearest.shape[1], nearest.shape[0]).rays() / np.maximum(nearest, 1e-4)[..., None]
+    step = np.diff(points, axis=0, append=points[-1:])
+    steep = np.abs(step[..., 2]) > STEEPEST * np.hypot(step[..., 0], step[..., 1])
+    steep[-1] = False  # nothing is seen below
+    return told & ~binary_dilation(stands | (steep & told), np.ones((3, 3)))
+
+
+def _blurred(values: np.ndarray, spread: tuple[float, float]) -> np.ndarray:
+    return np.asarray(gaussian_filter(values, spread, mode="constant", truncate=4.0))
+
+
+def _planes(values: np.ndarray, weight: np.ndarray, spread: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
+    """The plane through ``values (h, w)`` around each cell, by their ``weight (h, w)`` and how near they lie: (3, h, w)
+    its level there and its slopes a row and a column; and (h, w) the weight that told it."""
+    rows, columns = np.mgrid[: values.shape[0], : values.shape[1]].astype(np.float64)
+
+    def moment(*factors: np.ndarray) -> np.ndarray:
+        return _blurred(np.prod([weight, *factors], axis=0), spread)
+
+    total, y, x = moment(), moment(rows), moment(columns)
+    yy, yx, xx = moment(rows, rows), moment(rows, columns), moment(columns, columns)
+    v, vy, vx = moment(values), moment(values, rows), moment(values, columns)
+    scale = 1.0 / np.maximum(total, 1e-9)
+    # Seen from the cell itself, so that the level is its own.
+    y_, x_ = (y - rows * total) * scale, (x - columns * total) * scale
+    yy_ = (yy - 2 * rows * y + rows**2 * total) * scale
+    xx_ = (xx - 2 * columns * x + columns**2 * total) * scale
+    yx_ = (yx - rows * x - columns * y + rows * columns * total) * scale
+    one = np.ones_like(total) + 1e-6
+    matrix = np.stack([np.stack(r, -1) for r in ((one, y_, x_), (y_, yy_ + 1e-3, yx_), (x_, yx_, xx_ + 1e-2))], -2)
+    right = np.stack([v * scale, (vy - rows * v) * scale, (vx - columns * v) * scale], -1)
+    plane = np.linalg.solve(matrix, right[..., None])[..., 0]
+    return np.moveaxis(plane, -1, 0), total * 2.0 * np.pi * spread[0] * spread[1]
