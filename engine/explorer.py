@@ -339,6 +339,7 @@ class Explorer:
                 generator=generator,
                 latest=self.match,
                 before=self.last_camera,
+                memory=self.memory.latent if self._has_scales else None,
             )
         known = ahead.known
         with timed(timings, self.model.device, "imagine"):
@@ -360,7 +361,17 @@ class Explorer:
             if ahead.camera.size != camera.size:
                 writable = without_edge(writable, known.covered, self.model.spec.geometry_samples)
         cancel.check()
-        news = News(ahead.camera, known, chunk.latents[0], lasting, shown, writable, match=ahead.match)
+        news = News(
+            ahead.camera,
+            known,
+            chunk.latents[0],
+            lasting,
+            shown,
+            writable,
+            match=ahead.match,
+            wear=ahead.wear,
+            renewed=ahead.renewed,
+        )
         result = self._finish(camera, readout, news, timings, steps, cancel, with_readout, replaces)
         return replace(result, inventive=ahead.inventive)
 

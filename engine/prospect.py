@@ -2,15 +2,18 @@
 
 The frame is widened where its edge is unknown (:mod:`engine.overscan`), and what the memory does not know of it is
 completed from a stored place where the model carries some (:mod:`engine.places`), or, where that is a strip behind a
-near thing, from what lies beside it (:mod:`engine.disocclusion`).
+near thing, from what lies beside it (:mod:`engine.disocclusion`). Where most of what it knows is worn, that is
+forgotten first (:mod:`engine.renewal`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,9 +21,10 @@ from engine.camera import Camera
 from engine.cells import in_samples
 from engine.disocclusion import extend_background
 from engine.overscan import edge_unknown, inventing_steps, much_unknown, widened
+from engine.renewal import due, forgotten, wear_drawn, worn_tokens
 
 if TYPE_CHECKING:
-    from engine.memory import LatentView, Readout
+    from engine.memory import LatentMemory, LatentView, Readout
     from engine.places import Match, Places
 
 
@@ -35,6 +39,8 @@ class Prospect:
         steps: denoising steps it is worth.
         match: the place it was completed from, or the one before.
         given: (h, w) bool, cells that come from a place, or ``None``.
+        wear: (h, w) uint8 of what is imagined, or ``None`` where nobody keeps account of it.
+        renewed: (n,) tokens that it replaces.
     """
 
     camera: Camera
@@ -44,6 +50,8 @@ class Prospect:
     steps: int
     match: Match | None
     given: Tensor | None = None
+    wear: Tensor | None = None
+    renewed: np.ndarray | tuple[()] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +66,7 @@ class News:
         depth_m: (H, W) where depth of full resolution is known.
         match: the place that the next view goes on from.
         finer: the same view at finer scales, and behind: what stands behind its near things, where these are given.
+        wear, renewed: see :class:`Prospect`.
     """
 
     camera: Camera
@@ -70,6 +79,8 @@ class News:
     match: Match | None = None
     finer: Sequence[LatentView] = ()
     behind: LatentView | None = None
+    wear: Tensor | None = None
+    renewed: np.ndarray | tuple[()] = ()
 
 
 def look_ahead(
@@ -84,6 +95,7 @@ def look_ahead(
     generator: torch.Generator,
     latest: Match | None,
     before: Camera | None,
+    memory: LatentMemory | None = None,
 ) -> Prospect:
     """Decide what to imagine for a frame.
 
@@ -96,20 +108,48 @@ def look_ahead(
         generator: chooses a place where nothing is known.
         latest: the place that the view before was completed from.
         before: the view before; what a glance aside shows at once must fit to it, though they share nothing.
+        memory: what was read, if it is to be renewed where it is worn.
     """
-    wide = edge_unknown(known.coverage)
+    if memory is None:
+        return _look(camera, known, read, places, stride, biome, steps, generator, latest, before, None)
+    forget = None
+    if places is not None and due(memory, known, camera, latest):
+        latest, forget = None, partial(forgotten, memory)
+    ahead = _look(camera, known, read, places, stride, biome, steps, generator, latest, before, forget)
+    renewed: np.ndarray | tuple[()] = worn_tokens(memory, ahead.camera) if forget is not None else ()
+    return replace(ahead, wear=wear_drawn(memory, ahead.known, ahead.given), renewed=renewed)
+
+
+def _look(
+    camera: Camera,
+    known: Readout,
+    read: Callable[[Camera], Readout],
+    places: Places | None,
+    stride: int,
+    biome: str,
+    steps: int,
+    generator: torch.Generator,
+    latest: Match | None,
+    before: Camera | None,
+    forget: Callable[[Readout], Readout] | None,
+) -> Prospect:
+    """:func:`look_ahead`; with ``forget`` at what is to be renewed."""
+    wide = forget is not None or edge_unknown(known.coverage)
     believed = extend_background(known, between=True)
     if not wide and not much_unknown(believed.coverage):
         return Prospect(camera, known, extend_background(believed), False, steps, latest)
     if wide:
         camera = widened(camera, stride)
         known = read(camera)
-        believed = extend_background(known, between=True)
+    instead_of = None
+    if forget is not None:
+        instead_of, known = known, forget(known)
+    believed = extend_background(known, between=True) if instead_of is None else known
     given = None
     if places is not None:
         if latest is None and before is not None and not bool((known.coverage > 0.0).any()):
             latest = places.complete(read(before), before, biome, generator).match
-        completed = places.complete(believed, camera, biome, generator, latest)
+        completed = places.complete(believed, camera, biome, generator, latest, instead_of)
         believed, latest = completed.readout, completed.match
         given = completed.taken
     believed = extend_background(believed)

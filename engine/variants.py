@@ -146,7 +146,9 @@ class LatentVariant:
         if behind is None and self._layered:
             behind = backdrop(news.camera, news.lasting, news.writable, news.readout.coverage < 0.5)
         view = LatentView(news.camera, news.lasting, news.writable)
-        report = self._memory.write(view, readout=news.readout, backdrop=behind, finer=news.finer)
+        report = self._memory.write(
+            view, readout=news.readout, backdrop=behind, finer=news.finer, wear=news.wear, renewed=news.renewed
+        )
         return Commit(report.node, report.tokens_written, report.tokens_superseded)
 
     def drop(self, node: int) -> None:

@@ -2,6 +2,7 @@
 
 from engine.memory.config import LatentView, MemoryConfig
 from engine.memory.grids import fits_memory
+from engine.memory.kernels import WORN
 from engine.memory.latent_memory import LatentMemory, WriteReport
 from engine.memory.points import OrientedBox, TokenInfo
 from engine.memory.readout import Readout, ReadoutNetwork, SampleMap
@@ -10,6 +11,7 @@ from engine.memory.stats import MemoryStats
 from engine.memory.tree import Node, WorldTree
 
 __all__ = [
+    "WORN",
     "LatentMemory",
     "LatentView",
     "MemoryConfig",

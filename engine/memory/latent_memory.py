@@ -87,6 +87,8 @@ class LatentMemory:
         readout: Readout | None = None,
         backdrop: LatentView | None = None,
         finer: Sequence[LatentView] = (),
+        wear: Tensor | np.ndarray | None = None,
+        renewed: TokenIds = (),
         label: str = "",
     ) -> WriteReport:
         """Write what is new in a view; a node joins the tree if anything is.
@@ -98,6 +100,8 @@ class LatentMemory:
             backdrop: a second layer of the same view, behind the first: cells with a depth are written with it.
             finer: the same view at finer scales, coarse to fine, each with twice as many cells a side: those with a
                 depth, in whole cells of the scale before, refine what is written of it (:mod:`engine.memory.levels`).
+            wear: (h, w) up to WORN, how far the view's cells are from what was given (a backdrop's are worn).
+            renewed: tokens that this view replaces, whether it sees them or not; they are superseded.
             label: name of the tree node.
 
         Raises:
@@ -121,10 +125,13 @@ class LatentMemory:
         if count:
             node = self.tree.add("write", label)
             node.keyframe, node.written = self.store.keyframes.count, count
-            self.store.append(camera, latents, samples, planar_tokens(inverse_depth, s), written, node.id)
+            worn = None if wear is None else np.asarray(wear, np.uint8)
+            planar = planar_tokens(inverse_depth, s)
+            self.store.append(camera, latents, samples, planar, written, node.id, wear=worn)
             if layer is not None:
                 count += write_backdrop(self.config, self.store, node, *layer)
             count += write_scales(self.config, self.store, node, scales, written)
+            superseded = np.union1d(superseded, self._living_in(renewed))
             self.tree.record(node, killed=superseded)
             self.store.set_alive(superseded, False)
             self._version += 1
@@ -242,6 +249,10 @@ class LatentMemory:
         rows = self.living()
         rows = rows[points.center_inverse_depth(self.store, rows) > 0.0]
         return points.positions(self.store, rows, self.config.cell_center), self.store.features.rows[rows]
+
+    def positions(self, token: TokenIds) -> np.ndarray:
+        """(n, 3) float32 world points of tokens (n,), metres; sky is far away."""
+        return points.positions(self.store, self._rows(token), self.config.cell_center)
 
     def tokens_in(self, region: OrientedBox | TokenIds) -> np.ndarray:
         """(n,) int64 ids of the living tokens in a box (sky is in no box), or those of the given ids that live."""

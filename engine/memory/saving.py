@@ -21,7 +21,7 @@ from safetensors.numpy import load_file, save_file
 from engine.atomic import atomic_write
 from engine.errors import SessionError
 from engine.memory.grids import MAX_CODES, TILE, cell_of
-from engine.memory.kernels import PLANAR
+from engine.memory.kernels import PLANAR, WEAR_SHIFT, WORN
 from engine.memory.tree import MAX_LABEL, Node, WorldTree
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def save(memory: LatentMemory, folder: Path) -> None:
     store, tree = memory.store, memory.tree
     tensors = {name: np.ascontiguousarray(store.tables[name].rows) for name in SAVED_TABLES}
     tensors["planar"] = ((store.state.rows & PLANAR) > 0).astype(np.uint8)
+    tensors["wear"] = store.wear
     for name in ROW_LISTS:
         lists = [getattr(node, name) for node in tree.nodes]
         tensors[f"node_{name}"] = np.concatenate(lists).astype(np.int64)
@@ -128,7 +129,7 @@ def restore(memory: LatentMemory, folder: Path) -> None:
     store = memory.store
     for name in SAVED_TABLES:
         store.tables[name].append(tensors[name])
-    store.state.append(np.where(tensors["planar"] > 0, PLANAR, np.uint8(0)))
+    store.state.append(np.where(tensors["planar"] > 0, PLANAR, np.uint8(0)) | (tensors["wear"] << WEAR_SHIFT))
     store.rebuild_blocks()
     store.finer.append(_finer_of(tree, tensors["grids"]))
     memory.tree = tree
@@ -229,6 +230,9 @@ def _check_tables(memory: LatentMemory, tensors: dict[str, np.ndarray]) -> None:
             raise _damaged(f"its {name} are {len(tensors[name])} where {length} belong together")
     if planar is None or planar.shape != (count,) or planar.dtype != np.uint8:
         raise _damaged("its surface flags are missing or of another kind")
+    wear = tensors.setdefault("wear", np.zeros(count, np.uint8))  # earlier sessions kept no account of it
+    if wear.shape != (count,) or wear.dtype != np.uint8 or (wear > WORN).any():
+        raise _damaged("its tokens are worn in an impossible way")
     scales = tensors["ring_steps"]
     numbers = {"features": tensors["features"], "ring_codes": tensors["ring_codes"]}
     numbers["ring_steps"] = scales.view(np.float16) if scales.dtype == np.uint16 else scales

@@ -16,7 +16,7 @@ from engine.errors import InputError
 from engine.memory.bounds import bound_blocks
 from engine.memory.config import MemoryConfig
 from engine.memory.grids import cell_of, dilate, tile_order
-from engine.memory.kernels import ALIVE, FROZEN, PLANAR
+from engine.memory.kernels import ALIVE, FROZEN, PLANAR, WEAR_SHIFT, WORN
 
 BLOCK = 64
 """Most tokens in a block: the unit of culling and of eviction."""
@@ -138,6 +138,7 @@ class TokenStore:
         written: np.ndarray,
         node: int,
         refines: int = -1,
+        wear: np.ndarray | None = None,
     ) -> np.ndarray:
         """Store the ``written (h, w)`` bool cells of a view as a keyframe; returns their rows (n,) int64, alive.
 
@@ -147,6 +148,7 @@ class TokenStore:
             inverse_depth: (h, w, s*s) float32, NaN unknown.
             planar: (h, w) bool, see ``surface.planar_tokens``.
             refines: index of the keyframe of the same view with half as many cells a side, -1 for none.
+            wear: (h, w) uint8 up to WORN, see :meth:`wear`; ``None``: none.
         """
         height, width = written.shape
         order, codes = tile_order(height, width)
@@ -164,7 +166,8 @@ class TokenStore:
         else:
             self.geometry.append(values)
         self.cells.append(codes[chosen])
-        self.state.append(np.where(planar.ravel()[picked], ALIVE | PLANAR, ALIVE))
+        state = np.where(planar.ravel()[picked], ALIVE | PLANAR, ALIVE)
+        self.state.append(state if wear is None else state | (wear.ravel()[picked] << WEAR_SHIFT))
         self.reads.extend(count)
         ring_first = self.ring_cells.count
         self._append_ring(by_cell[ring_picked])
@@ -339,6 +342,16 @@ class TokenStore:
     def frozen(self) -> np.ndarray:
         """(N,) bool."""
         return (self.state.rows & FROZEN) > 0
+
+    @property
+    def wear(self) -> np.ndarray:
+        """(N,) uint8: 0 for what was given, by a first view or a place, else how many octaves nearer it was drawn
+        since; WORN is so far or farther, or imagined."""
+        return self.wear_at(np.arange(len(self)))
+
+    def wear_at(self, rows: np.ndarray) -> np.ndarray:
+        """:attr:`wear` of tokens (any shape)."""
+        return (self.state.rows[rows] >> WEAR_SHIFT) & WORN
 
     def inverse_depth(self, rows: np.ndarray) -> np.ndarray:
         """(n, s*s) float32 stored samples, NaN unknown."""

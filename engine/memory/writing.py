@@ -11,6 +11,7 @@ from engine.errors import InputError
 from engine.memory import novelty
 from engine.memory.checks import checked_view
 from engine.memory.config import LatentView, MemoryConfig
+from engine.memory.kernels import WORN
 from engine.memory.store import TokenStore
 from engine.memory.surface import planar_tokens
 from engine.memory.tree import Node
@@ -50,7 +51,8 @@ def write_backdrop(
     if count := int(known.sum()):
         node.backdrop = store.keyframes.count
         node.written += count
-        store.append(camera, latents, samples, planar_tokens(inverse_depth, config.samples), known, node.id)
+        planar = planar_tokens(inverse_depth, config.samples)
+        store.append(camera, latents, samples, planar, known, node.id, wear=np.full_like(known, WORN, np.uint8))
     return count
 
 

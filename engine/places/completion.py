@@ -16,13 +16,17 @@ from engine.memory import LatentMemory, LatentView, MemoryConfig, Readout, Reado
 from engine.places.bank import PlaceBank
 from engine.places.glow import elevation_rad, glow_along, level_along, sky_glow
 from engine.places.lighting import Lighting
-from engine.places.matching import Match, Matcher, describe, direction_bins
+from engine.places.matching import Match, Matcher, direction_bins
 from engine.places.seam import joined
 from engine.places.skyline import continued, lowered, ridges
 from engine.places.things import finished, whole
 
-GROUND_SLOPE, LOWEST, MOST_SCALED = 0.08, 0.8, 3.0
-"""Ground is looked for where rays fall at least so steeply; its clearance is that quantile; no place is scaled more."""
+GROUND_SLOPE, LOWEST = 0.08, 0.8
+"""Ground is looked for where rays fall at least so steeply; its clearance is that quantile."""
+MOST_SCALED, MOST_RESCALED = 3.0, 1.5
+"""No place is scaled more, nor one that renews what was imagined, or things would grow from one to the next."""
+COLOUR_WEIGHT = 2.0
+"""A colour that is off by a standard deviation weighs so many of them where colours alone are compared."""
 LEAVE_M = 5.0
 """So far from where a place was set down another one is looked for: what lies behind its near things is missing."""
 REACH_CELLS = 10.0
@@ -58,7 +62,8 @@ class Places:
         self._network = network
         self._mean, self._std = mean.cpu(), std.cpu()
         self._lighting = Lighting(flat)
-        self._matcher: Matcher | None = None
+        self._by_look: Matcher | None = None
+        self._by_colour: Matcher | None = None
         self._memories: OrderedDict[int, LatentMemory] = OrderedDict()
         self._glows: dict[int, Tensor] = {}
 
@@ -69,23 +74,31 @@ class Places:
         biome: str,
         generator: torch.Generator,
         latest: Match | None = None,
+        instead_of: Readout | None = None,
     ) -> Completed:
         """Fill what ``readout`` does not know of ``camera``; where it knows all, the match alone is worth asking for.
 
         Args:
             biome: places of another are not considered, if it is known. generator: chooses where nothing is known at
                 all. latest: the match of the view before, which is stayed with as long as it fits.
+            instead_of: what was known before it was forgotten; the place is to have its colours and its ground.
         """
         readout = _on_cpu(readout)
         known = readout.coverage > 0.0  # a cell that is known in part is the denoiser's to finish
         away = distance_to(~known) if not bool(known.all()) else torch.zeros(known.shape)
-        match = self._choose(readout, known, away, camera, biome, generator, latest)
+        if instead_of is None:
+            match = self._choose(readout, known, away, camera, biome, generator, latest)
+        else:
+            instead_of = _on_cpu(instead_of)
+            match = self._alike(instead_of, camera, biome)
         recalled = _on_cpu(self._memory(match.place).readout(_placed(camera, match)))
         rays = torch.from_numpy(camera.resized(known.shape[1], known.shape[0]).rays()).float()
         elevation_deg = torch.rad2deg(elevation_rad(rays))
         if match is not latest:
-            both = known & (recalled.coverage > 0.99)
-            match = replace(match, scale=self._scale(readout, recalled, both, camera))
+            told, most = (readout, MOST_SCALED) if instead_of is None else (instead_of, MOST_RESCALED)
+            both = (told.coverage > 0.0) & (recalled.coverage > 0.99)
+            scale = self._scale(told, recalled, both, camera)
+            match = replace(match, scale=min(max(scale, 1.0 / most), most))
         horizon = ridges(readout, known)
         recalled = replace(recalled, inverse_depth=recalled.inverse_depth * match.scale)
         recalled = lowered(recalled, horizon.too_high)
@@ -111,23 +124,37 @@ class Places:
         generator: torch.Generator,
         latest: Match | None,
     ) -> Match:
-        if self._matcher is None:
-            self._matcher = Matcher(self.bank, self._mean, self._std)
-        here = (float(camera.position[0]), float(camera.position[1]), float(camera.position[2]))
+        if self._by_look is None:
+            self._by_look = Matcher(self.bank, lambda latents: (latents - self._mean) / self._std)
+        here = _position(camera)
         if latest is not None and math.dist(here, latest.anchor) > LEAVE_M:
             latest = None
         if not bool(known.any()):
             if latest is not None:
                 return latest
-            places = self._matcher.among(biome)
+            places = self._by_look.among(biome)
             chosen = places[int(torch.randint(len(places), (), generator=generator))]
             # A place is stored as it was found most worth looking at: straight ahead.
             return Match(chosen, -math.radians(camera.yaw_deg), math.inf, here)
         weight = torch.exp(-away / REACH_CELLS) * known
-        described = describe((readout.features - self._mean) / self._std, readout.inverse_depth)
+        described = self._by_look.described(readout.features, readout.inverse_depth)
         bins = direction_bins(camera, *known.shape)
-        match = self._matcher.best(described, bins, weight.flatten(), biome, latest)
+        match = self._by_look.best(described, bins, weight.flatten(), biome, latest)
         return latest if latest is not None and match.turn_rad == latest.turn_rad else replace(match, anchor=here)
+
+    def _alike(self, readout: Readout, camera: Camera, biome: str) -> Match:
+        """The place that looks most like ``readout``, which has no texture worth comparing."""
+        if self._by_colour is None:
+            self._by_colour = Matcher(self.bank, self._colours)
+        described = self._by_colour.described(readout.features, readout.inverse_depth)
+        bins = direction_bins(camera, *readout.coverage.shape)
+        match = self._by_colour.best(described, bins, (readout.coverage > 0.0).float().flatten(), biome)
+        return replace(match, anchor=_position(camera))
+
+    def _colours(self, latents: Tensor) -> Tensor:
+        """Broad colours of latents (C, h, w), (DIRECTIONS, h, w), weighed."""
+        spread = torch.sqrt(self._lighting.colours.square() @ self._std.flatten().square())
+        return COLOUR_WEIGHT * self._lighting.coordinates(latents) / spread[:, None, None]
 
     def _memory(self, index: int) -> LatentMemory:
         """The place as a memory; the last few are kept."""
@@ -169,12 +196,16 @@ class Places:
                 return 1.0
             clearances.append(torch.quantile(down[ground] / inverse[ground], LOWEST))
         here, there = clearances
-        return float((there / here).clamp(1.0 / MOST_SCALED, MOST_SCALED))
+        return float(there / here)
 
 
 def _on_cpu(readout: Readout) -> Readout:
     """Geometry lies on the CPU anyway; what a network on a GPU has resampled follows."""
     return replace(readout, features=readout.features.cpu())
+
+
+def _position(camera: Camera) -> tuple[float, float, float]:
+    return float(camera.position[0]), float(camera.position[1]), float(camera.position[2])
 
 
 def _placed(camera: Camera, match: Match) -> Camera:

@@ -7,6 +7,7 @@ turns of all places are compared at once by circular correlation (FFT) along the
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -60,7 +61,7 @@ def direction_bins(camera: Camera, rows: int, columns: int) -> Tensor:
 
 
 def describe(features: Tensor, inverse_depth: Tensor) -> Tensor:
-    """Normalised latents (C, h, w) and inverse depth (h*s, w*s) -> (h*w, C + 1) what is compared."""
+    """Looks (D, h, w) and inverse depth (h*s, w*s) -> (h*w, D + 1) what is compared."""
     samples = inverse_depth.shape[-1] // features.shape[-1]
     near = torch.nn.functional.max_pool2d(inverse_depth[None], samples)[0]
     log_depth = torch.log(1.0 / near.clamp(min=SKY_INVERSE_DEPTH)).clamp(max=SKY_LOG_DEPTH)
@@ -97,11 +98,11 @@ class Matcher:
     """Compares a query with the places of a bank; each place is put on the grid when it is first needed.
 
     Args:
-        bank: the places. mean, std: (C, 1, 1) of the latents.
+        bank: the places. look: (C, h, w) latents -> (D, h, w) what is compared of them, in standard deviations.
     """
 
-    def __init__(self, bank: PlaceBank, mean: Tensor, std: Tensor) -> None:
-        self._bank, self._mean, self._std = bank, mean, std
+    def __init__(self, bank: PlaceBank, look: Callable[[Tensor], Tensor]) -> None:
+        self._bank, self._look = bank, look
         self._spectra: dict[int, Spectrum] = {}
 
     def _spectrum(self, index: int) -> Spectrum:
@@ -109,7 +110,7 @@ class Matcher:
             place = self._bank[index]
             described, bins = [], []
             for latents, inverse_depth, camera in place.views():
-                described.append(describe((latents - self._mean) / self._std, inverse_depth))
+                described.append(self.described(latents, inverse_depth))
                 bins.append(direction_bins(camera, *latents.shape[-2:]))
             where = torch.cat(bins)
             means, weight = onto_grid(torch.cat(described), where, torch.ones(len(where)))
@@ -118,6 +119,10 @@ class Matcher:
                 *(torch.fft.rfft(x, dim=1).conj() for x in (means, means.square().sum(-1), mask))
             )
         return self._spectra[index]
+
+    def described(self, latents: Tensor, inverse_depth: Tensor) -> Tensor:
+        """:func:`describe` of latents (C, h, w) as this matcher looks at them."""
+        return describe(self._look(latents), inverse_depth)
 
     def among(self, biome: str) -> list[int]:
         """The places of a biome; all of them if it is "" or has none."""

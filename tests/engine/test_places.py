@@ -23,7 +23,7 @@ from engine.memory import LatentMemory, LatentView, MemoryConfig, Readout
 from engine.models.embedded import EmbeddedModel
 from engine.places import LIGHT_SIZES, Match, PlaceBank, Places
 from engine.places.bank import LATENT_STEP, decode_depth, encode_depth
-from engine.places.matching import Matcher, describe, direction_bins
+from engine.places.matching import Matcher, direction_bins
 from engine.prospect import News, as_given, look_ahead
 from engine.reopen import capture, memory_saver, reopen
 from engine.session import save_session
@@ -180,15 +180,16 @@ def test_a_place_is_found_again_whichever_way_it_lies(
     turn = np.eye(4)
     turn[:3, :3] = rotation_about_up(math.radians(turned_deg))
     bins = direction_bins(camera.posed(turn @ camera.c2w), *place.latents[view].shape[-2:])
-    described = describe((place.latents[view] - mean) / std, place.inverse_depth[view])
-    match = Matcher(bank, mean, std).best(described, bins, torch.ones(len(bins)), "")
+    matcher = Matcher(bank, lambda latents: (latents - mean) / std)
+    described = matcher.described(place.latents[view], place.inverse_depth[view])
+    match = matcher.best(described, bins, torch.ones(len(bins)), "")
     assert match.place == index
     off = math.remainder(match.turn_rad + math.radians(turned_deg), 2.0 * math.pi)
     assert abs(math.degrees(off)) < 2.9
 
 
 def test_a_biome_narrows_the_choice(bank: PlaceBank) -> None:
-    matcher = Matcher(bank, *statistics(bank))
+    matcher = Matcher(bank, lambda latents: latents)
     assert matcher.among(BIOMES[2]) == [2]
     assert matcher.among("") == matcher.among("somewhere else") == [0, 1, 2, 3]
 
@@ -298,10 +299,10 @@ def test_what_a_place_shows_is_remembered_as_the_place_has_it(bank: PlaceBank, m
 def test_open_country_is_not_gone_round_in_circles(bank: PlaceBank) -> None:
     """What fits about as well as the latest match does not take its place; what fits far better does."""
     mean, std = statistics(bank)
-    matcher = Matcher(bank, mean, std)
+    matcher = Matcher(bank, lambda latents: (latents - mean) / std)
     place, camera = bank[0], bank.cameras[0]
     bins = direction_bins(camera, *place.latents[0].shape[-2:])
-    described = describe((place.latents[0] - mean) / std, place.inverse_depth[0])
+    described = matcher.described(place.latents[0], place.inverse_depth[0])
     weight = torch.ones(len(bins))
     best = matcher.best(described, bins, weight, "")
     near = Match(0, best.turn_rad + 0.004, 0.0)

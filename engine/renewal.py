@@ -1,0 +1,122 @@
+"""Country that was only ever imagined, replaced by a place when one arrives in it.
+
+What lies behind things is imagined in strips, and what comes nearer is drawn anew from what it was seen as from afar.
+Each time it loses shape: a wood becomes leaves without trees. While that is a small part of a view it does not matter;
+when it is much of it, it is forgotten, and one of the stored places (:mod:`engine.places`) that looks like it is set
+down in its stead, joined to all that is known better. So a flight can go on for as long as one likes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from scipy.ndimage import binary_closing
+from torch import Tensor
+
+from engine.camera import Camera
+from engine.cells import in_samples
+from engine.disocclusion import surfaces
+from engine.memory import WORN, LatentMemory, Readout
+
+if TYPE_CHECKING:
+    from engine.places import Match
+
+SHARE = 0.15
+"""So much of a view must be worn, and nearer than it was ever drawn, before it is worth another place: who flies back
+finds what was there."""
+KEPT_M, FARTHEST_M = 6.0, 80.0
+"""What is so near will soon be passed, what is so far is scenery: both stay."""
+APART_M = 10.0
+"""No place is set down nearer to the one before: in a crown that one flies through all is worn, wherever one looks."""
+GAPS = 2
+"""Better known cells in between that are no wider than twice that go with the worn ones around them."""
+BEYOND = 0.25
+"""Worn tokens are forgotten so far beyond the edges of a view too, as a share of its size."""
+
+
+def due(memory: LatentMemory, readout: Readout, camera: Camera, latest: Match | None) -> bool:
+    """Is so much of what ``camera`` sees, ``readout``, worn that another place than the ``latest`` is better?"""
+    if not len(memory.store) or (latest is not None and math.dist(camera.position, latest.anchor) < APART_M):
+        return False
+    nearer = readout.log2_scale.cpu().numpy() > 0.0
+    return float((_worn(memory, readout) & nearer).mean()) >= SHARE
+
+
+def wear_drawn(memory: LatentMemory, known: Readout, given: Tensor | None) -> Tensor:
+    """(h, w) uint8, the wear (:attr:`engine.memory.store.TokenStore.wear`) of a view that was drawn from what was
+    ``known``: an octave or more than that of what it shows; none where it was ``given (h, w)`` bool."""
+    before = torch.from_numpy(_wear(memory, known).astype(np.int64))
+    octaves = known.log2_scale.cpu().round().clamp(min=1).long()
+    wear = torch.where(known.token.cpu() < 0, int(WORN), (before + octaves).clamp(max=int(WORN)))
+    return (wear if given is None else torch.where(given.cpu(), 0, wear)).to(torch.uint8)
+
+
+def forgotten(memory: LatentMemory, readout: Readout) -> Readout:
+    """``readout`` without what is worn in it and the gaps in between."""
+    worn = _worn(memory, readout)
+    closed = binary_closing(np.pad(worn, GAPS + 1), np.ones((3, 3)), iterations=GAPS)
+    inner = slice(GAPS + 1, -GAPS - 1)
+    cells = worn | (closed[inner, inner] & _reached(readout))
+    return _without(readout, torch.from_numpy(cells))
+
+
+def worn_tokens(memory: LatentMemory, camera: Camera) -> np.ndarray:
+    """(n,) int64 ids of the tokens in a view, hidden ones too, that go when it is renewed; none that is frozen."""
+    store = memory.store
+    rows = np.flatnonzero((store.wear == WORN) & store.alive & ~store.frozen)
+    local = (memory.positions(rows) - camera.position) @ camera.c2w[:3, :3]
+    at = local @ camera.K.T
+    depth = local[:, 2]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        off = np.abs(at[:, :2] / depth[:, None] / (camera.width, camera.height) - 0.5)
+    return rows[(depth > KEPT_M) & (depth < FARTHEST_M) & (off < 0.5 + BEYOND).all(axis=1)]
+
+
+def _wear(memory: LatentMemory, readout: Readout) -> np.ndarray:
+    """(h, w) uint8, of the tokens that a readout shows; WORN where it shows none."""
+    token = readout.token.cpu().numpy()
+    shown = token >= 0
+    wear = np.full(token.shape, WORN)
+    wear[shown] = memory.store.wear_at(token[shown])
+    return wear
+
+
+def _reached(readout: Readout) -> np.ndarray:
+    """(h, w) bool: cells that show something which is neither kept for being near nor for being far."""
+    nearest, _ = surfaces(readout.inverse_depth, (readout.coverage.shape[0], readout.coverage.shape[1]))
+    return np.asarray((nearest > 1.0 / FARTHEST_M) & (nearest < 1.0 / KEPT_M))
+
+
+def _worn(memory: LatentMemory, readout: Readout) -> np.ndarray:
+    token = readout.token.cpu().numpy()
+    frozen = (token >= 0) & memory.store.frozen_at(np.maximum(token, 0))
+    return (token >= 0) & _reached(readout) & (_wear(memory, readout) == WORN) & ~frozen
+
+
+def _without(readout: Readout, cells: Tensor) -> Readout:
+    """``readout`` that knows nothing of ``cells (h, w)`` bool."""
+    fine = in_samples(cells, readout.covered)
+    samples = readout.samples
+    if samples is not None:
+        samples = replace(
+            samples,
+            token=torch.where(fine, -1, samples.token),
+            log2_scale=torch.where(fine, 0.0, samples.log2_scale),
+            inverse_depth=torch.where(fine, 0.0, samples.inverse_depth),
+            sky=samples.sky & ~fine,
+        )
+    return replace(
+        readout,
+        features=torch.where(cells.to(readout.features.device), 0.0, readout.features),
+        coverage=torch.where(cells, 0.0, readout.coverage),
+        inverse_depth=torch.where(fine, 0.0, readout.inverse_depth),
+        covered=readout.covered & ~fine,
+        sky=readout.sky & ~fine,
+        token=torch.where(cells, -1, readout.token),
+        log2_scale=torch.where(cells, 0.0, readout.log2_scale),
+        samples=samples,
+    )

@@ -1,0 +1,156 @@
+"""What was only ever imagined gives way to a place; what was given, or kept by the user, never does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file, save_file
+
+from engine.cells import in_samples
+from engine.errors import SessionError
+from engine.explorer import Explorer, ExplorerConfig
+from engine.memory import WORN, LatentMemory, MemoryConfig
+from engine.memory.kernels import WEAR_SHIFT
+from engine.memory.saving import _sha256
+from engine.models.embedded import EmbeddedModel
+from engine.places import Match
+from engine.renewal import APART_M, FARTHEST_M, KEPT_M, due, forgotten, wear_drawn, worn_tokens
+from engine.world_model import Cancelled, CancelToken
+from engine.worlds import World, WorldSpec
+from tests.engine.memory_support import CHANNELS, camera_at, memory_of, scene_view
+
+CAMERA, NEARER = (camera_at(x, 0.0, 3.0, pitch_deg=-8.0) for x in (0.0, 2.0))
+
+
+def ground(wear: int) -> LatentMemory:
+    """A level meadow seen once, as worn as that."""
+    memory = memory_of([])
+    view = scene_view(CAMERA)
+    memory.write(view, wear=np.full(np.shape(view.latents)[1:], wear, np.uint8))
+    return memory
+
+
+def test_a_view_is_due_when_much_of_it_is_worn_and_no_place_was_set_down_near_by() -> None:
+    for wear in range(4):
+        memory = ground(wear)
+        assert due(memory, memory.readout(NEARER), NEARER, None) == (wear == WORN)
+    here = Match(0, 0.0, 1.0, (0.0, 0.0, 3.0))
+    away = Match(0, 0.0, 1.0, (3.0 + APART_M, 0.0, 3.0))
+    readout = memory.readout(NEARER)
+    assert not due(memory, readout, NEARER, here) and due(memory, readout, NEARER, away)
+    farther = camera_at(-2.0, 0.0, 3.0, pitch_deg=-8.0)
+    assert not due(memory, memory.readout(farther), farther, None)  # as it was drawn, or smaller: it stays
+    empty = memory_of([])
+    assert not due(empty, empty.readout(CAMERA), CAMERA, None)
+
+
+def test_only_the_middle_ground_is_forgotten() -> None:
+    memory = ground(int(WORN))
+    before = memory.readout(CAMERA)
+    after = forgotten(memory, before)
+    gone = (before.coverage > 0.0) & (after.coverage == 0.0)
+    depth = 1.0 / before.inverse_depth.clamp(min=1e-6)
+    nearest = torch.nn.functional.max_pool2d(-depth[None], 2)[0].neg()
+    assert bool(gone.any()) and float(nearest[gone].min()) > KEPT_M and float(nearest[gone].max()) < FARTHEST_M
+    assert bool((after.coverage > 0.0).any())  # what is near, what is far and the sky
+    assert bool((after.token[gone] == -1).all()) and not bool(after.covered[in_samples(gone, after.covered)].any())
+    assert torch.equal(after.features[:, ~gone], before.features[:, ~gone])
+    assert after.samples is not None and torch.equal(after.samples.covered, after.covered)
+
+
+def test_frozen_tokens_stay() -> None:
+    memory = ground(int(WORN))
+    rows = worn_tokens(memory, CAMERA)
+    memory.freeze(rows)
+    assert len(rows) and not len(worn_tokens(memory, CAMERA))
+    assert not due(memory, memory.readout(NEARER), NEARER, None)
+
+
+def test_wear_grows_by_octaves_and_ends_with_what_is_given() -> None:
+    memory = ground(0)
+    known = memory.readout(camera_at(6.0, 0.0, 3.0, pitch_deg=-8.0))
+    wear = wear_drawn(memory, known, None)
+    seen = known.token >= 0
+    assert bool((wear[~seen] == WORN).all()) and bool((wear[seen] >= 1).all())
+    magnified = seen & (known.log2_scale > 1.6)
+    assert bool(magnified.any()) and bool((wear[magnified] >= 2).all())
+    given = torch.zeros_like(seen)
+    given[:2] = True
+    assert not bool(wear_drawn(memory, known, given)[:2].any())
+
+
+def test_a_session_keeps_account_of_wear_and_reads_those_that_did_not(tmp_path: Path) -> None:
+    config = MemoryConfig(channels=CHANNELS)
+    memory = ground(2)
+    memory.save(tmp_path)
+    assert (LatentMemory.load(tmp_path, config).store.wear == 2).all()
+    index = json.loads((tmp_path / "memory.json").read_text())
+    tensors = load_file(tmp_path / index["tensors"])
+
+    def rewrite() -> None:
+        save_file(tensors, tmp_path / index["tensors"])
+        index["bytes"] = (tmp_path / index["tensors"]).stat().st_size
+        index["sha256"] = _sha256(tmp_path / index["tensors"])
+        (tmp_path / "memory.json").write_text(json.dumps(index))
+
+    wear = tensors.pop("wear")
+    rewrite()
+    assert (LatentMemory.load(tmp_path, config).store.wear == 0).all()
+    tensors["wear"] = wear + 2
+    rewrite()
+    with pytest.raises(SessionError, match="worn"):
+        LatentMemory.load(tmp_path, config)
+
+
+@pytest.fixture(scope="module")
+def explorer() -> Explorer:
+    """In a meadow that was all imagined, for what its memory can tell."""
+    world = World(WorldSpec("meadow", 1000100))
+    camera = world.spawn(448, 256, index=0)
+    explorer = Explorer(EmbeddedModel.load("assets/models/embedded"), ExplorerConfig(biome="meadow", fine=False), world)
+    explorer.begin(camera, explorer.first_view(camera))
+    memory = explorer.memory.latent
+    assert memory is not None
+    memory.store.state.rows[...] |= WORN << WEAR_SHIFT
+    return explorer
+
+
+def test_a_worn_world_is_renewed_in_one_step_that_can_be_undone(explorer: Explorer) -> None:
+    memory, camera = explorer.memory.latent, explorer.last_camera
+    assert memory is not None and camera is not None
+    before = memory.store.alive.copy()
+    pose = camera.c2w.copy()
+    pose[:3, 3] += 0.5 * pose[:3, 2]
+    ahead = camera.posed(pose)
+    token = CancelToken()
+    token.cancel()
+    with pytest.raises(Cancelled):
+        explorer.step(ahead, cancel=token)
+    assert np.array_equal(memory.store.alive[: len(before)], before)
+    result = explorer.step(ahead)
+    assert result.inventive and explorer.match is not None
+    died = before & ~memory.store.alive[: len(before)]
+    assert died.sum() > 1000
+    fresh = np.arange(len(before), len(memory.store))
+    assert (memory.store.wear[fresh] == 0).mean() > 0.5  # a place's
+    assert not due(memory, memory.readout(ahead), ahead, explorer.match)
+    memory.undo()
+    assert np.array_equal(memory.store.alive[: len(before)], before)
+
+
+def test_without_places_nothing_is_forgotten(explorer: Explorer) -> None:
+    world = explorer.world
+    assert world is not None
+    alone = Explorer(explorer.model, ExplorerConfig(biome="meadow", fine=False, places=False), world)
+    camera = world.spawn(448, 256, index=0)
+    alone.begin(camera, alone.first_view(camera))
+    memory = alone.memory.latent
+    assert memory is not None
+    memory.store.state.rows[...] |= WORN << WEAR_SHIFT
+    count = int(memory.store.alive.sum())
+    alone.step(camera)
+    assert int(memory.store.alive[: len(memory.store)].sum()) >= count
