@@ -76,11 +76,14 @@ def backdrop(
     return LatentView(camera, seen, torch.where(fine, depth, float("nan")))
 
 
-def beside(nearest: np.ndarray, clean: np.ndarray, fineness: int = 1) -> tuple[np.ndarray, np.ndarray]:
+def beside(
+    nearest: np.ndarray, clean: np.ndarray, fineness: int = 1, farthest: float = FARTHEST
+) -> tuple[np.ndarray, np.ndarray]:
     """What stands before a background, and what the background behind it is lent.
 
     Args:
         nearest, clean: (h, w) of a view, see :func:`engine.disocclusion.surfaces`. fineness: as above.
+        farthest: 1/m, beyond it nothing stands.
 
     Returns:
         (h, w) bool, cells of things that stand before what is in their row, with their outlines; and (h, w) int64, the
@@ -88,7 +91,7 @@ def beside(nearest: np.ndarray, clean: np.ndarray, fineness: int = 1) -> tuple[n
     """
     told = np.isfinite(nearest)
     row = minimum_filter1d(np.where(told, nearest, np.inf), 2 * fineness * WINDOW_CELLS + 1, axis=1, mode="nearest")
-    stands = (nearest > FARTHEST) & (nearest > STANDS * np.maximum(row, 0.5 * BACKGROUND))
+    stands = (nearest > farthest) & (nearest > STANDS * np.maximum(row, 0.5 * BACKGROUND))
     stands |= binary_dilation(stands, np.ones((3, 3)), iterations=fineness) & ~clean
     upright = fineness * UPRIGHT_CELLS
     edge = upright + 1

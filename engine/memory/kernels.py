@@ -19,8 +19,8 @@ NEAR_M = 0.02
 ALIVE = np.uint8(1)
 FROZEN = np.uint8(2)
 PLANAR = np.uint8(4)
-WEAR_SHIFT, WORN = np.uint8(3), np.uint8(3)
-"""Bits of a token's state: the lowest three, and from there on a number up to WORN."""
+WEAR_SHIFT, WEAR_BITS, WORN = np.uint8(3), np.uint8(3), np.uint8(2)
+"""Bits of a token's state: the lowest three, and in the next two a number up to WORN."""
 _FLOAT32_SHIFT = np.float32(2.0**112)
 
 

@@ -16,7 +16,7 @@ from engine.errors import InputError
 from engine.memory.bounds import bound_blocks
 from engine.memory.config import MemoryConfig
 from engine.memory.grids import cell_of, dilate, tile_order
-from engine.memory.kernels import ALIVE, FROZEN, PLANAR, WEAR_SHIFT, WORN
+from engine.memory.kernels import ALIVE, FROZEN, PLANAR, WEAR_BITS, WEAR_SHIFT
 
 BLOCK = 64
 """Most tokens in a block: the unit of culling and of eviction."""
@@ -351,7 +351,7 @@ class TokenStore:
 
     def wear_at(self, rows: np.ndarray) -> np.ndarray:
         """:attr:`wear` of tokens (any shape)."""
-        return (self.state.rows[rows] >> WEAR_SHIFT) & WORN
+        return (self.state.rows[rows] >> WEAR_SHIFT) & WEAR_BITS
 
     def inverse_depth(self, rows: np.ndarray) -> np.ndarray:
         """(n, s*s) float32 stored samples, NaN unknown."""

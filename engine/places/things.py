@@ -32,6 +32,8 @@ HALF_CUT = 0.6
 """Of a thing that ends at a seam over so much of its height at most half is seen: the seam is its middle."""
 SEAM_CELLS = 3
 """A thing ends at a seam where the unknown is so near: the outermost cells are often known in part."""
+FARTHEST = 1.0 / 60.0
+"""Inverse depth, 1/m: what is farther is too small to be missed."""
 UPRIGHT = 0.3
 """So much of a thing is steeper than it is deep; what is not is lie of the land."""
 ALIKE = 1.5
@@ -120,7 +122,7 @@ def _things(readout: Readout, camera: Camera) -> tuple[np.ndarray, np.ndarray, n
     :func:`engine.backdrop.beside`; and how near it is, 1/m."""
     inverse_depth = torch.where(readout.covered, readout.inverse_depth, float("nan"))
     nearest, clean = surfaces(inverse_depth, (readout.coverage.shape[0], readout.coverage.shape[1]))
-    stands, column = beside(nearest, clean)
+    stands, column = beside(nearest, clean, farthest=FARTHEST)
     stands &= (readout.coverage > 0.99).numpy()
     label = _connected(stands, nearest)
     upright = np.bincount(label.ravel(), weights=(_steep(nearest, camera) & stands).ravel())
