@@ -21,7 +21,7 @@ from engine.camera import Camera
 from engine.cells import in_samples
 from engine.disocclusion import extend_background
 from engine.overscan import edge_unknown, inventing_steps, much_unknown, widened
-from engine.renewal import due, forgotten, wear_drawn, worn_tokens
+from engine.renewal import due, forgotten, nearest_kept_m, wear_drawn, worn_tokens
 
 if TYPE_CHECKING:
     from engine.memory import LatentMemory, LatentView, Readout
@@ -112,12 +112,14 @@ def look_ahead(
     """
     if memory is None:
         return _look(camera, known, read, places, stride, biome, steps, generator, latest, before, None)
-    forget = None
-    if places is not None and due(memory, known, camera, latest):
-        latest, forget = None, partial(forgotten, memory)
-    ahead = _look(camera, known, read, places, stride, biome, steps, generator, latest, before, forget)
-    renewed: np.ndarray | tuple[()] = worn_tokens(memory, ahead.camera) if forget is not None else ()
-    return replace(ahead, wear=wear_drawn(memory, ahead.known, ahead.given), renewed=renewed)
+    if places is None or not due(memory, known, camera, latest):
+        ahead = _look(camera, known, read, places, stride, biome, steps, generator, latest, before, None)
+        return replace(ahead, wear=wear_drawn(memory, ahead.known, ahead.given))
+    kept_m = nearest_kept_m(memory, known)
+    forget = partial(forgotten, memory, kept_m)
+    ahead = _look(camera, known, read, places, stride, biome, steps, generator, None, before, forget)
+    wear, renewed = wear_drawn(memory, ahead.known, ahead.given), worn_tokens(memory, kept_m, ahead.camera)
+    return replace(ahead, wear=wear, renewed=renewed)
 
 
 def _look(

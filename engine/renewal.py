@@ -30,8 +30,11 @@ SHARE = 0.15
 finds what was there."""
 KEPT_M, FARTHEST_M = 6.0, 80.0
 """What is so near will soon be passed, what is so far is scenery: both stay."""
-APART_M = 10.0
-"""No place is set down nearer to the one before: in a crown that one flies through all is worn, wherever one looks."""
+INSIDE_M, INSIDE_SHARE = 1.5, 0.4
+"""Where so much of a view is worn and nearer than eyes are above the ground, one is inside of what was imagined, a hill
+or a crown: then nothing is kept for being near."""
+APART_M, INSIDE_APART_M = 10.0, 3.0
+"""No place is set down nearer to the one before; inside of something, nearer than that."""
 GAPS = 2
 """Better known cells in between that are no wider than twice that go with the worn ones around them."""
 BEYOND = 0.25
@@ -40,10 +43,20 @@ BEYOND = 0.25
 
 def due(memory: LatentMemory, readout: Readout, camera: Camera, latest: Match | None) -> bool:
     """Is so much of what ``camera`` sees, ``readout``, worn that another place than the ``latest`` is better?"""
-    if not len(memory.store) or (latest is not None and math.dist(camera.position, latest.anchor) < APART_M):
+    if not len(memory.store):
+        return False
+    kept_m = nearest_kept_m(memory, readout)
+    apart_m = APART_M if kept_m else INSIDE_APART_M
+    if latest is not None and math.dist(camera.position, latest.anchor) < apart_m:
         return False
     nearer = readout.log2_scale.cpu().numpy() > 0.0
-    return float((_worn(memory, readout) & nearer).mean()) >= SHARE
+    return float((_worn(memory, readout, kept_m) & nearer).mean()) >= SHARE
+
+
+def nearest_kept_m(memory: LatentMemory, readout: Readout) -> float:
+    """What is nearer stays, metres: nothing, where one is inside of something worn."""
+    inside = _worn(memory, readout, 0.0) & (_nearness(readout) > 1.0 / INSIDE_M)
+    return 0.0 if float(inside.mean()) > INSIDE_SHARE else KEPT_M
 
 
 def wear_drawn(memory: LatentMemory, known: Readout, given: Tensor | None) -> Tensor:
@@ -55,17 +68,18 @@ def wear_drawn(memory: LatentMemory, known: Readout, given: Tensor | None) -> Te
     return (wear if given is None else torch.where(given.cpu(), 0, wear)).to(torch.uint8)
 
 
-def forgotten(memory: LatentMemory, readout: Readout) -> Readout:
-    """``readout`` without what is worn in it and the gaps in between."""
-    worn = _worn(memory, readout)
+def forgotten(memory: LatentMemory, kept_m: float, readout: Readout) -> Readout:
+    """``readout`` without what is worn in it, unless it is nearer than ``kept_m``, and the gaps in between."""
+    worn = _worn(memory, readout, kept_m)
     closed = binary_closing(np.pad(worn, GAPS + 1), np.ones((3, 3)), iterations=GAPS)
     inner = slice(GAPS + 1, -GAPS - 1)
-    cells = worn | (closed[inner, inner] & _reached(readout))
+    cells = worn | (closed[inner, inner] & _reached(readout, kept_m))
     return _without(readout, torch.from_numpy(cells))
 
 
-def worn_tokens(memory: LatentMemory, camera: Camera) -> np.ndarray:
-    """(n,) int64 ids of the tokens in a view, hidden ones too, that go when it is renewed; none that is frozen."""
+def worn_tokens(memory: LatentMemory, kept_m: float, camera: Camera) -> np.ndarray:
+    """(n,) int64 ids of the tokens in a view, hidden ones too, that go when it is renewed: those beyond ``kept_m``
+    that are not frozen."""
     store = memory.store
     rows = np.flatnonzero((store.wear == WORN) & store.alive & ~store.frozen)
     local = (memory.positions(rows) - camera.position) @ camera.c2w[:3, :3]
@@ -73,7 +87,7 @@ def worn_tokens(memory: LatentMemory, camera: Camera) -> np.ndarray:
     depth = local[:, 2]
     with np.errstate(divide="ignore", invalid="ignore"):
         off = np.abs(at[:, :2] / depth[:, None] / (camera.width, camera.height) - 0.5)
-    return rows[(depth > KEPT_M) & (depth < FARTHEST_M) & (off < 0.5 + BEYOND).all(axis=1)]
+    return rows[(depth > kept_m) & (depth < FARTHEST_M) & (off < 0.5 + BEYOND).all(axis=1)]
 
 
 def _wear(memory: LatentMemory, readout: Readout) -> np.ndarray:
@@ -85,16 +99,21 @@ def _wear(memory: LatentMemory, readout: Readout) -> np.ndarray:
     return wear
 
 
-def _reached(readout: Readout) -> np.ndarray:
+def _nearness(readout: Readout) -> np.ndarray:
+    """(h, w), 1/m."""
+    return surfaces(readout.inverse_depth, (readout.coverage.shape[0], readout.coverage.shape[1]))[0]
+
+
+def _reached(readout: Readout, kept_m: float) -> np.ndarray:
     """(h, w) bool: cells that show something which is neither kept for being near nor for being far."""
-    nearest, _ = surfaces(readout.inverse_depth, (readout.coverage.shape[0], readout.coverage.shape[1]))
-    return np.asarray((nearest > 1.0 / FARTHEST_M) & (nearest < 1.0 / KEPT_M))
+    nearness = _nearness(readout)
+    return (nearness > 1.0 / FARTHEST_M) & (nearness * kept_m < 1.0)
 
 
-def _worn(memory: LatentMemory, readout: Readout) -> np.ndarray:
+def _worn(memory: LatentMemory, readout: Readout, kept_m: float) -> np.ndarray:
     token = readout.token.cpu().numpy()
     frozen = (token >= 0) & memory.store.frozen_at(np.maximum(token, 0))
-    return (token >= 0) & _reached(readout) & (_wear(memory, readout) == WORN) & ~frozen
+    return (token >= 0) & _reached(readout, kept_m) & (_wear(memory, readout) == WORN) & ~frozen
 
 
 def _without(readout: Readout, cells: Tensor) -> Readout:

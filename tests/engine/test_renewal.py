@@ -18,7 +18,7 @@ from engine.memory.kernels import WEAR_SHIFT
 from engine.memory.saving import _sha256
 from engine.models.embedded import EmbeddedModel
 from engine.places import Match
-from engine.renewal import APART_M, FARTHEST_M, KEPT_M, due, forgotten, wear_drawn, worn_tokens
+from engine.renewal import APART_M, FARTHEST_M, KEPT_M, due, forgotten, nearest_kept_m, wear_drawn, worn_tokens
 from engine.world_model import Cancelled, CancelToken
 from engine.worlds import World, WorldSpec
 from tests.engine.memory_support import CHANNELS, camera_at, memory_of, scene_view
@@ -51,7 +51,7 @@ def test_a_view_is_due_when_much_of_it_is_worn_and_no_place_was_set_down_near_by
 def test_only_the_middle_ground_is_forgotten() -> None:
     memory = ground(int(WORN))
     before = memory.readout(CAMERA)
-    after = forgotten(memory, before)
+    after = forgotten(memory, KEPT_M, before)
     gone = (before.coverage > 0.0) & (after.coverage == 0.0)
     depth = 1.0 / before.inverse_depth.clamp(min=1e-6)
     nearest = torch.nn.functional.max_pool2d(-depth[None], 2)[0].neg()
@@ -62,11 +62,24 @@ def test_only_the_middle_ground_is_forgotten() -> None:
     assert after.samples is not None and torch.equal(after.samples.covered, after.covered)
 
 
+def test_inside_of_something_worn_nothing_is_kept_for_being_near() -> None:
+    wall = (np.array([1.0, 0.0, 0.0]), 4.0)
+    memory = memory_of([])
+    view = scene_view(CAMERA, planes=(wall,))
+    memory.write(view, wear=np.full(np.shape(view.latents)[1:], WORN))
+    for x, kept_m in ((0.0, KEPT_M), (3.5, 0.0)):
+        before = camera_at(x, 0.0, 3.0, pitch_deg=-8.0)
+        readout = memory.readout(before)
+        assert nearest_kept_m(memory, readout) == kept_m
+        assert due(memory, readout, before, None) == (kept_m == 0.0)
+        assert bool((forgotten(memory, kept_m, readout).coverage == 0.0).all()) == (kept_m == 0.0)
+
+
 def test_frozen_tokens_stay() -> None:
     memory = ground(int(WORN))
-    rows = worn_tokens(memory, CAMERA)
+    rows = worn_tokens(memory, KEPT_M, CAMERA)
     memory.freeze(rows)
-    assert len(rows) and not len(worn_tokens(memory, CAMERA))
+    assert len(rows) and not len(worn_tokens(memory, KEPT_M, CAMERA))
     assert not due(memory, memory.readout(NEARER), NEARER, None)
 
 
@@ -87,7 +100,7 @@ def test_a_session_keeps_account_of_wear_and_reads_those_that_did_not(tmp_path: 
     config = MemoryConfig(channels=CHANNELS)
     memory = ground(1)
     memory.save(tmp_path)
-    assert (LatentMemory.load(tmp_path, config).store.wear == 1).all()
+    assert np.all(LatentMemory.load(tmp_path, config).store.wear == 1)
     index = json.loads((tmp_path / "memory.json").read_text())
     tensors = load_file(tmp_path / index["tensors"])
 
@@ -99,7 +112,7 @@ def test_a_session_keeps_account_of_wear_and_reads_those_that_did_not(tmp_path: 
 
     wear = tensors.pop("wear")
     rewrite()
-    assert (LatentMemory.load(tmp_path, config).store.wear == 0).all()
+    assert np.all(LatentMemory.load(tmp_path, config).store.wear == 0)
     tensors["wear"] = wear + 2
     rewrite()
     with pytest.raises(SessionError, match="worn"):
