@@ -117,7 +117,9 @@ def look_ahead(
         return replace(ahead, wear=wear_drawn(memory, ahead.known, ahead.given))
     kept_m = nearest_kept_m(memory, known)
     forget = partial(forgotten, memory, kept_m)
-    ahead = _look(camera, known, read, places, stride, biome, steps, generator, None, before, forget)
+    # Inside of something nothing tells what is outside, but the place that one came from.
+    place = None if kept_m else latest
+    ahead = _look(camera, known, read, places, stride, biome, steps, generator, place, before, forget)
     wear, renewed = wear_drawn(memory, ahead.known, ahead.given), worn_tokens(memory, kept_m, ahead.camera)
     return replace(ahead, wear=wear, renewed=renewed)
 

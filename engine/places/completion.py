@@ -81,13 +81,16 @@ class Places:
         Args:
             biome: places of another are not considered, if it is known. generator: chooses where nothing is known at
                 all. latest: the match of the view before, which is stayed with as long as it fits.
-            instead_of: what was known before it was forgotten; the place is to have its colours and its ground.
+            instead_of: what was known before it was forgotten; the place is to have its colours and its ground, or to
+                be the ``latest`` once more.
         """
         readout = _on_cpu(readout)
         known = readout.coverage > 0.0  # a cell that is known in part is the denoiser's to finish
         away = distance_to(~known) if not bool(known.all()) else torch.zeros(known.shape)
         if instead_of is None:
             match = self._choose(readout, known, away, camera, biome, generator, latest)
+        elif latest is not None:
+            match = latest = replace(latest, anchor=_position(camera))
         else:
             instead_of = _on_cpu(instead_of)
             match = self._alike(instead_of, camera, biome)

@@ -88,9 +88,9 @@ def test_wear_grows_by_octaves_and_ends_with_what_is_given() -> None:
     known = memory.readout(camera_at(6.0, 0.0, 3.0, pitch_deg=-8.0))
     wear = wear_drawn(memory, known, None)
     seen = known.token >= 0
-    assert bool((wear[~seen] == WORN).all()) and bool((wear[seen] >= 1).all())
+    assert bool((wear[~seen] == int(WORN)).all()) and bool((wear[seen] >= 1).all())
     magnified = seen & (known.log2_scale > 1.6)
-    assert bool(magnified.any()) and bool((wear[magnified] == WORN).all())
+    assert bool(magnified.any()) and bool((wear[magnified] == int(WORN)).all())
     given = torch.zeros_like(seen)
     given[:2] = True
     assert not bool(wear_drawn(memory, known, given)[:2].any())
