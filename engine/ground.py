@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.ndimage import binary_dilation, gaussian_filter, minimum_filter1d
+from scipy.ndimage import binary_dilation, minimum_filter1d
 from torch import Tensor
 
 from engine.camera import Camera
@@ -29,8 +29,8 @@ SHAPE_CELLS, LOOK_CELLS = (3.0, 10.0), (1.0, 5.0)
 """Rows and columns (standard deviations) that speak for where it passes, and for what it looks like."""
 BUMP = 1.25
 """Whatever is so many times nearer than the ground around is a bush."""
-LEAST_CELLS = 6.0
-"""Fewer, weighted by how near they lie, tell nothing."""
+LEAST_CELLS, SOME = 6.0, 0.003
+"""Fewer, weighted by how near they lie, tell nothing of where it passes, or of what it looks like."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,10 +68,9 @@ def ground_behind(camera: Camera, latents: Tensor, inverse_depth: Tensor, finene
     weight = weight * (values <= BUMP * plane[0])
     plane, support = _planes(values, weight, spread)
     look = (fineness * LOOK_CELLS[0], fineness * LOOK_CELLS[1])
-    total = _blurred(weight, look)
-    told = (support > LEAST_CELLS * fineness) & (plane[0] > FARTHEST) & (total > 1e-4)
-    seen = latents.detach().cpu().float().numpy()
-    mean = np.stack([_blurred(channel * weight, look) for channel in seen]) / np.maximum(total, 1e-9)
+    total = _around(weight, look)
+    told = (support > LEAST_CELLS * fineness) & (plane[0] > FARTHEST) & (total > SOME)
+    mean = _around(weight * latents.detach().cpu().float().numpy(), look) / np.maximum(total, 1e-9)
     s = inverse_depth.shape[-1] // shape[1]
     offset = (np.arange(s) + 0.5) / s - 0.5
     level, down, right = (part[:, None, :, None] for part in plane)
@@ -93,29 +92,35 @@ def _seen(camera: Camera, nearest: np.ndarray, told: np.ndarray, fineness: int) 
     return told & ~binary_dilation(stands | (steep & told), np.ones((3, 3)))
 
 
-def _blurred(values: np.ndarray, spread: tuple[float, float]) -> np.ndarray:
-    return np.asarray(gaussian_filter(values, spread, mode="constant", truncate=4.0))
+def _around(values: np.ndarray, spread: tuple[float, float]) -> np.ndarray:
+    """(..., h, w): sums over the cells around each, by how near they lie; ``spread`` are standard deviations."""
+
+    def nearness(cells: int, deviation: float) -> np.ndarray:
+        apart = np.subtract.outer(np.arange(cells), np.arange(cells)) / deviation
+        return np.asarray(np.exp(-0.5 * apart**2))
+
+    h, w = values.shape[-2:]
+    return np.asarray(nearness(h, spread[0]) @ values @ nearness(w, spread[1]))
 
 
 def _planes(values: np.ndarray, weight: np.ndarray, spread: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
     """The plane through ``values (h, w)`` around each cell, by their ``weight (h, w)`` and how near they lie: (3, h, w)
     its level there and its slopes a row and a column; and (h, w) the weight that told it."""
     rows, columns = np.mgrid[: values.shape[0], : values.shape[1]].astype(np.float64)
-
-    def moment(*factors: np.ndarray) -> np.ndarray:
-        return _blurred(np.prod([weight, *factors], axis=0), spread)
-
-    total, y, x = moment(), moment(rows), moment(columns)
-    yy, yx, xx = moment(rows, rows), moment(rows, columns), moment(columns, columns)
-    v, vy, vx = moment(values), moment(values, rows), moment(values, columns)
-    scale = 1.0 / np.maximum(total, 1e-9)
+    one = np.ones_like(rows)
+    factors = np.stack([one, rows, columns, rows**2, rows * columns, columns**2])
+    total, *means = _around(weight * np.concatenate([factors, values * factors[:3]]), spread)
+    y, x, yy, yx, xx, v, vy, vx = np.stack(means) / np.maximum(total, 1e-9)
     # Seen from the cell itself, so that the level is its own.
-    y_, x_ = (y - rows * total) * scale, (x - columns * total) * scale
-    yy_ = (yy - 2 * rows * y + rows**2 * total) * scale
-    xx_ = (xx - 2 * columns * x + columns**2 * total) * scale
-    yx_ = (yx - rows * x - columns * y + rows * columns * total) * scale
-    one = np.ones_like(total) + 1e-6
-    matrix = np.stack([np.stack(r, -1) for r in ((one, y_, x_), (y_, yy_ + 1e-3, yx_), (x_, yx_, xx_ + 1e-2))], -2)
-    right = np.stack([v * scale, (vy - rows * v) * scale, (vx - columns * v) * scale], -1)
-    plane = np.linalg.solve(matrix, right[..., None])[..., 0]
-    return np.moveaxis(plane, -1, 0), total * 2.0 * np.pi * spread[0] * spread[1]
+    y, x, yy, yx, xx, vy, vx = (
+        y - rows,
+        x - columns,
+        yy - 2.0 * rows * y + rows**2,
+        yx - rows * x - columns * y + rows * columns,
+        xx - 2.0 * columns * x + columns**2,
+        vy - rows * v,
+        vx - columns * v,
+    )
+    matrix = np.stack([one + 1e-6, y, x, y, yy + 1e-3, yx, x, yx, xx + 1e-2], axis=-1).reshape(*values.shape, 3, 3)
+    plane = np.linalg.solve(matrix, np.stack([v, vy, vx], axis=-1)[..., None])[..., 0]
+    return np.moveaxis(plane, -1, 0), total
