@@ -11,23 +11,19 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numba import njit
-from scipy.ndimage import binary_closing, binary_dilation, minimum_filter1d
+from scipy.ndimage import binary_closing, binary_dilation
 from torch import Tensor
 
 from engine.camera import Camera
 from engine.cells import in_samples
-from engine.disocclusion import BACKGROUND, NEARER, lend, solitary, surfaces
+from engine.disocclusion import BACKGROUND, NEARER, STANDS, farthest_around, lend, solitary, surfaces
 from engine.ground import ground_behind
 from engine.memory import LatentView
 
-STANDS = 1.2
-"""A thing stands before what is so many times farther in its row, where level ground is all equally far."""
 FARTHEST = 1.0 / 150.0
 """Inverse depth, 1/m: what is farther moves too little to uncover anything soon."""
-WINDOW_CELLS = 16
-"""So far to both sides its row is looked at. Cells here and below are a frame's; those of a finer view are smaller."""
 REACH_CELLS = 40
-"""Nothing is lent farther than this."""
+"""Nothing is lent farther than this. Cells here and below are a frame's; those of a finer view are smaller."""
 ANOTHER = 1.8
 """Of two things that stand before a background the one that is so many times nearer stands before the other."""
 LEAST_CELLS, FEWEST_CELLS = 2, 5
@@ -57,22 +53,23 @@ def backdrop(
     inverse_depth = inverse_depth.cpu()
     nearest, clean = surfaces(inverse_depth, shape)
     stands, column = beside(nearest, clean, fineness)
+    hides = stands & new.cpu().numpy()
+    if not hides.any():
+        return None
     source = torch.from_numpy(column)
     depth, seen = lend(inverse_depth, source, inverse_depth.shape[-1] // shape[1]), lend(latents.cpu(), source)
-    given = column >= 0
-    hides = stands & new.cpu().numpy()
-    if hides.any() and (ground := ground_behind(camera, latents, inverse_depth, fineness)) is not None:
+    given = hides & (column >= 0)
+    if (ground := ground_behind(camera, latents, inverse_depth, fineness)) is not None:
         lent = np.where(given, np.take_along_axis(np.nan_to_num(nearest), np.maximum(column, 0), axis=1), np.inf)
         farther = ground.told & hides & (HIDES * ground.nearness < np.minimum(lent, nearest))
         cells = torch.from_numpy(farther)
         depth = torch.where(in_samples(cells, depth), ground.inverse_depth, depth)
         seen = torch.where(cells, ground.latents.to(seen), seen)
         given |= farther
-    there = torch.from_numpy(given) & new.cpu()
-    if not bool(there.any()):
+    if not given.any():
         return None
     # Of an outline only what the near thing hides: beside it is the truth.
-    fine = in_samples(there, depth) & (inverse_depth > HIDES * depth)
+    fine = in_samples(torch.from_numpy(given), depth) & (inverse_depth > HIDES * depth)
     return LatentView(camera, seen, torch.where(fine, depth, float("nan")))
 
 
@@ -90,7 +87,7 @@ def beside(
         column of the same row that each is lent, -1 for none.
     """
     told = np.isfinite(nearest)
-    row = minimum_filter1d(np.where(told, nearest, np.inf), 2 * fineness * WINDOW_CELLS + 1, axis=1, mode="nearest")
+    row = farthest_around(nearest, told, fineness)
     stands = (nearest > farthest) & (nearest > STANDS * np.maximum(row, 0.5 * BACKGROUND))
     stands |= binary_dilation(stands, np.ones((3, 3)), iterations=fineness) & ~clean
     upright = fineness * UPRIGHT_CELLS

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numba import njit
+from scipy.ndimage import minimum_filter1d
 from torch import Tensor
 
 from engine.memory.raster import EDGE
@@ -29,6 +30,9 @@ NEARER = 1.3
 """What lies so many times nearer than the farthest in reach is a thing before the background: it is not lent."""
 BACKGROUND = 0.01
 """Inverse depth, 1/m: beyond a hundred metres all is background."""
+STANDS, WINDOW_CELLS = 1.2, 16
+"""A thing stands before what is so many times farther in its row, so far to both sides: level ground is all equally
+far there."""
 SOLITARY_CELLS = 5
 """A thing that is no wider, and stands before something farther, stands alone."""
 BACKMOST = 0.002
@@ -60,6 +64,13 @@ def surfaces(inverse_depth: Tensor, shape: tuple[int, int]) -> tuple[np.ndarray,
     samples = inverse_depth.cpu().numpy().reshape(h, s, w, s)
     nearest, farthest = samples.max(axis=(1, 3)), samples.min(axis=(1, 3))
     return nearest, nearest <= EDGE * farthest
+
+
+def farthest_around(nearest: np.ndarray, told: np.ndarray, fineness: int) -> np.ndarray:
+    """(h, w): how near (1/m) the farthest is of those cells that are ``told (h, w)`` bool and lie beside it in its
+    row, ``WINDOW_CELLS`` to both sides; infinite if there is none. ``fineness`` cells are one of a frame, a side."""
+    window = 2 * fineness * WINDOW_CELLS + 1
+    return np.asarray(minimum_filter1d(np.where(told, nearest, np.inf), window, axis=1, mode="nearest"))
 
 
 @njit(cache=True)

@@ -361,17 +361,7 @@ class Explorer:
             if ahead.camera.size != camera.size:
                 writable = without_edge(writable, known.covered, self.model.spec.geometry_samples)
         cancel.check()
-        news = News(
-            ahead.camera,
-            known,
-            chunk.latents[0],
-            lasting,
-            shown,
-            writable,
-            match=ahead.match,
-            wear=ahead.wear,
-            renewed=ahead.renewed,
-        )
+        news = ahead.news(chunk.latents[0], lasting, shown, writable)
         result = self._finish(camera, readout, news, timings, steps, cancel, with_readout, replaces)
         return replace(result, inventive=ahead.inventive)
 

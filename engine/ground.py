@@ -11,22 +11,20 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.ndimage import binary_dilation, minimum_filter1d
+from scipy.ndimage import binary_dilation
 from torch import Tensor
 
 from engine.camera import Camera
 from engine.cells import cell_means
-from engine.disocclusion import surfaces
+from engine.disocclusion import STANDS, farthest_around, surfaces
 
 FARTHEST = 1.0 / 300.0
 """Inverse depth, 1/m: ground beyond is a line on the horizon."""
-WINDOW_CELLS, STANDS = 16, 1.2
-"""In a row what is so many times nearer than the farthest, so far to both sides, is no ground. Cells here and below are
-a frame's; those of a finer view are smaller."""
 STEEPEST = 0.7
 """Ground rises no more than so many times what it recedes."""
 SHAPE_CELLS, LOOK_CELLS = (3.0, 10.0), (1.0, 5.0)
-"""Rows and columns (standard deviations) that speak for where it passes, and for what it looks like."""
+"""Rows and columns (standard deviations) that speak for where it passes, and for what it looks like; of a frame, those
+of a finer view are smaller."""
 BUMP = 1.25
 """Whatever is so many times nearer than the ground around is a bush."""
 LEAST_CELLS, SOME = 6.0, 0.003
@@ -82,14 +80,18 @@ def ground_behind(camera: Camera, latents: Tensor, inverse_depth: Tensor, finene
 def _seen(camera: Camera, nearest: np.ndarray, told: np.ndarray, fineness: int) -> np.ndarray:
     """(h, w) bool: cells that show ground, by how near (1/m) they are and where one surface is ``told (h, w)``."""
     told = told & (nearest > FARTHEST)
-    window = 2 * fineness * WINDOW_CELLS + 1
-    row = minimum_filter1d(np.where(told, nearest, np.inf), window, axis=1, mode="nearest")
+    row = farthest_around(nearest, told, fineness)
     stands = (nearest > STANDS * row) | ~np.isfinite(row)
+    rises = np.pad(steep(nearest, camera, STEEPEST), ((0, 1), (0, 0)))
+    return told & ~binary_dilation(stands | (rises & told), np.ones((3, 3)))
+
+
+def steep(nearest: np.ndarray, camera: Camera, steepest: float) -> np.ndarray:
+    """(h - 1, w) bool: surfaces that rise more than ``steepest`` times what they recede, from the cells of each row to
+    those of the next; ``nearest (h, w)`` 1/m."""
     points = camera.resized(nearest.shape[1], nearest.shape[0]).rays() / np.maximum(nearest, 1e-4)[..., None]
-    step = np.diff(points, axis=0, append=points[-1:])
-    steep = np.abs(step[..., 2]) > STEEPEST * np.hypot(step[..., 0], step[..., 1])
-    steep[-1] = False  # nothing is seen below
-    return told & ~binary_dilation(stands | (steep & told), np.ones((3, 3)))
+    step = np.diff(points, axis=0)
+    return np.asarray(np.abs(step[..., 2]) > steepest * np.hypot(step[..., 0], step[..., 1]))
 
 
 def _around(values: np.ndarray, spread: tuple[float, float]) -> np.ndarray:

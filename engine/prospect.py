@@ -9,8 +9,7 @@ forgotten first (:mod:`engine.renewal`).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +20,7 @@ from engine.camera import Camera
 from engine.cells import in_samples
 from engine.disocclusion import extend_background
 from engine.overscan import edge_unknown, inventing_steps, much_unknown, widened
-from engine.renewal import due, forgotten, nearest_kept_m, wear_drawn, worn_tokens
+from engine.renewal import due, wear_drawn
 
 if TYPE_CHECKING:
     from engine.memory import LatentMemory, LatentView, Readout
@@ -52,6 +51,20 @@ class Prospect:
     given: Tensor | None = None
     wear: Tensor | None = None
     renewed: np.ndarray | tuple[()] = ()
+
+    def news(self, latents: Tensor, lasting: Tensor, shown: Tensor, writable: Tensor) -> News:
+        """What came of it; see :class:`News`."""
+        return News(
+            self.camera,
+            self.known,
+            latents,
+            lasting,
+            shown,
+            writable,
+            match=self.match,
+            wear=self.wear,
+            renewed=self.renewed,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,45 +123,22 @@ def look_ahead(
         before: the view before; what a glance aside shows at once must fit to it, though they share nothing.
         memory: what was read, if it is to be renewed where it is worn.
     """
-    if memory is None:
-        return _look(camera, known, read, places, stride, biome, steps, generator, latest, before, None)
-    if places is None or not due(memory, known, camera, latest):
-        ahead = _look(camera, known, read, places, stride, biome, steps, generator, latest, before, None)
-        return replace(ahead, wear=wear_drawn(memory, ahead.known, ahead.given))
-    kept_m = nearest_kept_m(memory, known)
-    forget = partial(forgotten, memory, kept_m)
-    # Inside of something nothing tells what is outside, but the place that one came from.
-    place = None if kept_m else latest
-    ahead = _look(camera, known, read, places, stride, biome, steps, generator, place, before, forget)
-    wear, renewed = wear_drawn(memory, ahead.known, ahead.given), worn_tokens(memory, kept_m, ahead.camera)
-    return replace(ahead, wear=wear, renewed=renewed)
-
-
-def _look(
-    camera: Camera,
-    known: Readout,
-    read: Callable[[Camera], Readout],
-    places: Places | None,
-    stride: int,
-    biome: str,
-    steps: int,
-    generator: torch.Generator,
-    latest: Match | None,
-    before: Camera | None,
-    forget: Callable[[Readout], Readout] | None,
-) -> Prospect:
-    """:func:`look_ahead`; with ``forget`` at what is to be renewed."""
-    wide = forget is not None or edge_unknown(known.coverage)
+    renewal = due(memory, known, camera, latest) if memory is not None and places is not None else None
+    wide = renewal is not None or edge_unknown(known.coverage)
     believed = extend_background(known, between=True)
     if not wide and not much_unknown(believed.coverage):
-        return Prospect(camera, known, extend_background(believed), False, steps, latest)
+        believed = extend_background(believed)
+        return Prospect(camera, known, believed, False, steps, latest, wear=_wear(memory, known, None))
     if wide:
         camera = widened(camera, stride)
         known = read(camera)
     instead_of = None
-    if forget is not None:
-        instead_of, known = known, forget(known)
-    believed = extend_background(known, between=True) if instead_of is None else known
+    if renewal is not None:
+        instead_of, known = known, renewal.forget(known)
+        believed = known
+        latest = latest if renewal.inside else None  # inside, the place that one came from is the best guess
+    elif wide:
+        believed = extend_background(known, between=True)
     given = None
     if places is not None:
         if latest is None and before is not None and not bool((known.coverage > 0.0).any()):
@@ -159,7 +149,12 @@ def _look(
     believed = extend_background(believed)
     if much_unknown(believed.coverage):
         steps = inventing_steps(steps)
-    return Prospect(camera, known, believed, True, steps, latest, given)
+    renewed = renewal.tokens(camera) if renewal is not None else ()
+    return Prospect(camera, known, believed, True, steps, latest, given, _wear(memory, known, given), renewed)
+
+
+def _wear(memory: LatentMemory | None, known: Readout, given: Tensor | None) -> Tensor | None:
+    return wear_drawn(memory, known, given) if memory is not None else None
 
 
 def as_given(ahead: Prospect, latents: Tensor, shown: Tensor, writable: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -9,7 +9,7 @@ down in its stead, joined to all that is known better. So a flight can go on for
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +21,7 @@ from engine.camera import Camera
 from engine.cells import in_samples
 from engine.disocclusion import surfaces
 from engine.memory import WORN, LatentMemory, Readout
+from engine.memory.points import project
 
 if TYPE_CHECKING:
     from engine.places import Match
@@ -41,22 +42,52 @@ BEYOND = 0.25
 """Worn tokens are forgotten so far beyond the edges of a view too, as a share of its size."""
 
 
-def due(memory: LatentMemory, readout: Readout, camera: Camera, latest: Match | None) -> bool:
-    """Is so much of what ``camera`` sees, ``readout``, worn that another place than the ``latest`` is better?"""
+@dataclass(frozen=True, eq=False)
+class Renewal:
+    """What is to be forgotten of a view.
+
+    Attributes:
+        memory: where from. kept_m: what is nearer stays, metres; 0 where one is inside of something worn.
+    """
+
+    memory: LatentMemory
+    kept_m: float
+
+    @property
+    def inside(self) -> bool:
+        """Nothing that is seen tells what is outside of what one is in."""
+        return self.kept_m == 0.0
+
+    def forget(self, readout: Readout) -> Readout:
+        """``readout`` without what is worn in it and the gaps in between."""
+        worn = _worn(self.memory, readout, self.kept_m)
+        closed = binary_closing(np.pad(worn, GAPS + 1), np.ones((3, 3)), iterations=GAPS)
+        inner = slice(GAPS + 1, -GAPS - 1)
+        cells = worn | (closed[inner, inner] & _reached(readout, self.kept_m))
+        return _without(readout, torch.from_numpy(cells))
+
+    def tokens(self, camera: Camera) -> np.ndarray:
+        """(n,) int64 ids of the tokens in a view, hidden ones too, that go with it; none that is frozen."""
+        store = self.memory.store
+        rows = np.flatnonzero((store.wear == WORN) & store.alive & ~store.frozen)
+        x, y, inverse_depth = project(store, rows, camera, self.memory.config.cell_center)
+        reached = (inverse_depth > 1.0 / FARTHEST_M) & (inverse_depth * self.kept_m < 1.0)
+        across, down = np.abs(x / camera.width - 0.5), np.abs(y / camera.height - 0.5)
+        return rows[reached & (across < 0.5 + BEYOND) & (down < 0.5 + BEYOND)]
+
+
+def due(memory: LatentMemory, readout: Readout, camera: Camera, latest: Match | None) -> Renewal | None:
+    """The renewal of what ``camera`` sees, ``readout``, if so much of it is worn that another place than the ``latest``
+    is better."""
     if not len(memory.store):
-        return False
-    kept_m = nearest_kept_m(memory, readout)
-    apart_m = APART_M if kept_m else INSIDE_APART_M
-    if latest is not None and math.dist(camera.position, latest.anchor) < apart_m:
-        return False
-    nearer = readout.log2_scale.cpu().numpy() > 0.0
-    return float((_worn(memory, readout, kept_m) & nearer).mean()) >= SHARE
-
-
-def nearest_kept_m(memory: LatentMemory, readout: Readout) -> float:
-    """What is nearer stays, metres: nothing, where one is inside of something worn."""
+        return None
     inside = _worn(memory, readout, 0.0) & (_nearness(readout) > 1.0 / INSIDE_M)
-    return 0.0 if float(inside.mean()) > INSIDE_SHARE else KEPT_M
+    kept_m, apart_m = (0.0, INSIDE_APART_M) if float(inside.mean()) > INSIDE_SHARE else (KEPT_M, APART_M)
+    if latest is not None and math.dist(camera.position, latest.anchor) < apart_m:
+        return None
+    nearer = readout.log2_scale.cpu().numpy() > 0.0
+    worn = _worn(memory, readout, kept_m) & nearer
+    return Renewal(memory, kept_m) if float(worn.mean()) >= SHARE else None
 
 
 def wear_drawn(memory: LatentMemory, known: Readout, given: Tensor | None) -> Tensor:
@@ -66,28 +97,6 @@ def wear_drawn(memory: LatentMemory, known: Readout, given: Tensor | None) -> Te
     octaves = known.log2_scale.cpu().round().clamp(min=1).long()
     wear = torch.where(known.token.cpu() < 0, int(WORN), (before + octaves).clamp(max=int(WORN)))
     return (wear if given is None else torch.where(given.cpu(), 0, wear)).to(torch.uint8)
-
-
-def forgotten(memory: LatentMemory, kept_m: float, readout: Readout) -> Readout:
-    """``readout`` without what is worn in it, unless it is nearer than ``kept_m``, and the gaps in between."""
-    worn = _worn(memory, readout, kept_m)
-    closed = binary_closing(np.pad(worn, GAPS + 1), np.ones((3, 3)), iterations=GAPS)
-    inner = slice(GAPS + 1, -GAPS - 1)
-    cells = worn | (closed[inner, inner] & _reached(readout, kept_m))
-    return _without(readout, torch.from_numpy(cells))
-
-
-def worn_tokens(memory: LatentMemory, kept_m: float, camera: Camera) -> np.ndarray:
-    """(n,) int64 ids of the tokens in a view, hidden ones too, that go when it is renewed: those beyond ``kept_m``
-    that are not frozen."""
-    store = memory.store
-    rows = np.flatnonzero((store.wear == WORN) & store.alive & ~store.frozen)
-    local = (memory.positions(rows) - camera.position) @ camera.c2w[:3, :3]
-    at = local @ camera.K.T
-    depth = local[:, 2]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        off = np.abs(at[:, :2] / depth[:, None] / (camera.width, camera.height) - 0.5)
-    return rows[(depth > kept_m) & (depth < FARTHEST_M) & (off < 0.5 + BEYOND).all(axis=1)]
 
 
 def _wear(memory: LatentMemory, readout: Readout) -> np.ndarray:

@@ -250,10 +250,6 @@ class LatentMemory:
         rows = rows[points.center_inverse_depth(self.store, rows) > 0.0]
         return points.positions(self.store, rows, self.config.cell_center), self.store.features.rows[rows]
 
-    def positions(self, token: TokenIds) -> np.ndarray:
-        """(n, 3) float32 world points of tokens (n,), metres; sky is far away."""
-        return points.positions(self.store, self._rows(token), self.config.cell_center)
-
     def tokens_in(self, region: OrientedBox | TokenIds) -> np.ndarray:
         """(n,) int64 ids of the living tokens in a box (sky is in no box), or those of the given ids that live."""
         return self._living_in(region)

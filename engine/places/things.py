@@ -20,6 +20,7 @@ from engine.backdrop import beside
 from engine.camera import Camera
 from engine.cells import in_samples, overlaid, sky_share
 from engine.disocclusion import lent, surfaces
+from engine.ground import steep
 from engine.memory import Readout
 
 CUT = 0.15
@@ -132,9 +133,7 @@ def _things(readout: Readout, camera: Camera) -> tuple[np.ndarray, np.ndarray, n
 
 def _steep(nearest: np.ndarray, camera: Camera) -> np.ndarray:
     """(h, w) bool: surfaces that rise more than they recede, from each cell to the one above."""
-    points = camera.resized(nearest.shape[1], nearest.shape[0]).rays() / np.maximum(nearest, 1e-4)[..., None]
-    step = np.diff(points, axis=0, prepend=points[:1])
-    return np.abs(step[..., 2]) > np.hypot(step[..., 0], step[..., 1])
+    return np.pad(steep(nearest, camera, 1.0), ((1, 0), (0, 0)))
 
 
 def _connected(stands: np.ndarray, nearest: np.ndarray) -> np.ndarray:

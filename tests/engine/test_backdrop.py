@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import avg_pool2d
 
-from engine.backdrop import HIDES, REACH_CELLS, STANDS, WINDOW_CELLS, backdrop, beside
+from engine.backdrop import HIDES, REACH_CELLS, backdrop, beside
+from engine.disocclusion import STANDS, WINDOW_CELLS
 from engine.explorer import Explorer, ExplorerConfig
 from engine.memory import LatentMemory, LatentView
 from engine.models.embedded import EmbeddedModel

@@ -18,7 +18,7 @@ from engine.memory.kernels import WEAR_SHIFT
 from engine.memory.saving import _sha256
 from engine.models.embedded import EmbeddedModel
 from engine.places import Match
-from engine.renewal import APART_M, FARTHEST_M, KEPT_M, due, forgotten, nearest_kept_m, wear_drawn, worn_tokens
+from engine.renewal import APART_M, FARTHEST_M, KEPT_M, Renewal, due, wear_drawn
 from engine.world_model import Cancelled, CancelToken
 from engine.worlds import World, WorldSpec
 from tests.engine.memory_support import CHANNELS, camera_at, memory_of, scene_view
@@ -37,7 +37,7 @@ def ground(wear: int) -> LatentMemory:
 def test_a_view_is_due_when_much_of_it_is_worn_and_no_place_was_set_down_near_by() -> None:
     for wear in range(int(WORN) + 1):
         memory = ground(wear)
-        assert due(memory, memory.readout(NEARER), NEARER, None) == (wear == WORN)
+        assert (due(memory, memory.readout(NEARER), NEARER, None) is not None) == (wear == WORN)
     here = Match(0, 0.0, 1.0, (0.0, 0.0, 3.0))
     away = Match(0, 0.0, 1.0, (3.0 + APART_M, 0.0, 3.0))
     readout = memory.readout(NEARER)
@@ -51,7 +51,7 @@ def test_a_view_is_due_when_much_of_it_is_worn_and_no_place_was_set_down_near_by
 def test_only_the_middle_ground_is_forgotten() -> None:
     memory = ground(int(WORN))
     before = memory.readout(CAMERA)
-    after = forgotten(memory, KEPT_M, before)
+    after = Renewal(memory, KEPT_M).forget(before)
     gone = (before.coverage > 0.0) & (after.coverage == 0.0)
     depth = 1.0 / before.inverse_depth.clamp(min=1e-6)
     nearest = torch.nn.functional.max_pool2d(-depth[None], 2)[0].neg()
@@ -70,16 +70,17 @@ def test_inside_of_something_worn_nothing_is_kept_for_being_near() -> None:
     for x, kept_m in ((0.0, KEPT_M), (3.5, 0.0)):
         before = camera_at(x, 0.0, 3.0, pitch_deg=-8.0)
         readout = memory.readout(before)
-        assert nearest_kept_m(memory, readout) == kept_m
-        assert due(memory, readout, before, None) == (kept_m == 0.0)
-        assert bool((forgotten(memory, kept_m, readout).coverage == 0.0).all()) == (kept_m == 0.0)
+        renewal = due(memory, readout, before, None)
+        assert renewal is None if kept_m else renewal is not None and renewal.inside
+        assert bool((Renewal(memory, kept_m).forget(readout).coverage == 0.0).all()) == (kept_m == 0.0)
 
 
 def test_frozen_tokens_stay() -> None:
     memory = ground(int(WORN))
-    rows = worn_tokens(memory, KEPT_M, CAMERA)
+    renewal = Renewal(memory, KEPT_M)
+    rows = renewal.tokens(CAMERA)
     memory.freeze(rows)
-    assert len(rows) and not len(worn_tokens(memory, KEPT_M, CAMERA))
+    assert len(rows) and not len(renewal.tokens(CAMERA))
     assert not due(memory, memory.readout(NEARER), NEARER, None)
 
 
