@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 SHARE = 0.15
 """So much of a view must be worn, and nearer than it was ever drawn, before it is worth another place: who flies back
-finds what was there."""
+over it sees it no nearer than it was drawn."""
 KEPT_M, FARTHEST_M = 6.0, 80.0
 """What is so near will soon be passed, what is so far is scenery: both stay."""
 INSIDE_M, INSIDE_SHARE = 1.5, 0.4
