@@ -363,7 +363,7 @@ class Explorer:
         cancel.check()
         news = ahead.news(chunk.latents[0], lasting, shown, writable)
         result = self._finish(camera, readout, news, timings, steps, cancel, with_readout, replaces)
-        return replace(result, inventive=ahead.inventive)
+        return replace(result, inventive=ahead.inventive, renewed=len(ahead.renewed) > 0)
 
     def _read(self, camera: Camera, timings: dict[str, float]) -> Readout:
         """The memory seen from ``camera``; an encoder's part of the time is charged apart."""

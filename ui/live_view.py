@@ -1,7 +1,7 @@
 """The live view: the world at the user's camera, always at once.
 
 Between generated frames the last one is reprojected on the GPU. It redraws only when the camera, the frame or the size
-changed.
+changed; a frame in which country gave way to other country fades in.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 SOFTWARE_PACE_S = 1.0 / 31.0
 """On software OpenGL every picture takes time from the model; more than the eye needs would starve it."""
+FADE_S = 0.5
+"""So long a frame takes to fade in."""
 
 
 class LiveView(QOpenGLWidget):
@@ -63,6 +65,7 @@ class LiveView(QOpenGLWidget):
         self._renderer = ""
         self._painter: Reprojector | None = None
         self._pending: FrameUpdate | None = None
+        self._fades, self._faded_at = False, -math.inf
         self._exact = False
         self._pace = QTimer(self)
         self._pace.setSingleShot(True)
@@ -98,6 +101,9 @@ class LiveView(QOpenGLWidget):
         """Take a generated frame; it is uploaded with the next paint, so that of several in a row only the last one
         costs anything.
         """
+        before = self.frame
+        if before is not None and update.result.renewed and update.result.index != before.result.index:
+            self._fades = True
         self.frame = self._pending = update
         if self.camera is None:
             self.camera = update.result.camera
@@ -110,6 +116,7 @@ class LiveView(QOpenGLWidget):
 
     def clear(self) -> None:
         """Forget the frame, e.g. because another world is being opened."""
+        self._fades, self._faded_at = False, -math.inf
         self.frame = self._pending = None
         if self._painter is not None:
             self._painter.clear_frame()
@@ -149,15 +156,21 @@ class LiveView(QOpenGLWidget):
         self._pace.stop()
         if self._pending is not None:
             result = self._pending.result
-            self._painter.set_frame(build_mesh(result.camera, result.picture, result.inverse_depth, result.rgb))
+            mesh = build_mesh(result.camera, result.picture, result.inverse_depth, result.rgb)
+            self._painter.set_frame(mesh, fading=self._fades)
+            if self._fades:
+                self._fades, self._faded_at = False, started + FADE_S
             self._pending = None
         ratio = self.devicePixelRatioF()
         size = (max(1, round(self.width() * ratio)), max(1, round(self.height() * ratio)))
-        self._painter.draw(self.camera, self._exact, size, self.defaultFramebufferObject())
+        leaving = max(0.0, (self._faded_at - started) / FADE_S)
+        self._painter.draw(self.camera, self._exact, size, self.defaultFramebufferObject(), leaving)
         self._drawn_at.append(started)
         self.draw_ms.append(1000.0 * (time.perf_counter() - started))
         del self.draw_ms[:-240]
         self.drawn.emit()
+        if leaving > 0.0:
+            self._draw_soon()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         super().resizeEvent(event)

@@ -68,8 +68,9 @@ void main() { v_uv = u_window.xy + u_window.zw * (a_corner * 0.5 + 0.5); gl_Posi
 
 _COPY_FRAGMENT = """
 uniform sampler2D u_picture;
+uniform float u_share;
 varying vec2 v_uv;
-void main() { gl_FragColor = vec4(texture2D(u_picture, v_uv).rgb, 1.0); }
+void main() { gl_FragColor = vec4(texture2D(u_picture, v_uv).rgb, u_share); }
 """
 
 # Catmull-Rom in five bilinear taps: the frame has fewer pixels than the view, and bilinear alone looks like plasticine.
@@ -214,7 +215,7 @@ class Reprojector:
         for program in (self._backdrop, self._copy, self._sharp):
             program["a_corner"] = corners
         self._backdrop["u_ground"] = theme.rgba(theme.GROUND)[:3]
-        self._layer = _Layer()
+        self._layer, self._leaving = _Layer(), _Layer()
         self._buffer: Any = None
         self._buffer_colour: Any = None
 
@@ -223,9 +224,11 @@ class Reprojector:
         """The frame being shown."""
         return self._layer.mesh
 
-    def set_frame(self, mesh: FrameMesh) -> None:
-        """Upload a frame."""
+    def set_frame(self, mesh: FrameMesh, *, fading: bool = False) -> None:
+        """Upload a frame; where it is ``fading`` in, the one before stays at hand."""
         set_current_canvas(self._canvas)
+        if fading:
+            self._layer, self._leaving = self._leaving, self._layer
         self._layer.upload(mesh)
 
     def close(self) -> None:
@@ -234,11 +237,21 @@ class Reprojector:
 
     def clear_frame(self) -> None:
         """Show nothing until the next frame."""
-        self._layer.mesh = None
+        self._layer.mesh = self._leaving.mesh = None
 
-    def draw(self, camera: Camera | None, exact: bool, view_size: tuple[int, int], framebuffer: int) -> None:
-        """Draw into ``framebuffer``. ``view_size`` is (width, height) in device pixels; ``exact``: the camera is the
-        frame's own.
+    def draw(
+        self,
+        camera: Camera | None,
+        exact: bool,
+        view_size: tuple[int, int],
+        framebuffer: int,
+        leaving: float = 0.0,
+    ) -> None:
+        """Draw into ``framebuffer``.
+
+        Args:
+            exact: the camera is the frame's own. view_size: (width, height) in device pixels.
+            leaving: so much of the frame before the one that fades in is still to be seen, [0, 1].
         """
         self._canvas.framebuffer = framebuffer
         set_current_canvas(self._canvas)
@@ -251,16 +264,25 @@ class Reprojector:
             scale = fit(width, height, camera.width / camera.height)
             shrink = min(1.0, float(np.sqrt(_SOFTWARE_PIXELS / (width * height)))) if self.software else 1.0
             if exact or shrink > 0.98:
-                self._draw_scene(mesh, camera, exact, (width, height), scale)
+                self._draw_scene(self._layer, mesh, camera, exact, (width, height), scale)
             else:
-                self._draw_scaled(mesh, camera, (width, height), scale, shrink)
+                self._draw_scaled(self._layer, mesh, camera, (width, height), scale, shrink)
+            if leaving > 0.0 and self._leaving.mesh is not None:
+                self._draw_scaled(self._leaving, self._leaving.mesh, camera, (width, height), scale, shrink, leaving)
         self._canvas.context.flush_commands()
 
     def _draw_scaled(
-        self, mesh: FrameMesh, camera: Camera, size: tuple[int, int], scale: tuple[float, float], shrink: float
+        self,
+        layer: _Layer,
+        mesh: FrameMesh,
+        camera: Camera,
+        size: tuple[int, int],
+        scale: tuple[float, float],
+        shrink: float,
+        share: float = 1.0,
     ) -> None:
         """Draw at a lower resolution and stretch it: software rasterisers pay by the pixel, and the frame has fewer
-        pixels anyway.
+        pixels anyway. A ``share`` below 1 leaves some of what is there.
         """
         inner = (max(2, round(size[0] * shrink)), max(2, round(size[1] * shrink)))
         shape = (inner[1], inner[0])
@@ -272,19 +294,26 @@ class Reprojector:
         elif self._buffer_colour.shape[:2] != shape:
             self._buffer.resize(shape)
         with self._buffer:
-            self._draw_scene(mesh, camera, False, inner, scale)
+            self._draw_scene(layer, mesh, camera, False, inner, scale)
         gloo.set_viewport(0, 0, *size)
-        gloo.set_state(depth_test=False, blend=False, cull_face=False)
+        over = ("src_alpha", "one_minus_src_alpha")
+        gloo.set_state(depth_test=False, blend=share < 1.0, blend_func=over, cull_face=False)
+        self._copy["u_share"] = share
         self._copy["u_picture"] = self._buffer_colour
         self._copy["u_window"] = (0.0, 0.0, 1.0, 1.0)
         self._copy.draw("triangle_strip")
 
     def _draw_scene(
-        self, mesh: FrameMesh, camera: Camera, exact: bool, size: tuple[int, int], scale: tuple[float, float]
+        self,
+        layer: _Layer,
+        mesh: FrameMesh,
+        camera: Camera,
+        exact: bool,
+        size: tuple[int, int],
+        scale: tuple[float, float],
     ) -> None:
         rotation, translation = relative_pose(mesh.camera, camera)
         source, target = normalised_intrinsics(mesh.camera), normalised_intrinsics(camera)
-        layer = self._layer
         gloo.set_viewport(0, 0, *size)
         gloo.clear(color=theme.rgba(theme.GROUND), depth=True)
         gloo.set_state(depth_test=False, blend=False, cull_face=False)

@@ -52,6 +52,7 @@ class StepResult:
         stats: the memory after the step.
         wide: whether it was imagined wider than shown, with more steps (see :mod:`engine.overscan`).
         inventive: whether so much was unknown that it took more steps than asked for.
+        renewed: whether country that was worn gave way to a place in it (see :mod:`engine.renewal`): it shows a change.
         fine_rgb: (sH, sW, 3) uint8, the frame at the model's fine scale; ``None`` where it was not drawn.
         closer: whether what the memory knows more finely was drawn into that (see :mod:`engine.closer`).
     """
@@ -70,6 +71,7 @@ class StepResult:
     stats: MemoryStats
     wide: bool = False
     inventive: bool = False
+    renewed: bool = False
     fine_rgb: np.ndarray | None = None
     closer: bool = False
 

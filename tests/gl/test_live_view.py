@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -178,3 +179,27 @@ def test_large_views_are_drawn_at_a_lower_resolution_in_software(view: LiveView)
     assert close_to(at(image, 0.05, 0.05), BLUE, 60) and close_to(at(image, 0.47, 0.5), RED, 60)
     if view.software:
         assert view._painter is not None and view._painter._buffer is not None
+
+
+def test_a_frame_with_other_country_fades_in_and_then_the_view_rests(view: LiveView, qtbot: QtBot) -> None:
+    def plain(colour: tuple[int, int, int], index: int, renewed: bool) -> FrameUpdate:
+        update = frame(np.full((HEIGHT, WIDTH, 3), colour, np.uint8), np.full(GRID, 0.02, np.float32))
+        return replace(update, result=replace(update.result, index=index, renewed=renewed))
+
+    view.set_frame(plain(RED, 0, False))
+    picture(view)
+    view.set_frame(plain(BLUE, 1, True))
+    seen = [at(picture(view), 0.5, 0.5)]
+    while not close_to(seen[-1], BLUE, 3) and len(seen) < 400:
+        seen.append(at(picture(view), 0.5, 0.5))
+    reds = [colour[0] for colour in seen]
+    assert len(seen) > 2 and reds[0] > BLUE[0] + 20  # it began with the frame before
+    assert reds == sorted(reds, reverse=True) and close_to(seen[-1], BLUE, 3)
+    view.set_frame(plain(BLUE, 1, True))  # the same frame, drawn better: nothing to fade
+    assert close_to(at(picture(view), 0.5, 0.5), BLUE, 3)
+    view.set_frame(plain(GREEN, 2, False))
+    assert close_to(at(picture(view), 0.5, 0.5), GREEN, 3)
+    qtbot.wait(100)
+    drawn = len(view.draw_ms)
+    qtbot.wait(120)
+    assert len(view.draw_ms) == drawn
