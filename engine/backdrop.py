@@ -61,11 +61,13 @@ def backdrop(
     given = hides & (column >= 0)
     if (ground := ground_behind(camera, latents, inverse_depth, fineness)) is not None:
         lent = np.where(given, np.take_along_axis(np.nan_to_num(nearest), np.maximum(column, 0), axis=1), np.inf)
-        farther = ground.told & hides & (HIDES * ground.nearness < np.minimum(lent, nearest))
-        cells = torch.from_numpy(farther)
+        # What the row has is farther still where it is other country, as a lake is beside a tree on a hill.
+        other = (HIDES * ground.nearness < lent) | (ground.nearness > NEARER * np.maximum(lent, BACKGROUND))
+        behind = ground.told & hides & other & (HIDES * ground.nearness < nearest)
+        cells = torch.from_numpy(behind)
         depth = torch.where(in_samples(cells, depth), ground.inverse_depth, depth)
         seen = torch.where(cells, ground.latents.to(seen), seen)
-        given |= farther
+        given |= behind
     if not given.any():
         return None
     # Of an outline only what the near thing hides: beside it is the truth.

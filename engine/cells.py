@@ -63,3 +63,28 @@ def overlaid(under: Readout, over: Readout, cells: Tensor) -> Readout:
         sky=torch.where(samples, over.sky, under.sky),
         log2_scale=torch.where(cells, over.log2_scale, under.log2_scale),
     )
+
+
+def without(readout: Readout, cells: Tensor) -> Readout:
+    """``readout`` that knows nothing of ``cells (h, w)`` bool."""
+    fine = in_samples(cells, readout.covered)
+    samples = readout.samples
+    if samples is not None:
+        samples = replace(
+            samples,
+            token=torch.where(fine, -1, samples.token),
+            log2_scale=torch.where(fine, 0.0, samples.log2_scale),
+            inverse_depth=torch.where(fine, 0.0, samples.inverse_depth),
+            sky=samples.sky & ~fine,
+        )
+    return replace(
+        readout,
+        features=torch.where(cells.to(readout.features.device), 0.0, readout.features),
+        coverage=torch.where(cells, 0.0, readout.coverage),
+        inverse_depth=torch.where(fine, 0.0, readout.inverse_depth),
+        covered=readout.covered & ~fine,
+        sky=readout.sky & ~fine,
+        token=torch.where(cells, -1, readout.token),
+        log2_scale=torch.where(cells, 0.0, readout.log2_scale),
+        samples=samples,
+    )

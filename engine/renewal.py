@@ -9,7 +9,7 @@ down in its stead, joined to all that is known better. So a flight can go on for
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +18,7 @@ from scipy.ndimage import binary_closing
 from torch import Tensor
 
 from engine.camera import Camera
-from engine.cells import in_samples
+from engine.cells import without
 from engine.disocclusion import surfaces
 from engine.memory import WORN, LatentMemory, Readout
 from engine.memory.points import project
@@ -31,6 +31,8 @@ SHARE = 0.15
 over it sees it no nearer than it was drawn."""
 KEPT_M, FARTHEST_M = 6.0, 80.0
 """What is so near will soon be passed, what is so far is scenery: both stay."""
+FORGOTTEN_WEAR = 1
+"""Where that is so, all goes that was ever drawn anew: what is left of it would stand in the place like rubble."""
 INSIDE_M, INSIDE_SHARE = 1.5, 0.4
 """Where so much of a view is worn and nearer than eyes are above the ground, one is inside of what was imagined, a hill
 or a crown: then nothing is kept for being near."""
@@ -60,16 +62,16 @@ class Renewal:
 
     def forget(self, readout: Readout) -> Readout:
         """``readout`` without what is worn in it and the gaps in between."""
-        worn = _worn(self.memory, readout, self.kept_m)
+        worn = _worn(self.memory, readout, self.kept_m, FORGOTTEN_WEAR)
         closed = binary_closing(np.pad(worn, GAPS + 1), np.ones((3, 3)), iterations=GAPS)
         inner = slice(GAPS + 1, -GAPS - 1)
         cells = worn | (closed[inner, inner] & _reached(readout, self.kept_m))
-        return _without(readout, torch.from_numpy(cells))
+        return without(readout, torch.from_numpy(cells))
 
     def tokens(self, camera: Camera) -> np.ndarray:
         """(n,) int64 ids of the tokens in a view, hidden ones too, that go with it; none that is frozen."""
         store = self.memory.store
-        rows = np.flatnonzero((store.wear == WORN) & store.alive & ~store.frozen)
+        rows = np.flatnonzero((store.wear >= FORGOTTEN_WEAR) & store.alive & ~store.frozen)
         x, y, inverse_depth = project(store, rows, camera, self.memory.config.cell_center)
         reached = (inverse_depth > 1.0 / FARTHEST_M) & (inverse_depth * self.kept_m < 1.0)
         across, down = np.abs(x / camera.width - 0.5), np.abs(y / camera.height - 0.5)
@@ -119,32 +121,7 @@ def _reached(readout: Readout, kept_m: float) -> np.ndarray:
     return (nearness > 1.0 / FARTHEST_M) & (nearness * kept_m < 1.0)
 
 
-def _worn(memory: LatentMemory, readout: Readout, kept_m: float) -> np.ndarray:
+def _worn(memory: LatentMemory, readout: Readout, kept_m: float, wear: int = int(WORN)) -> np.ndarray:
     token = readout.token.cpu().numpy()
     frozen = (token >= 0) & memory.store.frozen_at(np.maximum(token, 0))
-    return (token >= 0) & _reached(readout, kept_m) & (_wear(memory, readout) == WORN) & ~frozen
-
-
-def _without(readout: Readout, cells: Tensor) -> Readout:
-    """``readout`` that knows nothing of ``cells (h, w)`` bool."""
-    fine = in_samples(cells, readout.covered)
-    samples = readout.samples
-    if samples is not None:
-        samples = replace(
-            samples,
-            token=torch.where(fine, -1, samples.token),
-            log2_scale=torch.where(fine, 0.0, samples.log2_scale),
-            inverse_depth=torch.where(fine, 0.0, samples.inverse_depth),
-            sky=samples.sky & ~fine,
-        )
-    return replace(
-        readout,
-        features=torch.where(cells.to(readout.features.device), 0.0, readout.features),
-        coverage=torch.where(cells, 0.0, readout.coverage),
-        inverse_depth=torch.where(fine, 0.0, readout.inverse_depth),
-        covered=readout.covered & ~fine,
-        sky=readout.sky & ~fine,
-        token=torch.where(cells, -1, readout.token),
-        log2_scale=torch.where(cells, 0.0, readout.log2_scale),
-        samples=samples,
-    )
+    return (token >= 0) & _reached(readout, kept_m) & (_wear(memory, readout) >= wear) & ~frozen

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from engine.camera import Camera, rotation_about_up
-from engine.cells import cell_means, distance_to, overlaid
+from engine.cells import cell_means, distance_to, overlaid, without
 from engine.memory import LatentMemory, LatentView, MemoryConfig, Readout, ReadoutNetwork
 from engine.places.bank import PlaceBank
 from engine.places.glow import elevation_rad, glow_along, level_along, sky_glow
@@ -19,7 +19,7 @@ from engine.places.lighting import Lighting
 from engine.places.matching import Match, Matcher, direction_bins
 from engine.places.seam import joined
 from engine.places.skyline import continued, lowered, ridges
-from engine.places.things import finished, whole
+from engine.places.things import finished, hiding, whole
 
 GROUND_SLOPE, LOWEST = 0.08, 0.8
 """Ground is looked for where rays fall at least so steeply; its clearance is that quantile."""
@@ -75,6 +75,7 @@ class Places:
         generator: torch.Generator,
         latest: Match | None = None,
         instead_of: Readout | None = None,
+        worn_out: Match | None = None,
     ) -> Completed:
         """Fill what ``readout`` does not know of ``camera``; where it knows all, the match alone is worth asking for.
 
@@ -83,6 +84,7 @@ class Places:
                 all. latest: the match of the view before, which is stayed with as long as it fits.
             instead_of: what was known before it was forgotten; the place is to have its colours and its ground, or to
                 be the ``latest`` once more.
+            worn_out: the match that it replaces: another is taken if it fits nearly as well.
         """
         readout = _on_cpu(readout)
         known = readout.coverage > 0.0  # a cell that is known in part is the denoiser's to finish
@@ -93,12 +95,14 @@ class Places:
             match = latest = replace(latest, anchor=_position(camera))
         else:
             instead_of = _on_cpu(instead_of)
-            match = self._alike(instead_of, camera, biome)
+            match = self._alike(instead_of, camera, biome, worn_out)
         recalled = _on_cpu(self._memory(match.place).readout(_placed(camera, match)))
         rays = torch.from_numpy(camera.resized(known.shape[1], known.shape[0]).rays()).float()
         elevation_deg = torch.rad2deg(elevation_rad(rays))
+        # What is to be renewed has lost its shape, but neither its ground nor its light.
+        told = readout if instead_of is None else instead_of
         if match is not latest:
-            told, most = (readout, MOST_SCALED) if instead_of is None else (instead_of, MOST_RESCALED)
+            most = MOST_SCALED if instead_of is None else MOST_RESCALED
             both = (told.coverage > 0.0) & (recalled.coverage > 0.99)
             scale = self._scale(told, recalled, both, camera)
             match = replace(match, scale=min(max(scale, 1.0 / most), most))
@@ -107,11 +111,15 @@ class Places:
         recalled = lowered(recalled, horizon.too_high)
         if match is not latest and not math.isinf(match.error):
             level = level_along(self._glow(match.place), rays)
-            match = replace(match, light=self._lighting.told(readout, recalled, known, away, elevation_deg, level))
+            there = told.coverage > 0.0
+            match = replace(match, light=self._lighting.told(told, recalled, there, away, elevation_deg, level))
         if match.light:
             glow = self._glow(match.place)
             broad = level_along(glow, rays), glow_along(glow, rays, match.turn_rad)
             recalled = replace(recalled, features=self._lighting.lit(recalled, elevation_deg, *broad, match.light))
+        if instead_of is not None:
+            hidden = hiding(recalled, readout, known, camera)
+            readout, known = without(readout, hidden), known & ~hidden
         recalled = whole(recalled, readout, known, camera)
         recalled = continued(joined(recalled, readout, known, camera, self._std), readout, known, horizon)
         recalled = finished(recalled, readout, known, camera)
@@ -145,13 +153,15 @@ class Places:
         match = self._by_look.best(described, bins, weight.flatten(), biome, latest)
         return latest if latest is not None and match.turn_rad == latest.turn_rad else replace(match, anchor=here)
 
-    def _alike(self, readout: Readout, camera: Camera, biome: str) -> Match:
+    def _alike(self, readout: Readout, camera: Camera, biome: str, worn_out: Match | None) -> Match:
         """The place that looks most like ``readout``, which has no texture worth comparing."""
         if self._by_colour is None:
             self._by_colour = Matcher(self.bank, self._colours)
         described = self._by_colour.described(readout.features, readout.inverse_depth)
         bins = direction_bins(camera, *readout.coverage.shape)
-        match = self._by_colour.best(described, bins, (readout.coverage > 0.0).float().flatten(), biome)
+        match = self._by_colour.best(
+            described, bins, (readout.coverage > 0.0).float().flatten(), biome, tired_of=worn_out
+        )
         return replace(match, anchor=_position(camera))
 
     def _colours(self, latents: Tensor) -> Tensor:

@@ -37,6 +37,8 @@ FARTHEST = 1.0 / 60.0
 """Inverse depth, 1/m: what is farther is too small to be missed."""
 UPRIGHT = 0.3
 """So much of a thing is steeper than it is deep; what is not is lie of the land."""
+FOOT_ROWS = 2
+"""A thing stands where so many of its lowest rows are."""
 ALIKE = 1.5
 """A memory shows the same thing where its depth differs no more."""
 
@@ -47,6 +49,21 @@ def ground(readout: Readout, camera: Camera) -> Tensor:
     label, _, nearest = _things(readout, camera)
     things = binary_dilation((label >= 0) | _steep(np.nan_to_num(nearest), camera), np.ones((3, 3)))
     return (sky_share(readout, readout.coverage) < 0.01) & ~torch.from_numpy(things)
+
+
+def hiding(recalled: Readout, readout: Readout, known: Tensor, camera: Camera) -> Tensor:
+    """(h, w) bool: cells of a place's things that stand on what is not ``known (h, w)`` bool, where they rise before
+    something known that lies farther off."""
+    label, _, nearest = _things(recalled, camera)
+    there, _ = surfaces(readout.inverse_depth, label.shape)
+    thing = label >= 0
+    lowest = np.full(label.max() + 2, -1)
+    rows = np.broadcast_to(np.arange(label.shape[0])[:, None], label.shape)
+    np.maximum.at(lowest, label[thing], rows[thing])
+    foot = thing & (rows > lowest[label] - FOOT_ROWS)
+    free, all_of_it = (np.bincount(label[part], minlength=len(lowest)) for part in (foot & ~known.numpy(), foot))
+    stands = thing & (free > 0.5 * all_of_it)[label]
+    return torch.from_numpy(stands & known.numpy() & (nearest > ALIKE * there))
 
 
 def whole(recalled: Readout, readout: Readout, known: Tensor, camera: Camera) -> Readout:

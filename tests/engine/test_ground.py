@@ -79,3 +79,19 @@ def test_ground_is_lent_where_a_row_has_only_bushes() -> None:
     assert int(below.sum()) > 20
     as_ground = (lent[below] / truth[below] - 1.0).abs() < 0.15
     assert float(as_ground.float().mean()) > 0.8
+
+
+def test_a_valley_in_the_same_row_is_not_what_goes_on_behind_a_tree_on_a_hill() -> None:
+    camera = camera_at(0.0, 0.0, 4.0, size=SIZE)
+    latents, inverse, truth = seen(camera, (TREE,))
+    tree = torch.from_numpy(box_inverse_depth(samples_of(camera), *TREE)) > truth
+    beyond = int(torch.nonzero(tree.any(0)).max()) + 24
+    valley = 0.4
+    inverse[:, beyond:] *= valley
+    layer = backdrop(camera, latents, inverse, torch.ones(latents.shape[1:], dtype=torch.bool))
+    assert layer is not None
+    lent = torch.as_tensor(layer.inverse_depth)
+    below = tree & ~torch.isnan(lent) & (truth > 1.0 / 60.0)
+    assert int(below.sum()) > 20
+    as_hill = lent[below] / truth[below] > valley**0.5  # what is lent in its row is the valley throughout
+    assert float(as_hill.float().mean()) > 0.8

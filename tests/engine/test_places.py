@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from engine.camera import Camera, c2w_from_angles, rotation_about_up
+from engine.cells import without
 from engine.errors import InputError, ModelError, SessionError
 from engine.explorer import Explorer, ExplorerConfig
 from engine.memory import LatentMemory, LatentView, MemoryConfig, Readout
@@ -256,6 +257,11 @@ def test_a_place_is_brought_into_the_light_of_the_memory(bank: PlaceBank) -> Non
     again = places.complete(lit, camera, "", torch.Generator(), done.match)
     assert again.match.light == done.match.light
     assert len(again.match.light) == max(LIGHT_SIZES)
+    # What is to be renewed tells of light too, though nothing of it is left.
+    renewed = places.complete(without(lit, half > 0), camera, "", torch.Generator(), instead_of=lit)
+    assert len(renewed.match.light) == max(LIGHT_SIZES)
+    missed = lighting.coordinates(renewed.readout.features - lit.features)[:, half > 0]
+    assert float(missed.abs().mean()) < 0.4 * float(asked.abs().mean())
 
 
 def test_what_a_place_shows_is_remembered_as_the_place_has_it(bank: PlaceBank, model: EmbeddedModel) -> None:
@@ -309,6 +315,11 @@ def test_open_country_is_not_gone_round_in_circles(bank: PlaceBank) -> None:
     assert matcher.best(described, bins, weight, "", near).turn_rad == near.turn_rad
     elsewhere = Match(3, 2.0, 0.0)
     assert matcher.best(described, bins, weight, "", elsewhere) == best
+    # Nor is one place set down after itself, unless no other is like it.
+    assert matcher.best(described, bins, weight, "", tired_of=best).place == best.place
+    like_all = torch.full_like(described, 50.0)
+    first = matcher.best(like_all, bins, weight, "")
+    assert matcher.best(like_all, bins, weight, "", tired_of=first).place != first.place
 
 
 def test_a_place_stays_where_it_was_set_down_until_it_is_left(model: EmbeddedModel) -> None:

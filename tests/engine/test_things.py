@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from engine.memory import Readout
-from engine.places.things import _rest, _things, finished, ground, whole
+from engine.places.things import _rest, _things, finished, ground, hiding, whole
 from tests.engine.memory_support import GROUND, camera_at, planes_inverse_depth, samples_of
 
 H, W, SEAM = 24, 40, 16
@@ -85,6 +85,21 @@ def test_whole_things_and_things_that_are_remembered_stay() -> None:
     for posts, remembered in ((((20, 26),), ()), (((13, 19),), ((13, 16),))):
         place = view(1.0, posts)
         assert whole(place, view(0.0, remembered, left()), left(), CAMERA) is place
+
+
+def test_on_renewed_ground_things_rise_before_what_is_known_behind_them() -> None:
+    """Else country that was renewed would be bare: of a tree a known sky would leave the trunk."""
+    horizon = (torch.arange(H)[:, None] < H // 2 + 1).expand(H, W)
+    place = view(1.0, ((20, 24),))
+    found = hiding(place, view(0.0, (), horizon), horizon, CAMERA)
+    assert bool(found[TALL.start : H // 2, 20:24].all())
+    assert not bool((found & ~horizon).any()) and not bool(found[:, :18].any()) and not bool(found[:, 26:].any())
+    nearer = view(0.0, ((20, 24),), horizon)
+    nearer.inverse_depth[nearer.inverse_depth == 0.25] = 0.5  # stands before it
+    assert not bool(hiding(place, nearer, horizon, CAMERA)[TALL.start : H // 2, 20:24].any())
+    everything = torch.ones(H, W, dtype=torch.bool)
+    everything[:, :8] = False
+    assert not bool(hiding(place, view(0.0, (), everything), everything, CAMERA).any())  # its foot is not renewed
 
 
 def test_half_a_thing_gets_its_other_half() -> None:
