@@ -16,6 +16,8 @@ from ui.reprojection import FrameMesh, normalised_intrinsics, relative_pose
 _NEAR_M = 0.05
 _SOFTWARE_RENDERERS = ("llvmpipe", "softpipe", "swiftshader", "software", "gdi generic")
 _SOFTWARE_PIXELS = 300_000
+_OVER = ("src_alpha", "one_minus_src_alpha", "one", "one_minus_src_alpha")
+"""Colours mix, the view itself stays opaque: else what lies behind its window would shine through."""
 
 _MESH_VERTEX = """
 attribute vec2 a_uv;
@@ -296,8 +298,7 @@ class Reprojector:
         with self._buffer:
             self._draw_scene(layer, mesh, camera, False, inner, scale)
         gloo.set_viewport(0, 0, *size)
-        over = ("src_alpha", "one_minus_src_alpha")
-        gloo.set_state(depth_test=False, blend=share < 1.0, blend_func=over, cull_face=False)
+        gloo.set_state(depth_test=False, blend=share < 1.0, blend_func=_OVER, cull_face=False)
         self._copy["u_share"] = share
         self._copy["u_picture"] = self._buffer_colour
         self._copy["u_window"] = (0.0, 0.0, 1.0, 1.0)
