@@ -132,19 +132,19 @@ def look_ahead(
     if wide:
         camera = widened(camera, stride)
         known = read(camera)
-    instead_of, worn_out = None, None
+    instead_of, replaced = None, None
     if renewal is not None:
         instead_of, known = known, renewal.forget(known)
         believed = known
         if not renewal.inside:  # there the place that one came from is the best guess
-            worn_out, latest = latest, None
+            replaced, latest = latest, None
     elif wide:
         believed = extend_background(known, between=True)
     given = None
     if places is not None:
         if latest is None and before is not None and not bool((known.coverage > 0.0).any()):
             latest = places.complete(read(before), before, biome, generator).match
-        completed = places.complete(believed, camera, biome, generator, latest, instead_of, worn_out)
+        completed = places.complete(believed, camera, biome, generator, latest, instead_of, replaced)
         believed, latest = completed.readout, completed.match
         given = completed.taken
     believed = extend_background(believed)

@@ -258,25 +258,23 @@ class Reprojector:
         self._canvas.framebuffer = framebuffer
         set_current_canvas(self._canvas)
         width, height = view_size
-        mesh = self._layer.mesh
-        if mesh is None or camera is None:
+        if self._layer.mesh is None or camera is None:
             gloo.set_viewport(0, 0, width, height)
             gloo.clear(color=theme.rgba(theme.GROUND), depth=True)
         else:
             scale = fit(width, height, camera.width / camera.height)
             shrink = min(1.0, float(np.sqrt(_SOFTWARE_PIXELS / (width * height)))) if self.software else 1.0
             if exact or shrink > 0.98:
-                self._draw_scene(self._layer, mesh, camera, exact, (width, height), scale)
+                self._draw_scene(self._layer, camera, exact, (width, height), scale)
             else:
-                self._draw_scaled(self._layer, mesh, camera, (width, height), scale, shrink)
+                self._draw_scaled(self._layer, camera, (width, height), scale, shrink)
             if leaving > 0.0 and self._leaving.mesh is not None:
-                self._draw_scaled(self._leaving, self._leaving.mesh, camera, (width, height), scale, shrink, leaving)
+                self._draw_scaled(self._leaving, camera, (width, height), scale, shrink, leaving)
         self._canvas.context.flush_commands()
 
     def _draw_scaled(
         self,
         layer: _Layer,
-        mesh: FrameMesh,
         camera: Camera,
         size: tuple[int, int],
         scale: tuple[float, float],
@@ -296,7 +294,7 @@ class Reprojector:
         elif self._buffer_colour.shape[:2] != shape:
             self._buffer.resize(shape)
         with self._buffer:
-            self._draw_scene(layer, mesh, camera, False, inner, scale)
+            self._draw_scene(layer, camera, False, inner, scale)
         gloo.set_viewport(0, 0, *size)
         gloo.set_state(depth_test=False, blend=share < 1.0, blend_func=_OVER, cull_face=False)
         self._copy["u_share"] = share
@@ -307,12 +305,13 @@ class Reprojector:
     def _draw_scene(
         self,
         layer: _Layer,
-        mesh: FrameMesh,
         camera: Camera,
         exact: bool,
         size: tuple[int, int],
         scale: tuple[float, float],
     ) -> None:
+        mesh = layer.mesh
+        assert mesh is not None
         rotation, translation = relative_pose(mesh.camera, camera)
         source, target = normalised_intrinsics(mesh.camera), normalised_intrinsics(camera)
         gloo.set_viewport(0, 0, *size)
@@ -324,7 +323,7 @@ class Reprojector:
         back["u_source"], back["u_target"], back["u_scale"] = source, target, scale
         back.draw("triangle_strip")
         if exact:
-            self._draw_exact(size, scale)
+            self._draw_exact(layer, size, scale)
             return
         program = self._mesh_program
         program["u_rotation"] = rotation.T.astype(np.float32)
@@ -333,7 +332,7 @@ class Reprojector:
         program["u_focal_px"] = float(camera.K[0, 0])
         width, height = round(size[0] * scale[0]), round(size[1] * scale[1])
         gloo.set_scissor((size[0] - width) // 2, (size[1] - height) // 2, width, height)
-        gloo.set_state(depth_test=True, blend=True, blend_func=("src_alpha", "one_minus_src_alpha"), scissor_test=True)
+        gloo.set_state(depth_test=True, blend=True, blend_func=_OVER, scissor_test=True)
         gloo.set_depth_mask(True)
         program.bind(layer.far_vertices)
         program["u_picture"], program["u_feather"] = layer.far, _feather(mesh, camera)
@@ -348,12 +347,11 @@ class Reprojector:
             gloo.set_depth_mask(True)
         gloo.set_state(scissor_test=False)
 
-    def _draw_exact(self, size: tuple[int, int], scale: tuple[float, float]) -> None:
+    def _draw_exact(self, layer: _Layer, size: tuple[int, int], scale: tuple[float, float]) -> None:
         """The generated frame itself, pixel for pixel where it was made, resampled smoothly."""
         width, height = round(size[0] * scale[0]), round(size[1] * scale[1])
         gloo.set_viewport((size[0] - width) // 2, (size[1] - height) // 2, width, height)
-        picture = self._layer.picture
-        self._sharp["u_picture"] = picture
-        self._sharp["u_size"] = (picture.shape[1], picture.shape[0])
+        self._sharp["u_picture"] = layer.picture
+        self._sharp["u_size"] = (layer.picture.shape[1], layer.picture.shape[0])
         self._sharp["u_window"] = (0.0, 1.0, 1.0, -1.0)
         self._sharp.draw("triangle_strip")

@@ -75,7 +75,7 @@ class Places:
         generator: torch.Generator,
         latest: Match | None = None,
         instead_of: Readout | None = None,
-        worn_out: Match | None = None,
+        replaced: Match | None = None,
     ) -> Completed:
         """Fill what ``readout`` does not know of ``camera``; where it knows all, the match alone is worth asking for.
 
@@ -84,7 +84,7 @@ class Places:
                 all. latest: the match of the view before, which is stayed with as long as it fits.
             instead_of: what was known before it was forgotten; the place is to have its colours and its ground, or to
                 be the ``latest`` once more.
-            worn_out: the match that it replaces: another is taken if it fits nearly as well.
+            replaced: the match that gives way; another place is taken if it fits nearly as well.
         """
         readout = _on_cpu(readout)
         known = readout.coverage > 0.0  # a cell that is known in part is the denoiser's to finish
@@ -95,15 +95,16 @@ class Places:
             match = latest = replace(latest, anchor=_position(camera))
         else:
             instead_of = _on_cpu(instead_of)
-            match = self._alike(instead_of, camera, biome, worn_out)
+            match = self._alike(instead_of, camera, biome, replaced)
         recalled = _on_cpu(self._memory(match.place).readout(_placed(camera, match)))
         rays = torch.from_numpy(camera.resized(known.shape[1], known.shape[0]).rays()).float()
         elevation_deg = torch.rad2deg(elevation_rad(rays))
         # What is to be renewed has lost its shape, but neither its ground nor its light.
         told = readout if instead_of is None else instead_of
+        there = told.coverage > 0.0
         if match is not latest:
             most = MOST_SCALED if instead_of is None else MOST_RESCALED
-            both = (told.coverage > 0.0) & (recalled.coverage > 0.99)
+            both = there & (recalled.coverage > 0.99)
             scale = self._scale(told, recalled, both, camera)
             match = replace(match, scale=min(max(scale, 1.0 / most), most))
         horizon = ridges(readout, known)
@@ -111,7 +112,6 @@ class Places:
         recalled = lowered(recalled, horizon.too_high)
         if match is not latest and not math.isinf(match.error):
             level = level_along(self._glow(match.place), rays)
-            there = told.coverage > 0.0
             match = replace(match, light=self._lighting.told(told, recalled, there, away, elevation_deg, level))
         if match.light:
             glow = self._glow(match.place)
@@ -153,15 +153,14 @@ class Places:
         match = self._by_look.best(described, bins, weight.flatten(), biome, latest)
         return latest if latest is not None and match.turn_rad == latest.turn_rad else replace(match, anchor=here)
 
-    def _alike(self, readout: Readout, camera: Camera, biome: str, worn_out: Match | None) -> Match:
+    def _alike(self, readout: Readout, camera: Camera, biome: str, replaced: Match | None) -> Match:
         """The place that looks most like ``readout``, which has no texture worth comparing."""
         if self._by_colour is None:
             self._by_colour = Matcher(self.bank, self._colours)
         described = self._by_colour.described(readout.features, readout.inverse_depth)
         bins = direction_bins(camera, *readout.coverage.shape)
-        match = self._by_colour.best(
-            described, bins, (readout.coverage > 0.0).float().flatten(), biome, tired_of=worn_out
-        )
+        weight = (readout.coverage > 0.0).float().flatten()
+        match = self._by_colour.best(described, bins, weight, biome, replaced=replaced)
         return replace(match, anchor=_position(camera))
 
     def _colours(self, latents: Tensor) -> Tensor:

@@ -135,12 +135,12 @@ class Matcher:
         weight: Tensor,
         biome: str,
         latest: Match | None = None,
-        tired_of: Match | None = None,
+        replaced: Match | None = None,
     ) -> Match:
         """The place and turn nearest to a query: described (n, D), bins (n,), weight (n,) >= 0.
 
         ``latest`` stays unless something fits clearly better: open country looks much the same every few degrees, and
-        a search begun anew each time would go round in circles. The place of ``tired_of`` is only taken if it fits
+        a search begun anew each time would go round in circles. The place of ``replaced`` is only taken if it fits
         clearly better than any other.
         """
         places = self.among(biome)
@@ -155,8 +155,8 @@ class Matcher:
         error = torch.fft.irfft(terms, n=AZIMUTHS, dim=1)
         compared = torch.fft.irfft(torch.stack([(own * s.mask).sum(0) for s in spectra]), n=AZIMUTHS, dim=1)
         error = torch.where(compared > 0.5 * compared.max().clamp(min=1e-6), error / compared.clamp(min=1e-6), math.inf)
-        if tired_of is not None and tired_of.place in places:
-            error[places.index(tired_of.place)] *= LOYALTY
+        if replaced is not None and replaced.place in places:
+            error[places.index(replaced.place)] *= LOYALTY
         row, column = divmod(int(error.argmin()), AZIMUTHS)
         if latest is not None and latest.place in places:
             same = error[places.index(latest.place), round(-latest.turn_rad * AZIMUTHS / (2.0 * math.pi)) % AZIMUTHS]

@@ -10,11 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from engine.camera import Camera, c2w_from_angles, rotation_about_up
 from engine.cells import without
@@ -22,46 +19,17 @@ from engine.errors import InputError, ModelError, SessionError
 from engine.explorer import Explorer, ExplorerConfig
 from engine.memory import LatentMemory, LatentView, MemoryConfig, Readout
 from engine.models.embedded import EmbeddedModel
-from engine.places import LIGHT_SIZES, Match, PlaceBank, Places
+from engine.places import LIGHT_SIZES, PlaceBank, Places
 from engine.places.bank import LATENT_STEP, decode_depth, encode_depth
-from engine.places.matching import Matcher, direction_bins
 from engine.prospect import News, as_given, look_ahead
 from engine.reopen import capture, memory_saver, reopen
 from engine.session import save_session
 from engine.training.config import PlacesConfig
-from engine.training.places import pack_places, render_places, rig
+from engine.training.places import pack_places, rig
 from engine.training.run import train
 from engine.variants import empty_readout
 from engine.worlds import BIOMES, World, WorldSpec
-
-SMALL = {
-    "places": 4,
-    "fine_height": 80,
-    "fine_width": 160,
-    "height": 112,
-    "width": 88,
-    "supersample": 1,
-}
-
-
-@pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> PlacesConfig:
-    config = PlacesConfig(folder=str(tmp_path_factory.mktemp("places")), **SMALL)
-    assert list(render_places(config))[-1] == (4, 4)
-    return config
-
-
-@pytest.fixture(scope="module")
-def bank(config: PlacesConfig) -> PlaceBank:
-    return packed(config)
-
-
-def packed(config: PlacesConfig) -> PlaceBank:
-    """With the statistics of the places themselves, as those of a trained model would be."""
-    autoencoder, unit = EmbeddedModel.tiny().autoencoder.float(), (torch.zeros(16), torch.ones(16))
-    place = pack_places(config, autoencoder, *unit)[0]
-    latents = torch.cat([view.flatten(1) for view in place.latents], dim=1)
-    return pack_places(config, autoencoder, latents.mean(1), latents.std(1))
+from tests.engine.places_support import SMALL, statistics
 
 
 @pytest.fixture
@@ -69,10 +37,6 @@ def model(bank: PlaceBank) -> EmbeddedModel:
     made = EmbeddedModel.tiny()
     made.carry(bank)
     return made
-
-
-def statistics(bank: PlaceBank) -> tuple[Tensor, Tensor]:
-    return bank.mean[:, None, None], bank.std[:, None, None]
 
 
 def seen_at_home(bank: PlaceBank, index: int, camera: Camera) -> Readout:
@@ -130,11 +94,11 @@ def test_places_look_ahead_as_finely_as_a_frame_does_at_its_edges(bank: PlaceBan
     assert len(bank.cameras) == len(bank[0].latents) == 2 * config.views + 2
 
 
-def test_packing_costs_half_a_step(config: PlacesConfig, bank: PlaceBank) -> None:
+def test_packing_costs_half_a_step(places_config: PlacesConfig, bank: PlaceBank) -> None:
     depth_m = torch.logspace(-1, 3.5, 500)
     assert torch.allclose(1.0 / decode_depth(encode_depth(1.0 / depth_m)), depth_m, rtol=1e-3)
     assert decode_depth(encode_depth(torch.zeros(3))).tolist() == [0.0, 0.0, 0.0]
-    with safe_open(Path(config.folder) / "place_0000.safetensors", framework="pt") as file:
+    with safe_open(Path(places_config.folder) / "place_0000.safetensors", framework="pt") as file:
         image = file.get_tensor("rgb_7")[None].float() / 255
     with torch.inference_mode():
         latents = EmbeddedModel.tiny().autoencoder.float().encoder(image)[0]
@@ -169,30 +133,6 @@ def test_a_place_that_is_not_what_its_rig_says_is_refused(bank: PlaceBank) -> No
         damaged = replace(bank, packed=(bank.packed[0], torch.tensor(list(wrong), dtype=torch.uint8)))
         with pytest.raises(ModelError, match="Place 1 of the model"):
             damaged[1]
-
-
-@settings(max_examples=25, deadline=None)
-@given(index=st.integers(0, 3), view=st.integers(0, 11), turned_deg=st.floats(-180, 180))
-def test_a_place_is_found_again_whichever_way_it_lies(
-    bank: PlaceBank, index: int, view: int, turned_deg: float
-) -> None:
-    mean, std = statistics(bank)
-    place, camera = bank[index], bank.cameras[view]
-    turn = np.eye(4)
-    turn[:3, :3] = rotation_about_up(math.radians(turned_deg))
-    bins = direction_bins(camera.posed(turn @ camera.c2w), *place.latents[view].shape[-2:])
-    matcher = Matcher(bank, lambda latents: (latents - mean) / std)
-    described = matcher.described(place.latents[view], place.inverse_depth[view])
-    match = matcher.best(described, bins, torch.ones(len(bins)), "")
-    assert match.place == index
-    off = math.remainder(match.turn_rad + math.radians(turned_deg), 2.0 * math.pi)
-    assert abs(math.degrees(off)) < 2.9
-
-
-def test_a_biome_narrows_the_choice(bank: PlaceBank) -> None:
-    matcher = Matcher(bank, lambda latents: latents)
-    assert matcher.among(BIOMES[2]) == [2]
-    assert matcher.among("") == matcher.among("somewhere else") == [0, 1, 2, 3]
 
 
 def test_completing_fills_the_holes_and_leaves_the_rest(bank: PlaceBank, model: EmbeddedModel) -> None:
@@ -300,26 +240,6 @@ def test_what_a_place_shows_is_remembered_as_the_place_has_it(bank: PlaceBank, m
         assert torch.all(depths[~samples] == 0.5)
     nothing_given = replace(ahead, given=None)
     assert as_given(nothing_given, imagined, depth, depth)[0] is imagined
-
-
-def test_open_country_is_not_gone_round_in_circles(bank: PlaceBank) -> None:
-    """What fits about as well as the latest match does not take its place; what fits far better does."""
-    mean, std = statistics(bank)
-    matcher = Matcher(bank, lambda latents: (latents - mean) / std)
-    place, camera = bank[0], bank.cameras[0]
-    bins = direction_bins(camera, *place.latents[0].shape[-2:])
-    described = matcher.described(place.latents[0], place.inverse_depth[0])
-    weight = torch.ones(len(bins))
-    best = matcher.best(described, bins, weight, "")
-    near = Match(0, best.turn_rad + 0.004, 0.0)
-    assert matcher.best(described, bins, weight, "", near).turn_rad == near.turn_rad
-    elsewhere = Match(3, 2.0, 0.0)
-    assert matcher.best(described, bins, weight, "", elsewhere) == best
-    # Nor is one place set down after itself, unless no other is like it.
-    assert matcher.best(described, bins, weight, "", tired_of=best).place == best.place
-    like_all = torch.full_like(described, 50.0)
-    first = matcher.best(like_all, bins, weight, "")
-    assert matcher.best(like_all, bins, weight, "", tired_of=first).place != first.place
 
 
 def test_a_place_stays_where_it_was_set_down_until_it_is_left(model: EmbeddedModel) -> None:
