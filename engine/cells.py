@@ -1,12 +1,16 @@
-"""Maps of cells: their means over samples, their distances from each other, one laid over another."""
+"""Maps of cells: their means over samples, their distances from each other, what belongs together, one laid over
+another."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from scipy.ndimage import distance_transform_cdt
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
@@ -33,6 +37,20 @@ def distance_to(cells: Tensor) -> Tensor:
     if not bool(cells.any()):
         return torch.full(cells.shape, 1e3)
     return torch.from_numpy(distance_transform_cdt(~cells.numpy(), metric="chessboard")).float()
+
+
+def connected(cells: np.ndarray, nearness: np.ndarray, ratio: float) -> np.ndarray:
+    """(h, w) int64 labels: neighbours of ``cells (h, w)`` bool whose ``nearness (h, w)``, 1/m, differs by no more than
+    ``ratio`` belong together; every other cell is alone."""
+    cell = np.arange(cells.size).reshape(cells.shape)
+    pairs = []
+    for a, b in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
+        near, far = np.maximum(nearness[a], nearness[b]), np.minimum(nearness[a], nearness[b])
+        one = cells[a] & cells[b] & (near <= ratio * far)
+        pairs.append(np.stack([cell[a][one], cell[b][one]]))
+    first, second = np.concatenate(pairs, axis=1)
+    graph = coo_matrix((np.ones(len(first), np.bool_), (first, second)), shape=(cells.size, cells.size))
+    return connected_components(graph, directed=False)[1].reshape(cells.shape).astype(np.int64)
 
 
 def sky_share(readout: Readout, like: Tensor) -> Tensor:

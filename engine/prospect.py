@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 from engine.camera import Camera
-from engine.cells import in_samples
+from engine.cells import in_samples, without
 from engine.disocclusion import extend_background
 from engine.overscan import edge_unknown, inventing_steps, much_unknown, widened
+from engine.places.completion import Forgotten
 from engine.renewal import due, wear_drawn
 
 if TYPE_CHECKING:
@@ -132,25 +133,27 @@ def look_ahead(
     if wide:
         camera = widened(camera, stride)
         known = read(camera)
-    instead_of, replaced = None, None
+    forgotten: Forgotten | None = None
+    renewed: np.ndarray | tuple[()] = ()
     if renewal is not None:
-        instead_of, known = known, renewal.forget(known)
-        believed = known
+        gone = renewal.cells(known, camera)
+        renewed = renewal.tokens(camera, known, gone)
+        forgotten = Forgotten(known, None if renewal.inside else latest, renewal.began())
+        believed = known = without(known, gone)
         if not renewal.inside:  # there the place that one came from is the best guess
-            replaced, latest = latest, None
+            latest = None
     elif wide:
         believed = extend_background(known, between=True)
     given = None
     if places is not None:
         if latest is None and before is not None and not bool((known.coverage > 0.0).any()):
             latest = places.complete(read(before), before, biome, generator).match
-        completed = places.complete(believed, camera, biome, generator, latest, instead_of, replaced)
+        completed = places.complete(believed, camera, biome, generator, latest, forgotten)
         believed, latest = completed.readout, completed.match
         given = completed.taken
     believed = extend_background(believed)
     if much_unknown(believed.coverage):
         steps = inventing_steps(steps)
-    renewed = renewal.tokens(camera) if renewal is not None else ()
     return Prospect(camera, known, believed, True, steps, latest, given, _wear(memory, known, given), renewed)
 
 

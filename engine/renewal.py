@@ -18,10 +18,11 @@ from scipy.ndimage import binary_closing
 from torch import Tensor
 
 from engine.camera import Camera
-from engine.cells import without
+from engine.cells import in_samples
 from engine.disocclusion import surfaces
+from engine.hanging import hanging
 from engine.memory import WORN, LatentMemory, Readout
-from engine.memory.points import project
+from engine.memory.points import center_inverse_depth, project
 
 if TYPE_CHECKING:
     from engine.places import Match
@@ -60,22 +61,38 @@ class Renewal:
         """Nothing that is seen tells what is outside of what one is in."""
         return self.kept_m == 0.0
 
-    def forget(self, readout: Readout) -> Readout:
-        """``readout`` without what is worn in it and the gaps in between."""
+    def cells(self, readout: Readout, camera: Camera) -> Tensor:
+        """(h, w) bool: cells of ``readout`` that are worn, gaps in between, and what would hang in the air then."""
         worn = _worn(self.memory, readout, self.kept_m, FORGOTTEN_WEAR)
         closed = binary_closing(np.pad(worn, GAPS + 1), np.ones((3, 3)), iterations=GAPS)
         inner = slice(GAPS + 1, -GAPS - 1)
-        cells = worn | (closed[inner, inner] & _reached(readout, self.kept_m))
-        return without(readout, torch.from_numpy(cells))
+        gone = worn | (closed[inner, inner] & _reached(readout, self.kept_m))
+        hangs = hanging(readout, camera, gone, _wear(self.memory, readout) < FORGOTTEN_WEAR)
+        kept = _frozen(self.memory, readout) | (_nearness(readout) * self.kept_m > 1.0)
+        return torch.from_numpy(gone | (hangs & ~kept))
 
-    def tokens(self, camera: Camera) -> np.ndarray:
-        """(n,) int64 ids of the tokens in a view, hidden ones too, that go with it; none that is frozen."""
+    def tokens(self, camera: Camera, readout: Readout, gone: Tensor) -> np.ndarray:
+        """(n,) int64 ids of the tokens that go with the ``gone`` cells (h, w) of a view, ``readout``, hidden ones and
+        those a little beyond its edges too; none that is frozen."""
         store = self.memory.store
         rows = np.flatnonzero((store.wear >= FORGOTTEN_WEAR) & store.alive & ~store.frozen)
         x, y, inverse_depth = project(store, rows, camera, self.memory.config.cell_center)
         reached = (inverse_depth > 1.0 / FARTHEST_M) & (inverse_depth * self.kept_m < 1.0)
         across, down = np.abs(x / camera.width - 0.5), np.abs(y / camera.height - 0.5)
-        return rows[reached & (across < 0.5 + BEYOND) & (down < 0.5 + BEYOND)]
+        rows = rows[reached & (across < 0.5 + BEYOND) & (down < 0.5 + BEYOND)]
+        seen = readout.samples
+        if seen is None:
+            return rows
+        solid = in_samples(gone, seen.token) & (seen.token >= 0) & ~seen.sky
+        shown = np.unique(seen.token[solid].numpy())
+        return np.union1d(rows, shown[~store.frozen_at(shown)])
+
+    def began(self) -> Tensor:
+        """(n, C) latents of the nearer ground that the world began with."""
+        first = self.memory.store.keyframe(0)
+        rows = np.arange(first.first, first.first + first.count)
+        near = center_inverse_depth(self.memory.store, rows) > 1.0 / FARTHEST_M
+        return torch.from_numpy(self.memory.store.features.rows[rows[near]].astype(np.float32))
 
 
 def due(memory: LatentMemory, readout: Readout, camera: Camera, latest: Match | None) -> Renewal | None:
@@ -123,5 +140,11 @@ def _reached(readout: Readout, kept_m: float) -> np.ndarray:
 
 def _worn(memory: LatentMemory, readout: Readout, kept_m: float, wear: int = int(WORN)) -> np.ndarray:
     token = readout.token.cpu().numpy()
-    frozen = (token >= 0) & memory.store.frozen_at(np.maximum(token, 0))
-    return (token >= 0) & _reached(readout, kept_m) & (_wear(memory, readout) >= wear) & ~frozen
+    worn = (token >= 0) & (_wear(memory, readout) >= wear)
+    return worn & _reached(readout, kept_m) & ~_frozen(memory, readout)
+
+
+def _frozen(memory: LatentMemory, readout: Readout) -> np.ndarray:
+    """(h, w) bool, cells that show what the user keeps."""
+    token = readout.token.cpu().numpy()
+    return (token >= 0) & memory.store.frozen_at(np.maximum(token, 0))

@@ -14,8 +14,9 @@ from engine.camera import Camera, rotation_about_up
 from engine.cells import cell_means, distance_to, overlaid, without
 from engine.memory import LatentMemory, LatentView, MemoryConfig, Readout, ReadoutNetwork
 from engine.places.bank import PlaceBank
+from engine.places.daylight import Daylight
 from engine.places.glow import elevation_rad, glow_along, level_along, sky_glow
-from engine.places.lighting import Lighting
+from engine.places.lighting import DIRECTIONS, Lighting
 from engine.places.matching import Match, Matcher, direction_bins
 from engine.places.seam import joined
 from engine.places.skyline import continued, lowered, ridges
@@ -32,6 +33,22 @@ LEAVE_M = 5.0
 REACH_CELLS = 10.0
 """How far from the unknown a known cell still speaks for what comes next (e-folding)."""
 MEMORIES_KEPT = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Forgotten:
+    """What a place is set down in the stead of.
+
+    Attributes:
+        view: what was known before; the place is to lie as its ground does.
+        match: the place that was seen there; another is taken if it fits nearly as well. None where one is inside of
+            what is forgotten, and nothing that is seen tells what lies outside.
+        began: (n, C) latents of the ground that the world began with.
+    """
+
+    view: Readout
+    match: Match | None
+    began: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +79,7 @@ class Places:
         self._network = network
         self._mean, self._std = mean.cpu(), std.cpu()
         self._lighting = Lighting(flat)
+        self._daylight = Daylight(bank, self._lighting)
         self._by_look: Matcher | None = None
         self._by_colour: Matcher | None = None
         self._memories: OrderedDict[int, LatentMemory] = OrderedDict()
@@ -74,36 +92,33 @@ class Places:
         biome: str,
         generator: torch.Generator,
         latest: Match | None = None,
-        instead_of: Readout | None = None,
-        replaced: Match | None = None,
+        forgotten: Forgotten | None = None,
     ) -> Completed:
         """Fill what ``readout`` does not know of ``camera``; where it knows all, the match alone is worth asking for.
 
         Args:
             biome: places of another are not considered, if it is known. generator: chooses where nothing is known at
                 all. latest: the match of the view before, which is stayed with as long as it fits.
-            instead_of: what was known before it was forgotten; the place is to have its colours and its ground, or to
-                be the ``latest`` once more.
-            replaced: the match that gives way; another place is taken if it fits nearly as well.
+            forgotten: what the place is set down in the stead of; with a ``latest``, it is that once more.
         """
         readout = _on_cpu(readout)
         known = readout.coverage > 0.0  # a cell that is known in part is the denoiser's to finish
         away = distance_to(~known) if not bool(known.all()) else torch.zeros(known.shape)
-        if instead_of is None:
+        if forgotten is None:
             match = self._choose(readout, known, away, camera, biome, generator, latest)
         elif latest is not None:
             match = latest = replace(latest, anchor=_position(camera))
         else:
-            instead_of = _on_cpu(instead_of)
-            match = self._alike(instead_of, camera, biome, replaced)
+            forgotten = replace(forgotten, view=_on_cpu(forgotten.view))
+            match = self._alike(forgotten, camera, biome)
         recalled = _on_cpu(self._memory(match.place).readout(_placed(camera, match)))
-        rays = torch.from_numpy(camera.resized(known.shape[1], known.shape[0]).rays()).float()
+        rays = _rays(camera, readout)
         elevation_deg = torch.rad2deg(elevation_rad(rays))
-        # What is to be renewed has lost its shape, but neither its ground nor its light.
-        told = readout if instead_of is None else instead_of
+        # What is to be renewed has lost its shape, but neither its ground nor its sky.
+        told = readout if forgotten is None else _on_cpu(forgotten.view)
         there = told.coverage > 0.0
         if match is not latest:
-            most = MOST_SCALED if instead_of is None else MOST_RESCALED
+            most = MOST_SCALED if forgotten is None else MOST_RESCALED
             both = there & (recalled.coverage > 0.99)
             scale = self._scale(told, recalled, both, camera)
             match = replace(match, scale=min(max(scale, 1.0 / most), most))
@@ -112,12 +127,17 @@ class Places:
         recalled = lowered(recalled, horizon.too_high)
         if match is not latest and not math.isinf(match.error):
             level = level_along(self._glow(match.place), rays)
-            match = replace(match, light=self._lighting.told(told, recalled, there, away, elevation_deg, level))
+            light = self._lighting.told(told, recalled, there, away, elevation_deg, level)
+            if forgotten is not None:
+                light = (self._daylight.differs(forgotten.began, match.place) or light[:DIRECTIONS]) + light[
+                    DIRECTIONS:
+                ]
+            match = replace(match, light=light)
         if match.light:
             glow = self._glow(match.place)
             broad = level_along(glow, rays), glow_along(glow, rays, match.turn_rad)
             recalled = replace(recalled, features=self._lighting.lit(recalled, elevation_deg, *broad, match.light))
-        if instead_of is not None:
+        if forgotten is not None:
             hidden = hiding(recalled, readout, known, camera)
             readout, known = without(readout, hidden), known & ~hidden
         recalled = whole(recalled, readout, known, camera)
@@ -150,17 +170,25 @@ class Places:
         weight = torch.exp(-away / REACH_CELLS) * known
         described = self._by_look.described(readout.features, readout.inverse_depth)
         bins = direction_bins(camera, *known.shape)
-        match = self._by_look.best(described, bins, weight.flatten(), biome, latest)
+        match = self._by_look.best(described, bins, weight.flatten(), self._by_look.among(biome), latest)
         return latest if latest is not None and match.turn_rad == latest.turn_rad else replace(match, anchor=here)
 
-    def _alike(self, readout: Readout, camera: Camera, biome: str, replaced: Match | None) -> Match:
-        """The place that looks most like ``readout``, which has no texture worth comparing."""
+    def _alike(self, forgotten: Forgotten, camera: Camera, biome: str) -> Match:
+        """The place in like light that looks most like what is ``forgotten``, which has no texture worth comparing."""
         if self._by_colour is None:
             self._by_colour = Matcher(self.bank, self._colours)
-        described = self._by_colour.described(readout.features, readout.inverse_depth)
-        bins = direction_bins(camera, *readout.coverage.shape)
-        weight = (readout.coverage > 0.0).float().flatten()
-        match = self._by_colour.best(described, bins, weight, biome, replaced=replaced)
+        view, rays = forgotten.view, _rays(camera, forgotten.view)
+        described = self._by_colour.described(view.features, view.inverse_depth)
+        bins = direction_bins(camera, *view.coverage.shape)
+        weight = (view.coverage > 0.0).float().flatten()
+        places = self._daylight.alike(
+            self._by_colour.among(biome),
+            view,
+            torch.rad2deg(elevation_rad(rays)),
+            lambda place: level_along(self._glow(place), rays),
+            forgotten.began,
+        )
+        match = self._by_colour.best(described, bins, weight, places, replaced=forgotten.match)
         return replace(match, anchor=_position(camera))
 
     def _colours(self, latents: Tensor) -> Tensor:
@@ -198,8 +226,7 @@ class Places:
 
         Crowns and roofs are below the camera too: only the lowest that is seen counts as ground.
         """
-        rays = torch.from_numpy(camera.resized(beside.shape[1], beside.shape[0]).rays()).float()
-        down = -rays[..., 2]
+        down = -_rays(camera, readout)[..., 2]
         clearances = []
         for part in (readout, recalled):
             inverse = cell_means(part.inverse_depth, beside)
@@ -214,6 +241,12 @@ class Places:
 def _on_cpu(readout: Readout) -> Readout:
     """Geometry lies on the CPU anyway; what a network on a GPU has resampled follows."""
     return replace(readout, features=readout.features.cpu())
+
+
+def _rays(camera: Camera, readout: Readout) -> Tensor:
+    """(h, w, 3) of the view's cells."""
+    h, w = readout.coverage.shape
+    return torch.from_numpy(camera.resized(w, h).rays()).float()
 
 
 def _position(camera: Camera) -> tuple[float, float, float]:

@@ -7,7 +7,7 @@ turns of all places are compared at once by circular correlation (FFT) along the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,6 +23,8 @@ ELEVATIONS = 60
 LOWEST_RAD, HIGHEST_RAD = math.radians(-90.0), math.radians(90.0)
 DEPTH_WEIGHT = 2.0
 """A log-depth that is off by one weighs as much as so many latent channels off by one standard deviation (squared)."""
+ANOTHER_TURN = 16
+"""Turned by more columns of the grid than that, 45 degrees, a place is as good as another."""
 LOYALTY = 1.5
 """The latest match is left only for one whose error is smaller by this factor."""
 SKY_LOG_DEPTH = math.log(1000.0)
@@ -133,17 +135,16 @@ class Matcher:
         described: Tensor,
         bins: Tensor,
         weight: Tensor,
-        biome: str,
+        places: Sequence[int],
         latest: Match | None = None,
         replaced: Match | None = None,
     ) -> Match:
-        """The place and turn nearest to a query: described (n, D), bins (n,), weight (n,) >= 0.
+        """The one of ``places`` and its turn nearest to a query: described (n, D), bins (n,), weight (n,) >= 0.
 
         ``latest`` stays unless something fits clearly better: open country looks much the same every few degrees, and
-        a search begun anew each time would go round in circles. The place of ``replaced`` is only taken if it fits
-        clearly better than any other.
+        a search begun anew each time would go round in circles. The place of ``replaced`` is only taken, turned about
+        as it was, if that fits clearly better than anything else: the same trees would stand there once more.
         """
-        places = self.among(biome)
         spectra = [self._spectrum(index) for index in places]
         means, total = onto_grid(described, bins, weight)
         query, own = torch.fft.rfft(means * total[..., None], dim=1), torch.fft.rfft(total, dim=1)
@@ -156,10 +157,11 @@ class Matcher:
         compared = torch.fft.irfft(torch.stack([(own * s.mask).sum(0) for s in spectra]), n=AZIMUTHS, dim=1)
         error = torch.where(compared > 0.5 * compared.max().clamp(min=1e-6), error / compared.clamp(min=1e-6), math.inf)
         if replaced is not None and replaced.place in places:
-            error[places.index(replaced.place)] *= LOYALTY
+            turns = (_column(replaced) + torch.arange(-ANOTHER_TURN, ANOTHER_TURN + 1)) % AZIMUTHS
+            error[places.index(replaced.place), turns] *= LOYALTY
         row, column = divmod(int(error.argmin()), AZIMUTHS)
         if latest is not None and latest.place in places:
-            same = error[places.index(latest.place), round(-latest.turn_rad * AZIMUTHS / (2.0 * math.pi)) % AZIMUTHS]
+            same = error[places.index(latest.place), _column(latest)]
             if float(same) <= LOYALTY * float(error[row, column]):
                 return replace(latest, error=float(same))
         before, here, after = (float(error[row, (column + i) % AZIMUTHS]) for i in (-1, 0, 1))
@@ -168,3 +170,8 @@ class Matcher:
         # conj(place) * query peaks where query(a + shift) = place(a), so the world turned by -shift lies on the place
         turn = -(column + max(-0.5, min(0.5, between))) * 2.0 * math.pi / AZIMUTHS
         return Match(places[row], turn, here)
+
+
+def _column(match: Match) -> int:
+    """Of the grid, how far a place is turned."""
+    return round(-match.turn_rad * AZIMUTHS / (2.0 * math.pi)) % AZIMUTHS

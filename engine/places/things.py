@@ -12,13 +12,11 @@ from dataclasses import replace
 import numpy as np
 import torch
 from scipy.ndimage import binary_dilation
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from engine.backdrop import beside
 from engine.camera import Camera
-from engine.cells import in_samples, overlaid, sky_share
+from engine.cells import connected, in_samples, overlaid, sky_share
 from engine.disocclusion import lent, surfaces
 from engine.ground import steep
 from engine.memory import Readout
@@ -142,7 +140,7 @@ def _things(readout: Readout, camera: Camera) -> tuple[np.ndarray, np.ndarray, n
     nearest, clean = surfaces(inverse_depth, (readout.coverage.shape[0], readout.coverage.shape[1]))
     stands, column = beside(nearest, clean, farthest=FARTHEST)
     stands &= (readout.coverage > 0.99).numpy()
-    label = _connected(stands, nearest)
+    label = connected(stands, nearest, ONE_THING)
     upright = np.bincount(label.ravel(), weights=(_steep(nearest, camera) & stands).ravel())
     label = np.where(stands & (upright >= UPRIGHT * np.bincount(label.ravel()))[label], label, -1)
     return label, column, nearest
@@ -151,16 +149,3 @@ def _things(readout: Readout, camera: Camera) -> tuple[np.ndarray, np.ndarray, n
 def _steep(nearest: np.ndarray, camera: Camera) -> np.ndarray:
     """(h, w) bool: surfaces that rise more than they recede, from each cell to the one above."""
     return np.pad(steep(nearest, camera, 1.0), ((1, 0), (0, 0)))
-
-
-def _connected(stands: np.ndarray, nearest: np.ndarray) -> np.ndarray:
-    """(h, w) int64: neighbours of about the same depth, ``nearest``, that stand belong together."""
-    cell = np.arange(stands.size).reshape(stands.shape)
-    pairs = []
-    for a, b in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
-        near, far = np.maximum(nearest[a], nearest[b]), np.minimum(nearest[a], nearest[b])
-        one = stands[a] & stands[b] & (near <= ONE_THING * far)
-        pairs.append(np.stack([cell[a][one], cell[b][one]]))
-    first, second = np.concatenate(pairs, axis=1)
-    graph = coo_matrix((np.ones(len(first), np.bool_), (first, second)), shape=(stands.size, stands.size))
-    return connected_components(graph, directed=False)[1].reshape(stands.shape).astype(np.int64)

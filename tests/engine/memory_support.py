@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from engine.camera import Camera, c2w_from_angles
-from engine.memory import LatentMemory, LatentView, MemoryConfig, SampleMap
+from engine.cells import cell_means, in_samples
+from engine.memory import LatentMemory, LatentView, MemoryConfig, Readout, SampleMap
 
 STRIDE, CHANNELS = 8, 4
 SIZE = (64, 96)
@@ -66,6 +67,25 @@ def memory_of(views: Sequence[LatentView], **settings: object) -> LatentMemory:
     for view in views:
         memory.write(view)
     return memory
+
+
+def readout_of(features: torch.Tensor, inverse_depth: torch.Tensor, known: torch.Tensor | None = None) -> Readout:
+    """What a memory would show of ``features (C, h, w)`` at ``inverse_depth (2h, 2w)``, 0 for sky, where it is
+    ``known``, by cell or by sample; everywhere by default. Of which tokens is left open."""
+    h, w = features.shape[-2:]
+    known = torch.ones(h, w, dtype=torch.bool) if known is None else known
+    covered = in_samples(known, inverse_depth)
+    coverage = cell_means(covered.float(), features[0])
+    return Readout(
+        features=features * (coverage > 0.0),
+        coverage=coverage,
+        inverse_depth=inverse_depth * covered,
+        covered=covered,
+        sky=covered & (inverse_depth == 0.0),
+        token=torch.zeros(h, w, dtype=torch.int64),
+        offsets=torch.zeros(2, h, w),
+        log2_scale=torch.zeros(h, w),
+    )
 
 
 class CentreNetwork(torch.nn.Module):

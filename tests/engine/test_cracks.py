@@ -9,23 +9,20 @@ from hypothesis import strategies as st
 
 from engine.cracks import ONE_SURFACE, WIDEST, closed
 from engine.memory import LatentView, Readout
-from tests.engine.memory_support import camera_at, memory_of, planes_inverse_depth, random_latents, samples_of
+from tests.engine.memory_support import (
+    camera_at,
+    memory_of,
+    planes_inverse_depth,
+    random_latents,
+    readout_of,
+    samples_of,
+)
 
 H, W = 6, 8
 
 
 def readout(inverse_depth: torch.Tensor, covered: torch.Tensor) -> Readout:
-    coverage = covered.float().view(H, 2, W, 2).mean((1, 3))
-    return Readout(
-        features=torch.ones(3, H, W) * (coverage > 0),
-        coverage=coverage,
-        inverse_depth=inverse_depth * covered,
-        covered=covered,
-        sky=covered & (inverse_depth == 0.0),
-        token=torch.zeros(H, W, dtype=torch.int64),
-        offsets=torch.zeros(2, H, W),
-        log2_scale=torch.zeros(H, W),
-    )
+    return readout_of(torch.ones(3, H, W), inverse_depth, covered)
 
 
 def surface(left: float = 0.1, right: float = 0.1) -> tuple[torch.Tensor, torch.Tensor]:

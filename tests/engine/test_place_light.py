@@ -17,24 +17,15 @@ from engine.places.glow import glow_along, sky_glow
 from engine.places.lighting import KNOTS_DEG, Lighting
 from engine.training.config import PlacesConfig
 from engine.training.places import rig
+from tests.engine.memory_support import readout_of
 
 
 def a_sky(brightness: Tensor, known: Tensor) -> Readout:
     """A readout that is nothing but sky: ``brightness (h, w)`` along the first of sixteen channels."""
     h, w = brightness.shape
-    samples = known.repeat_interleave(2, 0).repeat_interleave(2, 1)
     features = torch.zeros(16, h, w)
     features[0] = brightness
-    return Readout(
-        features=features * known,
-        coverage=known.float(),
-        inverse_depth=torch.zeros(2 * h, 2 * w),
-        covered=samples,
-        sky=samples,
-        token=torch.zeros(2 * h, 2 * w, dtype=torch.int64),
-        offsets=torch.zeros(2, 2 * h, 2 * w),
-        log2_scale=torch.zeros(h, w),
-    )
+    return readout_of(features, torch.zeros(2 * h, 2 * w), known)
 
 
 def test_the_sky_goes_on_in_the_light_that_is_remembered() -> None:

@@ -28,7 +28,7 @@ def test_a_place_is_found_again_whichever_way_it_lies(
     bins = direction_bins(camera.posed(turn @ camera.c2w), *place.latents[view].shape[-2:])
     matcher = Matcher(bank, lambda latents: (latents - mean) / std)
     described = matcher.described(place.latents[view], place.inverse_depth[view])
-    match = matcher.best(described, bins, torch.ones(len(bins)), "")
+    match = matcher.best(described, bins, torch.ones(len(bins)), range(4))
     assert match.place == index
     off = math.remainder(match.turn_rad + math.radians(turned_deg), 2.0 * math.pi)
     assert abs(math.degrees(off)) < 2.9
@@ -48,13 +48,15 @@ def test_open_country_is_not_gone_round_in_circles(bank: PlaceBank) -> None:
     bins = direction_bins(camera, *place.latents[0].shape[-2:])
     described = matcher.described(place.latents[0], place.inverse_depth[0])
     weight = torch.ones(len(bins))
-    best = matcher.best(described, bins, weight, "")
+    best = matcher.best(described, bins, weight, range(4))
     near = Match(0, best.turn_rad + 0.004, 0.0)
-    assert matcher.best(described, bins, weight, "", near).turn_rad == near.turn_rad
+    assert matcher.best(described, bins, weight, range(4), near).turn_rad == near.turn_rad
     elsewhere = Match(3, 2.0, 0.0)
-    assert matcher.best(described, bins, weight, "", elsewhere) == best
-    # Nor is one place set down after itself, unless no other is like it.
-    assert matcher.best(described, bins, weight, "", replaced=best).place == best.place
+    assert matcher.best(described, bins, weight, range(4), elsewhere) == best
+    # Nor is a place set down after itself, turned as it was, unless nothing else is like it.
+    assert matcher.best(described, bins, weight, range(4), replaced=best).place == best.place
     like_all = torch.full_like(described, 50.0)
-    first = matcher.best(like_all, bins, weight, "")
-    assert matcher.best(like_all, bins, weight, "", replaced=first).place != first.place
+    first = matcher.best(like_all, bins, weight, range(4))
+    other = matcher.best(like_all, bins, weight, range(4), replaced=first)
+    turned = math.remainder(other.turn_rad - first.turn_rad, 2.0 * math.pi)
+    assert other.place != first.place or abs(turned) > math.radians(44.0)

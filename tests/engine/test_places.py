@@ -19,7 +19,7 @@ from engine.errors import InputError, ModelError, SessionError
 from engine.explorer import Explorer, ExplorerConfig
 from engine.memory import LatentMemory, LatentView, MemoryConfig, Readout
 from engine.models.embedded import EmbeddedModel
-from engine.places import LIGHT_SIZES, PlaceBank, Places
+from engine.places import LIGHT_SIZES, Forgotten, PlaceBank, Places
 from engine.places.bank import LATENT_STEP, decode_depth, encode_depth
 from engine.prospect import News, as_given, look_ahead
 from engine.reopen import capture, memory_saver, reopen
@@ -198,7 +198,10 @@ def test_a_place_is_brought_into_the_light_of_the_memory(bank: PlaceBank) -> Non
     assert again.match.light == done.match.light
     assert len(again.match.light) == max(LIGHT_SIZES)
     # What is to be renewed tells of light too, though nothing of it is left.
-    renewed = places.complete(without(lit, half > 0), camera, "", torch.Generator(), instead_of=lit)
+    began = lit.features[:, (half > 0) & (lit.inverse_depth[::2, ::2] > 0.02)].T
+    renewed = places.complete(
+        without(lit, half > 0), camera, "", torch.Generator(), forgotten=Forgotten(lit, None, began)
+    )
     assert len(renewed.match.light) == max(LIGHT_SIZES)
     missed = lighting.coordinates(renewed.readout.features - lit.features)[:, half > 0]
     assert float(missed.abs().mean()) < 0.4 * float(asked.abs().mean())

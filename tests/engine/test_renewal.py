@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from engine.cells import in_samples
+from engine.cells import in_samples, without
 from engine.errors import SessionError
 from engine.explorer import Explorer, ExplorerConfig
 from engine.memory import WORN, LatentMemory, MemoryConfig
@@ -51,8 +51,8 @@ def test_a_view_is_due_when_much_of_it_is_worn_and_no_place_was_set_down_near_by
 def test_only_the_middle_ground_is_forgotten() -> None:
     memory = ground(int(WORN))
     before = memory.readout(CAMERA)
-    after = Renewal(memory, KEPT_M).forget(before)
-    gone = (before.coverage > 0.0) & (after.coverage == 0.0)
+    gone = Renewal(memory, KEPT_M).cells(before, CAMERA)
+    after = without(before, gone)
     depth = 1.0 / before.inverse_depth.clamp(min=1e-6)
     nearest = torch.nn.functional.max_pool2d(-depth[None], 2)[0].neg()
     assert bool(gone.any()) and float(nearest[gone].min()) > KEPT_M and float(nearest[gone].max()) < FARTHEST_M
@@ -72,15 +72,17 @@ def test_inside_of_something_worn_nothing_is_kept_for_being_near() -> None:
         readout = memory.readout(before)
         renewal = due(memory, readout, before, None)
         assert renewal is None if kept_m else renewal is not None and renewal.inside
-        assert bool((Renewal(memory, kept_m).forget(readout).coverage == 0.0).all()) == (kept_m == 0.0)
+        assert bool(Renewal(memory, kept_m).cells(readout, before).all()) == (kept_m == 0.0)
 
 
 def test_frozen_tokens_stay() -> None:
     memory = ground(int(WORN))
     renewal = Renewal(memory, KEPT_M)
-    rows = renewal.tokens(CAMERA)
+    readout = memory.readout(CAMERA)
+    rows = renewal.tokens(CAMERA, readout, renewal.cells(readout, CAMERA))
     memory.freeze(rows)
-    assert len(rows) and not len(renewal.tokens(CAMERA))
+    gone = renewal.cells(readout, CAMERA)
+    assert len(rows) and not bool(gone.any()) and not len(renewal.tokens(CAMERA, readout, gone))
     assert not due(memory, memory.readout(NEARER), NEARER, None)
 
 

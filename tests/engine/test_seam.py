@@ -9,7 +9,7 @@ from torch import Tensor
 
 from engine.memory import Readout
 from engine.places.seam import REACH_CELLS, joined
-from tests.engine.memory_support import camera_at
+from tests.engine.memory_support import camera_at, readout_of
 
 H, W, SEAM = 16, 32, 12
 STD = torch.ones(3, 1, 1)
@@ -19,17 +19,7 @@ CAMERA = camera_at(0.0, 0.0, 10.0, pitch_deg=-90.0, size=(8 * H, 8 * W))
 
 def view(value: float, known: Tensor, inverse_depth: float) -> Readout:
     """Latents that are ``value`` everywhere, of one distance; 0 is sky."""
-    samples = known.repeat_interleave(2, 0).repeat_interleave(2, 1)
-    return Readout(
-        features=torch.full((3, H, W), value) * known,
-        coverage=known.float(),
-        inverse_depth=inverse_depth * samples,
-        covered=samples,
-        sky=samples & (inverse_depth == 0.0),
-        token=torch.zeros(2 * H, 2 * W, dtype=torch.int64),
-        offsets=torch.zeros(2, 2 * H, 2 * W),
-        log2_scale=torch.zeros(H, W),
-    )
+    return readout_of(torch.full((3, H, W), value), torch.full((2 * H, 2 * W), inverse_depth), known)
 
 
 def left() -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from engine.memory import Readout
 from engine.places.skyline import FAR, STEEPEST, continued, lowered, ridges
+from tests.engine.memory_support import readout_of
 
 H, W, SEAM = 20, 30, 14
 RIDGE = 0.5 * FAR
@@ -18,18 +19,8 @@ def view(skyline: list[int], known: Tensor, value: float) -> Readout:
     """Sky above, far terrain from row ``skyline[x]`` down; its latents are ``value`` there and 0 in the sky."""
     rows = torch.arange(H)[:, None]
     terrain = (rows >= torch.tensor(skyline)[None]) & known
-    samples = known.repeat_interleave(2, 0).repeat_interleave(2, 1)
     ground = terrain.repeat_interleave(2, 0).repeat_interleave(2, 1)
-    return Readout(
-        features=value * terrain[None].float().repeat(3, 1, 1),
-        coverage=known.float(),
-        inverse_depth=RIDGE * ground,
-        covered=samples,
-        sky=samples & ~ground,
-        token=torch.zeros(2 * H, 2 * W, dtype=torch.int64),
-        offsets=torch.zeros(2, 2 * H, 2 * W),
-        log2_scale=torch.zeros(H, W),
-    )
+    return readout_of(value * terrain[None].float().repeat(3, 1, 1), RIDGE * ground, known)
 
 
 def heights(readout: Readout) -> list[int]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from engine.memory import Readout
 from engine.places.things import _rest, _things, finished, ground, hiding, whole
-from tests.engine.memory_support import GROUND, camera_at, planes_inverse_depth, samples_of
+from tests.engine.memory_support import GROUND, camera_at, planes_inverse_depth, readout_of, samples_of
 
 H, W, SEAM = 24, 40, 16
 CAMERA = camera_at(0.0, 0.0, 1.6, size=(8 * H, 8 * W))
@@ -20,23 +20,12 @@ TALL = slice(4, 20)
 
 def view(value: float, posts: tuple[tuple[int, int], ...] = (), known: Tensor | None = None) -> Readout:
     """Ground and sky, with posts at four metres between those columns; what is not known is empty."""
-    known = torch.ones(H, W, dtype=torch.bool) if known is None else known
     inverse = torch.from_numpy(planes_inverse_depth(samples_of(CAMERA), (GROUND,)))
     features = torch.full((3, H, W), value)
     for first, last in posts:
         inverse[2 * TALL.start : 2 * TALL.stop, 2 * first : 2 * last] = 0.25
         features[:, TALL, first:last] = 5.0
-    samples = known.repeat_interleave(2, 0).repeat_interleave(2, 1)
-    return Readout(
-        features=features * known,
-        coverage=known.float(),
-        inverse_depth=inverse * samples,
-        covered=samples,
-        sky=samples & (inverse == 0.0),
-        token=torch.zeros(2 * H, 2 * W, dtype=torch.int64),
-        offsets=torch.zeros(2, 2 * H, 2 * W),
-        log2_scale=torch.zeros(H, W),
-    )
+    return readout_of(features, inverse, known)
 
 
 def left() -> Tensor:
