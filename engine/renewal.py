@@ -31,9 +31,13 @@ SHARE = 0.15
 """So much of a view must be worn, and nearer than it was ever drawn, before it is worth another place: who flies back
 over it sees it no nearer than it was drawn."""
 KEPT_M, FARTHEST_M = 6.0, 80.0
-"""What is so near will soon be passed, what is so far is scenery: both stay."""
+"""What is so near will soon be passed, what is so far is scenery: neither is a reason."""
 FORGOTTEN_WEAR = 1
-"""Where that is so, all goes that was ever drawn anew: what is left of it would stand in the place like rubble."""
+"""Where that is so, all in between goes that was ever drawn anew: what is left of it would stand in the place like
+rubble."""
+SCENERY_M = 300.0
+"""So far what is worn goes with it, too: leaves without trees along the horizon. A mountain that was drawn anew once
+stays where it stands."""
 INSIDE_M, INSIDE_SHARE = 1.5, 0.4
 """Where so much of a view is worn and nearer than eyes are above the ground, one is inside of what was imagined, a hill
 or a crown: then nothing is kept for being near."""
@@ -63,13 +67,14 @@ class Renewal:
 
     def cells(self, readout: Readout, camera: Camera) -> Tensor:
         """(h, w) bool: cells of ``readout`` that are worn, gaps in between, and what would hang in the air then."""
-        worn = _worn(self.memory, readout, self.kept_m, FORGOTTEN_WEAR)
+        wear, nearness = _wear(self.memory, readout), _nearness(readout)
+        seen, frozen = readout.token.cpu().numpy() >= 0, _frozen(self.memory, readout)
+        worn = seen & ~frozen & self._goes(wear, nearness)
         closed = binary_closing(np.pad(worn, GAPS + 1), np.ones((3, 3)), iterations=GAPS)
         inner = slice(GAPS + 1, -GAPS - 1)
         gone = worn | (closed[inner, inner] & _reached(readout, self.kept_m))
-        hangs = hanging(readout, camera, gone, _wear(self.memory, readout) < FORGOTTEN_WEAR)
-        kept = _frozen(self.memory, readout) | (_nearness(readout) * self.kept_m > 1.0)
-        return torch.from_numpy(gone | (hangs & ~kept))
+        hangs = hanging(readout, camera, gone, wear < FORGOTTEN_WEAR)
+        return torch.from_numpy(gone | (hangs & ~frozen & (nearness * self.kept_m < 1.0)))
 
     def tokens(self, camera: Camera, readout: Readout, gone: Tensor) -> np.ndarray:
         """(n,) int64 ids of the tokens that go with the ``gone`` cells (h, w) of a view, ``readout``, hidden ones and
@@ -77,9 +82,9 @@ class Renewal:
         store = self.memory.store
         rows = np.flatnonzero((store.wear >= FORGOTTEN_WEAR) & store.alive & ~store.frozen)
         x, y, inverse_depth = project(store, rows, camera, self.memory.config.cell_center)
-        reached = (inverse_depth > 1.0 / FARTHEST_M) & (inverse_depth * self.kept_m < 1.0)
+        goes = self._goes(store.wear_at(rows), inverse_depth)
         across, down = np.abs(x / camera.width - 0.5), np.abs(y / camera.height - 0.5)
-        rows = rows[reached & (across < 0.5 + BEYOND) & (down < 0.5 + BEYOND)]
+        rows = rows[goes & (across < 0.5 + BEYOND) & (down < 0.5 + BEYOND)]
         seen = readout.samples
         if seen is None:
             return rows
@@ -93,6 +98,11 @@ class Renewal:
         rows = np.arange(first.first, first.first + first.count)
         near = center_inverse_depth(self.memory.store, rows) > 1.0 / FARTHEST_M
         return torch.from_numpy(self.memory.store.features.rows[rows[near]].astype(np.float32))
+
+    def _goes(self, wear: np.ndarray, nearness: np.ndarray) -> np.ndarray:
+        """Whether what is so worn and so near (1/m), any shape, is forgotten."""
+        farthest_m = np.where(wear >= int(WORN), SCENERY_M, FARTHEST_M)
+        return (wear >= FORGOTTEN_WEAR) & (nearness * farthest_m > 1.0) & (nearness * self.kept_m < 1.0)
 
 
 def due(memory: LatentMemory, readout: Readout, camera: Camera, latest: Match | None) -> Renewal | None:
@@ -138,9 +148,9 @@ def _reached(readout: Readout, kept_m: float) -> np.ndarray:
     return (nearness > 1.0 / FARTHEST_M) & (nearness * kept_m < 1.0)
 
 
-def _worn(memory: LatentMemory, readout: Readout, kept_m: float, wear: int = int(WORN)) -> np.ndarray:
-    token = readout.token.cpu().numpy()
-    worn = (token >= 0) & (_wear(memory, readout) >= wear)
+def _worn(memory: LatentMemory, readout: Readout, kept_m: float) -> np.ndarray:
+    """(h, w) bool: the same cells, where what they show is worn and nobody keeps it."""
+    worn = (readout.token.cpu().numpy() >= 0) & (_wear(memory, readout) >= int(WORN))
     return worn & _reached(readout, kept_m) & ~_frozen(memory, readout)
 
 

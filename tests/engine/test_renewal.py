@@ -18,7 +18,7 @@ from engine.memory.kernels import WEAR_SHIFT
 from engine.memory.saving import _sha256
 from engine.models.embedded import EmbeddedModel
 from engine.places import Match
-from engine.renewal import APART_M, FARTHEST_M, KEPT_M, Renewal, due, wear_drawn
+from engine.renewal import APART_M, FARTHEST_M, FORGOTTEN_WEAR, KEPT_M, SCENERY_M, Renewal, due, wear_drawn
 from engine.world_model import Cancelled, CancelToken
 from engine.worlds import World, WorldSpec
 from tests.engine.memory_support import CHANNELS, camera_at, memory_of, scene_view
@@ -60,6 +60,21 @@ def test_only_the_middle_ground_is_forgotten() -> None:
     assert bool((after.token[gone] == -1).all()) and not bool(after.covered[in_samples(gone, after.covered)].any())
     assert torch.equal(after.features[:, ~gone], before.features[:, ~gone])
     assert after.samples is not None and torch.equal(after.samples.covered, after.covered)
+
+
+@pytest.mark.parametrize("wear", [0, FORGOTTEN_WEAR, int(WORN)])
+@pytest.mark.parametrize("depth_m", [0.7 * FARTHEST_M, 0.7 * SCENERY_M, 1.3 * SCENERY_M])
+def test_the_more_something_is_worn_the_farther_it_goes(wear: int, depth_m: float) -> None:
+    wall = (np.array([1.0, 0.0, 0.0]), depth_m)
+    memory = memory_of([])
+    view = scene_view(CAMERA, planes=(wall,))
+    memory.write(view, wear=np.full(np.shape(view.latents)[1:], wear))
+    readout = memory.readout(CAMERA)
+    renewal = Renewal(memory, KEPT_M)
+    gone = renewal.cells(readout, CAMERA)
+    goes = depth_m < {0: 0.0, FORGOTTEN_WEAR: FARTHEST_M, int(WORN): SCENERY_M}[wear]
+    assert bool(gone.all() if goes else not gone.any())
+    assert len(renewal.tokens(CAMERA, readout, gone)) == (len(memory.living()) if goes else 0)
 
 
 def test_inside_of_something_worn_nothing_is_kept_for_being_near() -> None:
