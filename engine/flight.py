@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
@@ -16,6 +17,7 @@ import numpy as np
 
 from engine import panels
 from engine.camera import Camera
+from engine.dissolve import Dissolve
 from engine.errors import Cancelled, InputError
 from engine.explorer import Explorer
 from engine.memory import LatentMemory
@@ -31,6 +33,10 @@ MAX_REVISITS = 24
 
 class Writer(Protocol):
     """Where frames go: ``engine.video.FrameWriter``."""
+
+    @property
+    def fps(self) -> float | Fraction:
+        """Frames per second that they are shown at."""
 
     def write(self, rgb: np.ndarray) -> None:
         """One frame (H, W, 3) uint8."""
@@ -142,6 +148,7 @@ class Flight:
         self._pairs = {second: one for one, second in (pairs if thin is None else [pairs[i] for i in thin])}
         self._wanted = set(self._pairs.values())
         self._kept: dict[int, np.ndarray] = {}
+        self._dissolve = Dissolve(float(writer.fps)) if writer is not None else None
 
     @property
     def done(self) -> int:
@@ -170,8 +177,8 @@ class Flight:
             )
         timings = dict(result.timings_ms)
         started = time.perf_counter()
-        if self.writer is not None:
-            self.writer.write(layout_frame(result, self.layout, self.explorer))
+        if self.writer is not None and self._dissolve is not None:
+            self.writer.write(layout_frame(self._dissolve.shown(result), self.layout, self.explorer))
             timings["film"] = 1000.0 * (time.perf_counter() - started)
         for stage, ms in timings.items():
             self._timings.setdefault(stage, []).append(ms)

@@ -59,6 +59,7 @@ class StepSummary:
     timings_ms: dict[str, float]
     steps: int
     refinement: int = 0
+    renewed: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -74,6 +74,7 @@ class FrameRecord:
             tokens_written=summary.tokens_written,
             tokens_superseded=0,
             stats=MemoryStats(tokens_living=summary.tokens_living, mib=summary.mib),
+            renewed=summary.renewed,
         )
 
 
@@ -93,6 +94,7 @@ def summarise(result: StepResult, refinement: int = 0) -> StepSummary:
         timings_ms=dict(result.timings_ms),
         steps=result.steps,
         refinement=refinement,
+        renewed=result.renewed,
     )
 
 
@@ -221,6 +223,7 @@ def pack_records(records: Iterable[FrameRecord]) -> dict[str, np.ndarray]:
                 "timings_ms": {stage: round(float(ms), 3) for stage, ms in summary.timings_ms.items()},
                 "steps": summary.steps,
                 "refinement": summary.refinement,
+                "renewed": summary.renewed,
                 "pixels": bool(record.jpeg),
             }
         )
@@ -278,5 +281,6 @@ def _unpack_record(tensors: dict[str, np.ndarray], position: int, fields: Fields
         timings_ms={stage: timings.number(stage, 0.0, 1e9) for stage in timings.values},
         steps=fields.integer("steps", 0, 10_000),
         refinement=fields.integer("refinement", 0, 10_000),
+        renewed=fields.flag("renewed"),
     )
     return FrameRecord(summary, jpeg, inverse_depth.astype(np.float16), coverage.astype(np.float16))

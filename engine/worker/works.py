@@ -12,6 +12,7 @@ import numpy as np
 
 from engine import panels
 from engine.atomic import check_writable_parent
+from engine.dissolve import Dissolve
 from engine.errors import InputError
 from engine.explorer import Explorer
 from engine.export import MeshJob
@@ -99,6 +100,7 @@ class RecordedFilm(Film):
         super().__init__(ident, job, len(self._records))
         self._picture_size = self._records[0].picture().shape[:2]
         self._explorer = world.explorer
+        self._dissolve = Dissolve(job.fps)
 
     def advance(self, loop: EngineLoop) -> bool:
         result = self._records[self.done].result()
@@ -109,7 +111,7 @@ class RecordedFilm(Film):
         if result.rgb.shape[:2] != size:  # the size was changed during the flight
             fine = panels.enlarge(result.picture, *self._picture_size)
             result = replace(result, rgb=panels.enlarge(result.rgb, *size), fine_rgb=fine)
-        picture = layout_frame(result, self.job.layout, self._explorer)
+        picture = layout_frame(self._dissolve.shown(result), self.job.layout, self._explorer)
         self.writer.write(picture)
         self.done += 1
         self.tell(loop, picture)

@@ -24,6 +24,8 @@ LOOP = [camera(0.0, yaw) for yaw in (0.0, 6.0, 12.0, 6.0, 0.0)]
 class Shelf:
     """A writer that keeps frames."""
 
+    fps = 24.0
+
     def __init__(self) -> None:
         self.frames: list[np.ndarray] = []
         self.closed = False

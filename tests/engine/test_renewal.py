@@ -13,15 +13,18 @@ from safetensors.numpy import load_file, save_file
 from engine.cells import in_samples, without
 from engine.errors import SessionError
 from engine.explorer import Explorer, ExplorerConfig
+from engine.flight import fly
 from engine.memory import WORN, LatentMemory, MemoryConfig
 from engine.memory.kernels import WEAR_SHIFT
 from engine.memory.saving import _sha256
+from engine.metrics import psnr_db
 from engine.models.embedded import EmbeddedModel
 from engine.places import Match
 from engine.renewal import APART_M, FARTHEST_M, FORGOTTEN_WEAR, KEPT_M, SCENERY_M, Renewal, due, wear_drawn
 from engine.world_model import Cancelled, CancelToken
 from engine.worlds import World, WorldSpec
 from tests.engine.memory_support import CHANNELS, camera_at, memory_of, scene_view
+from tests.engine.test_flight import Shelf
 
 CAMERA, NEARER = (camera_at(x, 0.0, 3.0, pitch_deg=-8.0) for x in (0.0, 2.0))
 
@@ -148,6 +151,18 @@ def explorer() -> Explorer:
     assert memory is not None
     memory.store.state.rows[...] |= WORN << WEAR_SHIFT
     return explorer
+
+
+def test_a_film_of_a_worn_world_dissolves(explorer: Explorer) -> None:
+    home = explorer.last_camera
+    assert home is not None
+    pose = home.c2w.copy()
+    pose[:3, 3] += 0.5 * pose[:3, 2]
+    shelf, made = Shelf(), []
+    fly(explorer.fork(), [home, home.posed(pose)], shelf, on_step=lambda _, result: made.append(result))
+    assert [result.renewed for result in made] == [False, True]
+    assert np.array_equal(shelf.frames[0], made[0].rgb)
+    assert psnr_db(shelf.frames[1], made[0].rgb) > psnr_db(shelf.frames[1], made[1].rgb) + 3.0
 
 
 def test_a_worn_world_is_renewed_in_one_step_that_can_be_undone(explorer: Explorer) -> None:
