@@ -34,7 +34,7 @@ class Prospect:
 
     Attributes:
         camera: the frame's, or a wider one.
-        known: what the memory knows of it. believed: the same, completed; what the model builds on.
+        known: what the memory knows of it and is to stay. believed: the same, completed; what the model builds on.
         inventive: much of it is new.
         steps: denoising steps it is worth.
         match: the place it was completed from, or the one before.
@@ -150,7 +150,7 @@ def look_ahead(
             latest = places.complete(read(before), before, biome, generator).match
         completed = places.complete(believed, camera, biome, generator, latest, forgotten)
         believed, latest = completed.readout, completed.match
-        given = completed.taken
+        given, known = completed.taken, without(known, completed.hidden)
     believed = extend_background(believed)
     if much_unknown(believed.coverage):
         steps = inventing_steps(steps)

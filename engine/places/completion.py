@@ -58,11 +58,13 @@ class Completed:
     Attributes:
         readout: to condition on.
         taken: (h, w) bool, cells that come from the place.
+        hidden: (h, w) bool, those of them that were known, and that something of the place stands before.
         match: which one.
     """
 
     readout: Readout
     taken: Tensor
+    hidden: Tensor
     match: Match
 
 
@@ -137,13 +139,16 @@ class Places:
             glow = self._glow(match.place)
             broad = level_along(glow, rays), glow_along(glow, rays, match.turn_rad)
             recalled = replace(recalled, features=self._lighting.lit(recalled, elevation_deg, *broad, match.light))
+        seen, hidden = readout, torch.zeros_like(known)
         if forgotten is not None:
-            hidden = hiding(recalled, readout, known, camera)
-            readout, known = without(readout, hidden), known & ~hidden
-        recalled = whole(recalled, readout, known, camera)
-        recalled = continued(joined(recalled, readout, known, camera, self._std), readout, known, horizon)
-        recalled = finished(recalled, readout, known, camera)
-        return self._filled(readout, recalled, known, match)
+            hidden = hiding(recalled, seen, known, camera)
+            seen, known = without(seen, hidden), known & ~hidden
+        recalled = whole(recalled, seen, known, camera)
+        recalled = continued(joined(recalled, seen, known, camera, self._std), seen, known, horizon)
+        recalled = finished(recalled, seen, known, camera)
+        taken = (recalled.coverage >= 0.5) & ~known
+        coverage = torch.where(taken, 1.0, readout.coverage)
+        return Completed(replace(overlaid(readout, recalled, taken), coverage=coverage), taken, hidden & taken, match)
 
     def _choose(
         self,
@@ -215,11 +220,6 @@ class Places:
         if index not in self._glows:
             self._glows[index] = sky_glow(self.bank[index], self._lighting.colours)
         return self._glows[index]
-
-    def _filled(self, readout: Readout, recalled: Readout, known: Tensor, match: Match) -> Completed:
-        taken = (recalled.coverage >= 0.5) & ~known
-        coverage = torch.where(taken, 1.0, readout.coverage)
-        return Completed(replace(overlaid(readout, recalled, taken), coverage=coverage), taken, match)
 
     def _scale(self, readout: Readout, recalled: Readout, beside: Tensor, camera: Camera) -> float:
         """So many metres of the place to one of the world that its ground lies as far below the camera as the memory's.
