@@ -88,6 +88,7 @@ class ReadoutStage:
         memory = remember(scene, sources, detail_log2=changes)
         return recall(memory, scene.cameras[target]), scene.latents[target]
 
+    @torch.no_grad()
     def evaluate(self, network: nn.Module, sheet: Path) -> dict[str, float]:
         """PSNR on covered cells after decoding at each gap: learned, nearest, and the autoencoder's ceiling."""
         self.eval_scenes.store.refresh()
