@@ -1,8 +1,8 @@
 """Films where country gives way to other country: the one dissolves into the other, as it does before one's eyes.
 
 A frame in which much changes at once looks like a cut. So the last one before it goes on, carried along by its own
-depth, and fades. Carried how: each pixel of the new view looks for the one of the old that lands on it, by fixed-point
-iteration (Bowles et al. 2012, "Iterative Image Warping").
+depth, and fades: each pixel of the new view looks for what it shows along its ray, by fixed-point iteration (Bowles et
+al. 2012, "Iterative Image Warping").
 """
 
 from __future__ import annotations

@@ -148,7 +148,7 @@ class Flight:
         self._pairs = {second: one for one, second in (pairs if thin is None else [pairs[i] for i in thin])}
         self._wanted = set(self._pairs.values())
         self._kept: dict[int, np.ndarray] = {}
-        self._dissolve = Dissolve(float(writer.fps)) if writer is not None else None
+        self._dissolve = Dissolve(float(writer.fps) if writer is not None else 0.0)
 
     @property
     def done(self) -> int:
@@ -177,7 +177,7 @@ class Flight:
             )
         timings = dict(result.timings_ms)
         started = time.perf_counter()
-        if self.writer is not None and self._dissolve is not None:
+        if self.writer is not None:
             self.writer.write(layout_frame(self._dissolve.shown(result), self.layout, self.explorer))
             timings["film"] = 1000.0 * (time.perf_counter() - started)
         for stage, ms in timings.items():

@@ -20,7 +20,7 @@ from engine.camera import Camera
 from engine.cells import in_samples, without
 from engine.disocclusion import extend_background
 from engine.overscan import edge_unknown, inventing_steps, much_unknown, widened
-from engine.places.completion import Forgotten
+from engine.places import Forgotten
 from engine.renewal import due, wear_drawn
 
 if TYPE_CHECKING:

@@ -104,6 +104,8 @@ class Places:
             forgotten: what the place is set down in the stead of; with a ``latest``, it is that once more.
         """
         readout = _on_cpu(readout)
+        if forgotten is not None:
+            forgotten = replace(forgotten, view=_on_cpu(forgotten.view))
         known = readout.coverage > 0.0  # a cell that is known in part is the denoiser's to finish
         away = distance_to(~known) if not bool(known.all()) else torch.zeros(known.shape)
         if forgotten is None:
@@ -111,13 +113,12 @@ class Places:
         elif latest is not None:
             match = latest = replace(latest, anchor=_position(camera))
         else:
-            forgotten = replace(forgotten, view=_on_cpu(forgotten.view))
             match = self._alike(forgotten, camera, biome)
         recalled = _on_cpu(self._memory(match.place).readout(_placed(camera, match)))
         rays = _rays(camera, readout)
         elevation_deg = torch.rad2deg(elevation_rad(rays))
         # What is to be renewed has lost its shape, but neither its ground nor its sky.
-        told = readout if forgotten is None else _on_cpu(forgotten.view)
+        told = readout if forgotten is None else forgotten.view
         there = told.coverage > 0.0
         if match is not latest:
             most = MOST_SCALED if forgotten is None else MOST_RESCALED
@@ -131,9 +132,8 @@ class Places:
             level = level_along(self._glow(match.place), rays)
             light = self._lighting.told(told, recalled, there, away, elevation_deg, level)
             if forgotten is not None:
-                light = (self._daylight.differs(forgotten.began, match.place) or light[:DIRECTIONS]) + light[
-                    DIRECTIONS:
-                ]
+                ground = self._daylight.differs(forgotten.began, match.place) or light[:DIRECTIONS]
+                light = ground + light[DIRECTIONS:]
             match = replace(match, light=light)
         if match.light:
             glow = self._glow(match.place)
