@@ -1,8 +1,8 @@
 """Is the camera where it was asked to be? Poses recovered from generated frames by matching them with the true first
 view.
 
-Features are found in pictures alone (ORB) and lifted with the first view's depth; nothing of the memory and nothing of
-the requested pose enters.
+Features are found in pictures alone (ORB) and lifted with the first view's depth, and the pose that they give is made
+finer by the grey levels of all that is textured; nothing of the memory and nothing of the requested pose enters.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from engine.camera import Camera
+from engine.evaluation.alignment import Alignment
 from engine.evaluation.pnp import recover_pose
 from engine.evaluation.scenes import TrueView, path_length_m
 from engine.evaluation.visibility import seen_from
@@ -62,12 +63,12 @@ class PoseProbe:
         pixels, self._descriptors = features(view.image)
         depth = view.depth_m.numpy()
         rows, columns = (pixels[:, axis].astype(int).clip(0, depth.shape[axis - 1] - 1) for axis in (1, 0))
-        depth_m = depth[rows, columns]
+        depth_m = np.where(np.isfinite(depth) & _smooth(depth), depth, np.nan)
         local = np.concatenate([pixels, np.ones((len(pixels), 1))], axis=1) @ np.linalg.inv(camera.K).T
-        usable = np.isfinite(depth_m) & _smooth(depth)[rows, columns]
-        with np.errstate(invalid="ignore"):
-            self._points = (local * depth_m[:, None]) @ camera.c2w[:3, :3].T + camera.position
-        self._points, self._descriptors = self._points[usable], self._descriptors[usable]
+        points = (local * depth_m[rows, columns, None]) @ camera.c2w[:3, :3].T + camera.position
+        usable = np.isfinite(points).all(axis=1)
+        self._points, self._descriptors = points[usable], self._descriptors[usable]
+        self._alignment = Alignment(_grey(view.image), camera.rays() * depth_m[..., None] + camera.position)
 
     def recover(self, image: np.ndarray, asked: Camera, seed: int) -> np.ndarray | None:
         """w2c (4, 4) of ``image (H, W, 3)`` uint8 taken with the lens of ``asked``, or ``None``."""
@@ -81,7 +82,14 @@ class PoseProbe:
             return None
         rng = np.random.default_rng(seed)
         fit = recover_pose(self._points[matches[:, 0]], pixels[matches[:, 1]], asked.K, rng)
-        return None if fit is None else fit.w2c
+        return None if fit is None else self._alignment.aligned(fit.w2c, _grey(image), asked.K)
+
+
+def _grey(image: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8 -> (H, W) in [0, 255]."""
+    from skimage.color import rgb2gray
+
+    return np.asarray(255.0 * rgb2gray(image))
 
 
 def _smooth(depth_m: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from engine.errors import InputError
 from engine.messages import MEMORY_VARIANTS, MemoryVariant
 from engine.world_model import ModelSpec
 
-PROTOCOL_VERSION = 4
+PROTOCOL_VERSION = 5
 """Raised whenever a figure's meaning changes: results of another version are measured again, never mixed."""
 
 FIRST_SEED = 1_000_100
