@@ -58,6 +58,11 @@ def sky_share(readout: Readout, like: Tensor) -> Tensor:
     return cell_means(readout.sky.float(), like) / cell_means(readout.covered.float(), like).clamp(min=1e-6)
 
 
+def only_sky(readout: Readout) -> Tensor:
+    """(h, w) bool: cells that are known to be nothing but sky."""
+    return (readout.coverage > 0.99) & (sky_share(readout, readout.coverage) > 0.99)
+
+
 def alike(here: Tensor, there: Tensor) -> Tensor:
     """Where inverse depths (h, w) are about the same: a tree is not sand in another light."""
     return torch.log(here.clamp(min=FAR) / there.clamp(min=FAR)).abs() < ALIKE

@@ -30,8 +30,7 @@ def hanging(readout: Readout, camera: Camera, gone: np.ndarray, true: np.ndarray
     known = (readout.coverage > 0.0).cpu()
     solid = (known & (sky_share(readout, readout.coverage) <= 0.5).cpu()).numpy() & ~gone & (nearness > 0.0)
     label = connected(solid, nearness, ALIKE)
-    rays = camera.resized(w, h).rays()
-    low = np.rad2deg(np.arctan2(rays[..., 2], np.hypot(rays[..., 0], rays[..., 1]))) < LOWEST_DEG
+    low = elevation_deg(camera.resized(w, h).rays()) < LOWEST_DEG
     low[-1] = low[:, 0] = low[:, -1] = True  # it may go on beyond the edge
 
     def any_of(cells: np.ndarray) -> np.ndarray:
@@ -47,3 +46,8 @@ def hanging(readout: Readout, camera: Camera, gone: np.ndarray, true: np.ndarray
         if (more == carried).all():
             return solid & ~carried[label]
         carried = more
+
+
+def elevation_deg(directions: np.ndarray) -> np.ndarray:
+    """(..., 3) world directions -> (...), degrees above the horizon."""
+    return np.asarray(np.rad2deg(np.arctan2(directions[..., 2], np.hypot(directions[..., 0], directions[..., 1]))))

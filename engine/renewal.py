@@ -20,7 +20,7 @@ from torch import Tensor
 from engine.camera import Camera
 from engine.cells import in_samples
 from engine.disocclusion import surfaces
-from engine.hanging import hanging
+from engine.hanging import LOWEST_DEG, elevation_deg, hanging
 from engine.memory import WORN, LatentMemory, Readout
 from engine.memory.points import center_inverse_depth, project
 
@@ -37,7 +37,8 @@ FORGOTTEN_WEAR = 1
 rubble."""
 SCENERY_M = 300.0
 """So far what is worn goes with it, too: leaves without trees along the horizon. A mountain that was drawn anew once
-stays where it stands."""
+stays where it stands. What is worn and rises above the horizon goes however far it is: it was imagined behind something
+near, and would hang in the sky."""
 INSIDE_M, INSIDE_SHARE = 1.5, 0.4
 """Where so much of a view is worn and nearer than eyes are above the ground, one is inside of what was imagined, a hill
 or a crown: then nothing is kept for being near."""
@@ -69,7 +70,8 @@ class Renewal:
         """(h, w) bool: cells of ``readout`` that are worn, gaps in between, and what would hang in the air then."""
         wear, nearness = _wear(self.memory, readout), _nearness(readout)
         seen, frozen = readout.token.cpu().numpy() >= 0, _frozen(self.memory, readout)
-        worn = seen & ~frozen & self._goes(wear, nearness)
+        high = elevation_deg(camera.resized(wear.shape[1], wear.shape[0]).rays()) > LOWEST_DEG
+        worn = seen & ~frozen & self._goes(wear, nearness, high)
         closed = binary_closing(np.pad(worn, GAPS + 1), np.ones((3, 3)), iterations=GAPS)
         inner = slice(GAPS + 1, -GAPS - 1)
         gone = worn | (closed[inner, inner] & _reached(readout, self.kept_m))
@@ -82,7 +84,8 @@ class Renewal:
         store = self.memory.store
         rows = np.flatnonzero((store.wear >= FORGOTTEN_WEAR) & store.alive & ~store.frozen)
         x, y, inverse_depth = project(store, rows, camera, self.memory.config.cell_center)
-        goes = self._goes(store.wear_at(rows), inverse_depth)
+        directions = np.stack([x, y, np.ones_like(x)], axis=-1) @ np.linalg.inv(camera.K).T @ camera.c2w[:3, :3].T
+        goes = self._goes(store.wear_at(rows), inverse_depth, elevation_deg(directions) > LOWEST_DEG)
         across, down = np.abs(x / camera.width - 0.5), np.abs(y / camera.height - 0.5)
         rows = rows[goes & (across < 0.5 + BEYOND) & (down < 0.5 + BEYOND)]
         seen = readout.samples
@@ -99,10 +102,10 @@ class Renewal:
         near = center_inverse_depth(self.memory.store, rows) > 1.0 / FARTHEST_M
         return torch.from_numpy(self.memory.store.features.rows[rows[near]].astype(np.float32))
 
-    def _goes(self, wear: np.ndarray, nearness: np.ndarray) -> np.ndarray:
-        """Whether what is so worn and so near (1/m), any shape, is forgotten."""
-        farthest_m = np.where(wear >= int(WORN), SCENERY_M, FARTHEST_M)
-        return (wear >= FORGOTTEN_WEAR) & (nearness * farthest_m > 1.0) & (nearness * self.kept_m < 1.0)
+    def _goes(self, wear: np.ndarray, nearness: np.ndarray, high: np.ndarray) -> np.ndarray:
+        """Whether what is so worn, so near (1/m), and above the horizon or not, any shape, is forgotten."""
+        farthest = np.where(wear >= int(WORN), np.where(high, 0.0, 1.0 / SCENERY_M), 1.0 / FARTHEST_M)
+        return (wear >= FORGOTTEN_WEAR) & (nearness > farthest) & (nearness * self.kept_m < 1.0)
 
 
 def due(memory: LatentMemory, readout: Readout, camera: Camera, latest: Match | None) -> Renewal | None:

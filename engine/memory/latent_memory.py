@@ -7,7 +7,8 @@ learned readout, a write policy that grows with explored area, sky at infinity a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -225,6 +226,16 @@ class LatentMemory:
         grid = latent_camera(self.config, camera)
         readout = assemble.from_nearest(View(self.store, grid), self.config.cell_center)
         return self._counted(readout) if counted else readout
+
+    @contextmanager
+    def overlooking(self, token: TokenIds) -> Iterator[None]:
+        """Within the block the memory is read as if these tokens were gone."""
+        rows = self._living_in(token)
+        self.store.set_alive(rows, False)
+        try:
+            yield
+        finally:
+            self.store.set_alive(rows, True)
 
     def _counted(self, readout: Readout) -> Readout:
         """Count one read for every token that won a cell, and mark its block as just read (what eviction goes by)."""

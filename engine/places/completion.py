@@ -32,6 +32,8 @@ LEAVE_M = 5.0
 """So far from where a place was set down another one is looked for: what lies behind its near things is missing."""
 REACH_CELLS = 10.0
 """How far from the unknown a known cell still speaks for what comes next (e-folding)."""
+TURNS, OPEN = 8, 1.0 / 30.0
+"""So many ways a place is turned to find one that is open: what is ahead is, on average, no nearer (1/m)."""
 MEMORIES_KEPT = 4
 
 
@@ -101,7 +103,8 @@ class Places:
         Args:
             biome: places of another are not considered, if it is known. generator: chooses where nothing is known at
                 all. latest: the match of the view before, which is stayed with as long as it fits.
-            forgotten: what the place is set down in the stead of; with a ``latest``, it is that once more.
+            forgotten: what the place is set down in the stead of; with a ``latest``, it is that once more, turned
+                about.
         """
         readout = _on_cpu(readout)
         if forgotten is not None:
@@ -111,7 +114,7 @@ class Places:
         if forgotten is None:
             match = self._choose(readout, known, away, camera, biome, generator, latest)
         elif latest is not None:
-            match = latest = replace(latest, anchor=_position(camera))
+            match = latest = self._elsewhere(latest, camera)
         else:
             match = self._alike(forgotten, camera, biome)
         recalled = _on_cpu(self._memory(match.place).readout(_placed(camera, match)))
@@ -177,6 +180,19 @@ class Places:
         bins = direction_bins(camera, *known.shape)
         match = self._by_look.best(described, bins, weight.flatten(), self._by_look.among(biome), latest)
         return latest if latest is not None and match.turn_rad == latest.turn_rad else replace(match, anchor=here)
+
+    def _elsewhere(self, latest: Match, camera: Camera) -> Match:
+        """The same place, turned to where it is open ahead: what one is inside of would stand there once more."""
+        memory, here = self._memory(latest.place), _position(camera)
+        turns = [latest.turn_rad + 2.0 * math.pi * n / TURNS for n in range(1, TURNS)]
+
+        def crowded(match: Match) -> float:
+            nearness = memory.sample_map(_placed(camera, match)).inverse_depth
+            third = nearness.shape[1] // 3
+            return float(nearness[:, third:-third].mean())
+
+        matches = [replace(latest, turn_rad=turn, anchor=here, scale=1.0) for turn in turns]
+        return next((match for match in matches if crowded(match) < OPEN), None) or min(matches, key=crowded)
 
     def _alike(self, forgotten: Forgotten, camera: Camera, biome: str) -> Match:
         """The place in like light that looks most like what is ``forgotten``, which has no texture worth comparing."""

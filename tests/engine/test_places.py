@@ -21,6 +21,7 @@ from engine.memory import LatentMemory, LatentView, MemoryConfig, Readout
 from engine.models.embedded import EmbeddedModel
 from engine.places import LIGHT_SIZES, Forgotten, PlaceBank, Places
 from engine.places.bank import LATENT_STEP, decode_depth, encode_depth
+from engine.places.completion import OPEN, TURNS
 from engine.prospect import News, as_given, look_ahead
 from engine.reopen import capture, memory_saver, reopen
 from engine.session import save_session
@@ -205,6 +206,32 @@ def test_a_place_is_brought_into_the_light_of_the_memory(bank: PlaceBank) -> Non
     assert len(renewed.match.light) == max(LIGHT_SIZES)
     missed = lighting.coordinates(renewed.readout.features - lit.features)[:, half > 0]
     assert float(missed.abs().mean()) < 0.4 * float(asked.abs().mean())
+
+
+def test_inside_of_something_the_place_comes_once_more_turned_to_where_it_is_open(model: EmbeddedModel) -> None:
+    places, camera = model.places, looking(10.0)
+    assert places is not None
+    before = replace(places.complete(empty_readout(model.spec, camera), camera, "", torch.Generator()).match, scale=2.0)
+    moved = camera.posed(camera.c2w + np.array([[0, 0, 0, 4.0], [0] * 4, [0] * 4, [0] * 4]))
+    inside = empty_readout(model.spec, moved)
+    forgotten = Forgotten(inside, None, torch.zeros(0, 16))
+    done = places.complete(inside, moved, "", torch.Generator(), before, forgotten)
+    match = done.match
+    assert match.place == before.place and match.anchor == tuple(moved.position) and match.scale == 1.0
+    turned = math.remainder(match.turn_rad - before.turn_rad, 2.0 * math.pi)
+    assert abs(turned) >= 2.0 * math.pi / TURNS - 1e-6
+    assert float(done.taken.float().mean()) > 0.9
+
+    def ahead(turn: float) -> float:
+        """How near (1/m) things are ahead of a camera that stands where the place's does."""
+        turn_by = rotation_about_up(match.turn_rad + turn)
+        pose = np.eye(4)
+        pose[:3, :3] = turn_by @ moved.c2w[:3, :3]
+        nearness = seen_at_home(places.bank, match.place, moved.posed(pose)).inverse_depth
+        return float(nearness[:, nearness.shape[1] // 3 : -(nearness.shape[1] // 3)].mean())
+
+    chosen, *others = (ahead(2.0 * math.pi * n / TURNS) for n in range(TURNS))
+    assert chosen < OPEN or chosen <= min(others) + 1e-6
 
 
 def test_what_a_place_shows_is_remembered_as_the_place_has_it(bank: PlaceBank, model: EmbeddedModel) -> None:

@@ -10,10 +10,11 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from engine.cells import in_samples, without
+from engine.cells import in_samples, only_sky, without
 from engine.errors import SessionError
 from engine.explorer import Explorer, ExplorerConfig
 from engine.flight import fly
+from engine.hanging import LOWEST_DEG, elevation_deg
 from engine.memory import WORN, LatentMemory, MemoryConfig
 from engine.memory.kernels import WEAR_SHIFT
 from engine.memory.saving import _sha256
@@ -76,8 +77,11 @@ def test_the_more_something_is_worn_the_farther_it_goes(wear: int, depth_m: floa
     renewal = Renewal(memory, KEPT_M)
     gone = renewal.cells(readout, CAMERA)
     goes = depth_m < {0: 0.0, FORGOTTEN_WEAR: FARTHEST_M, int(WORN): SCENERY_M}[wear]
-    assert bool(gone.all() if goes else not gone.any())
-    assert len(renewal.tokens(CAMERA, readout, gone)) == (len(memory.living()) if goes else 0)
+    high = torch.from_numpy(elevation_deg(CAMERA.resized(*gone.shape[::-1]).rays()) > LOWEST_DEG)
+    assert bool(high.any()) and not bool(high.all())
+    assert bool(gone[~high].all() if goes else not gone[~high].any())
+    assert bool(gone[high].all() if goes or wear == int(WORN) else not gone[high].any())  # or it would hang in the sky
+    assert len(renewal.tokens(CAMERA, readout, gone)) == int(gone.sum())
 
 
 def test_inside_of_something_worn_nothing_is_kept_for_being_near() -> None:
@@ -91,6 +95,22 @@ def test_inside_of_something_worn_nothing_is_kept_for_being_near() -> None:
         renewal = due(memory, readout, before, None)
         assert renewal is None if kept_m else renewal is not None and renewal.inside
         assert bool(Renewal(memory, kept_m).cells(readout, before).all()) == (kept_m == 0.0)
+
+
+def test_the_sky_that_something_worn_hid_is_seen_again() -> None:
+    memory = ground(0)
+    before = memory.readout(CAMERA)
+    view = scene_view(CAMERA, seed=1, planes=((np.array([1.0, 0.0, 0.0]), 1.0),))
+    memory.write(view, wear=np.full(np.shape(view.latents)[1:], WORN))
+    hidden, alive = memory.readout(CAMERA), memory.store.alive.copy()
+    renewal = Renewal(memory, 0.0)
+    gone = renewal.cells(hidden, CAMERA)
+    assert float(gone.float().mean()) > 0.9 and float(only_sky(hidden)[gone].float().sum()) == 0.0
+    with memory.overlooking(renewal.tokens(CAMERA, hidden, gone)):
+        left = memory.readout(CAMERA)
+    assert torch.equal(only_sky(left), only_sky(before)) and bool(only_sky(left).any())
+    assert torch.equal(left.features, before.features)
+    assert np.array_equal(memory.store.alive, alive)
 
 
 def test_frozen_tokens_stay() -> None:
