@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from engine.camera import Camera
-from engine.cells import in_samples, only_sky, without
+from engine.cells import in_samples, without
 from engine.disocclusion import extend_background
 from engine.overscan import edge_unknown, inventing_steps, much_unknown, widened
 from engine.places import Forgotten
@@ -140,8 +140,7 @@ def look_ahead(
         renewed = renewal.tokens(camera, known, gone)
         forgotten = Forgotten(known, None if renewal.inside else latest, renewal.began())
         with renewal.memory.overlooking(renewed):
-            left = read(camera)
-        believed = known = without(left, gone & ~only_sky(left))
+            believed = known = renewal.left(read(camera), camera, gone)
         if not renewal.inside:  # there the place that one came from is the best guess
             latest = None
     elif wide:

@@ -18,7 +18,7 @@ from scipy.ndimage import binary_closing
 from torch import Tensor
 
 from engine.camera import Camera
-from engine.cells import in_samples
+from engine.cells import in_samples, only_sky, without
 from engine.disocclusion import surfaces
 from engine.hanging import LOWEST_DEG, elevation_deg, hanging
 from engine.memory import WORN, LatentMemory, Readout
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 SHARE = 0.15
 """So much of a view must be worn, and nearer than it was ever drawn, before it is worth another place: who flies back
 over it sees it no nearer than it was drawn."""
-KEPT_M, FARTHEST_M = 6.0, 80.0
+KEPT_M, FARTHEST_M = 3.0, 80.0
 """What is so near will soon be passed, what is so far is scenery: neither is a reason."""
 FORGOTTEN_WEAR = 1
 """Where that is so, all in between goes that was ever drawn anew: what is left of it would stand in the place like
@@ -70,8 +70,7 @@ class Renewal:
         """(h, w) bool: cells of ``readout`` that are worn, gaps in between, and what would hang in the air then."""
         wear, nearness = _wear(self.memory, readout), _nearness(readout)
         seen, frozen = readout.token.cpu().numpy() >= 0, _frozen(self.memory, readout)
-        high = elevation_deg(camera.resized(wear.shape[1], wear.shape[0]).rays()) > LOWEST_DEG
-        worn = seen & ~frozen & self._goes(wear, nearness, high)
+        worn = seen & ~frozen & self._goes(wear, nearness, _high(camera, wear.shape))
         closed = binary_closing(np.pad(worn, GAPS + 1), np.ones((3, 3)), iterations=GAPS)
         inner = slice(GAPS + 1, -GAPS - 1)
         gone = worn | (closed[inner, inner] & _reached(readout, self.kept_m))
@@ -94,6 +93,12 @@ class Renewal:
         solid = in_samples(gone, seen.token) & (seen.token >= 0) & ~seen.sky
         shown = np.unique(seen.token[solid].numpy())
         return np.union1d(rows, shown[~store.frozen_at(shown)])
+
+    def left(self, behind: Readout, camera: Camera, gone: Tensor) -> Readout:
+        """What is known of a view without its ``gone`` cells (h, w): what the memory shows without their tokens,
+        ``behind``, and in their stead nothing but the sky above the horizon."""
+        sky = only_sky(behind) & torch.from_numpy(_high(camera, gone.shape))
+        return without(behind, gone & ~sky)
 
     def began(self) -> Tensor:
         """(n, C) latents of the nearer ground that the world began with."""
@@ -129,6 +134,11 @@ def wear_drawn(memory: LatentMemory, known: Readout, given: Tensor | None) -> Te
     octaves = known.log2_scale.cpu().round().clamp(min=1).long()
     wear = torch.where(known.token.cpu() < 0, int(WORN), (before + octaves).clamp(max=int(WORN)))
     return (wear if given is None else torch.where(given.cpu(), 0, wear)).to(torch.uint8)
+
+
+def _high(camera: Camera, shape: tuple[int, ...]) -> np.ndarray:
+    """(h, w) bool, of ``shape``: cells of a view above the horizon."""
+    return elevation_deg(camera.resized(shape[1], shape[0]).rays()) > LOWEST_DEG
 
 
 def _wear(memory: LatentMemory, readout: Readout) -> np.ndarray:
