@@ -138,7 +138,7 @@ def look_ahead(
     if renewal is not None:
         gone = renewal.cells(known, camera)
         renewed = renewal.tokens(camera, known, gone)
-        forgotten = Forgotten(known, None if renewal.inside else latest, renewal.began())
+        forgotten = Forgotten(known, None if renewal.inside else latest)
         with renewal.memory.overlooking(renewed):
             believed = known = renewal.left(read(camera), camera, gone)
         if not renewal.inside:  # there the place that one came from is the best guess

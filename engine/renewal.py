@@ -22,7 +22,7 @@ from engine.cells import in_samples, only_sky, without
 from engine.disocclusion import surfaces
 from engine.hanging import LOWEST_DEG, elevation_deg, hanging
 from engine.memory import WORN, LatentMemory, Readout
-from engine.memory.points import center_inverse_depth, project
+from engine.memory.points import project
 
 if TYPE_CHECKING:
     from engine.places import Match
@@ -99,13 +99,6 @@ class Renewal:
         ``behind``, and in their stead nothing but the sky above the horizon."""
         sky = only_sky(behind) & torch.from_numpy(_high(camera, gone.shape))
         return without(behind, gone & ~sky)
-
-    def began(self) -> Tensor:
-        """(n, C) latents of the nearer ground that the world began with."""
-        first = self.memory.store.keyframe(0)
-        rows = np.arange(first.first, first.first + first.count)
-        near = center_inverse_depth(self.memory.store, rows) > 1.0 / FARTHEST_M
-        return torch.from_numpy(self.memory.store.features.rows[rows[near]].astype(np.float32))
 
     def _goes(self, wear: np.ndarray, nearness: np.ndarray, high: np.ndarray) -> np.ndarray:
         """Whether what is so worn, so near (1/m), and above the horizon or not, any shape, is forgotten."""

@@ -14,7 +14,7 @@ from engine.camera import Camera, rotation_about_up
 from engine.cells import cell_means, distance_to, overlaid, without
 from engine.memory import LatentMemory, LatentView, MemoryConfig, Readout, ReadoutNetwork
 from engine.places.bank import PlaceBank
-from engine.places.daylight import Daylight
+from engine.places.daylight import in_like_light
 from engine.places.glow import elevation_rad, glow_along, level_along, sky_glow
 from engine.places.lighting import DIRECTIONS, Lighting
 from engine.places.matching import Match, Matcher, direction_bins
@@ -45,12 +45,10 @@ class Forgotten:
         view: what was known before; the place is to lie as its ground does.
         match: the place that was seen there; another is taken if it fits nearly as well. None where one is inside of
             what is forgotten, and nothing that is seen tells what lies outside.
-        began: (n, C) latents of the ground that the world began with.
     """
 
     view: Readout
     match: Match | None
-    began: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +81,6 @@ class Places:
         self._network = network
         self._mean, self._std = mean.cpu(), std.cpu()
         self._lighting = Lighting(flat)
-        self._daylight = Daylight(bank, self._lighting)
         self._by_look: Matcher | None = None
         self._by_colour: Matcher | None = None
         self._memories: OrderedDict[int, LatentMemory] = OrderedDict()
@@ -135,8 +132,7 @@ class Places:
             level = level_along(self._glow(match.place), rays)
             light = self._lighting.told(told, recalled, there, away, elevation_deg, level)
             if forgotten is not None:
-                ground = self._daylight.differs(forgotten.began, match.place) or light[:DIRECTIONS]
-                light = ground + light[DIRECTIONS:]
+                light = DIRECTIONS * (0.0,) + light[DIRECTIONS:]  # in like light the ground keeps its own colours
             match = replace(match, light=light)
         if match.light:
             glow = self._glow(match.place)
@@ -202,12 +198,12 @@ class Places:
         described = self._by_colour.described(view.features, view.inverse_depth)
         bins = direction_bins(camera, *view.coverage.shape)
         weight = (view.coverage > 0.0).float().flatten()
-        places = self._daylight.alike(
+        places = in_like_light(
+            self._lighting,
             self._by_colour.among(biome),
             view,
             torch.rad2deg(elevation_rad(rays)),
             lambda place: level_along(self._glow(place), rays),
-            forgotten.began,
         )
         match = self._by_colour.best(described, bins, weight, places, replaced=forgotten.match)
         return replace(match, anchor=_position(camera))

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from engine.camera import Camera, c2w_from_angles, rotation_about_up
-from engine.cells import without
+from engine.cells import only_sky, without
 from engine.errors import InputError, ModelError, SessionError
 from engine.explorer import Explorer, ExplorerConfig
 from engine.memory import LatentMemory, LatentView, MemoryConfig, Readout
@@ -22,6 +22,7 @@ from engine.models.embedded import EmbeddedModel
 from engine.places import LIGHT_SIZES, Forgotten, PlaceBank, Places
 from engine.places.bank import LATENT_STEP, decode_depth, encode_depth
 from engine.places.completion import OPEN, TURNS
+from engine.places.lighting import DIRECTIONS
 from engine.prospect import News, as_given, look_ahead
 from engine.reopen import capture, memory_saver, reopen
 from engine.session import save_session
@@ -198,13 +199,13 @@ def test_a_place_is_brought_into_the_light_of_the_memory(bank: PlaceBank) -> Non
     again = places.complete(lit, camera, "", torch.Generator(), done.match)
     assert again.match.light == done.match.light
     assert len(again.match.light) == max(LIGHT_SIZES)
-    # What is to be renewed tells of light too, though nothing of it is left.
-    began = lit.features[:, (half > 0) & (lit.inverse_depth[::2, ::2] > 0.02)].T
-    renewed = places.complete(
-        without(lit, half > 0), camera, "", torch.Generator(), forgotten=Forgotten(lit, None, began)
-    )
-    assert len(renewed.match.light) == max(LIGHT_SIZES)
-    missed = lighting.coordinates(renewed.readout.features - lit.features)[:, half > 0]
+    # What is to be renewed tells of the sky's light, though nothing of it is left; the ground keeps the place's own.
+    renewed = places.complete(without(lit, half > 0), camera, "", torch.Generator(), forgotten=Forgotten(lit, None))
+    assert len(renewed.match.light) == max(LIGHT_SIZES) and not any(renewed.match.light[:DIRECTIONS])
+    there, here = only_sky(renewed.readout), (half > 0) & only_sky(recalled)
+    assert bool(there.any()) and bool(here.any())
+    broadly = lighting.coordinates(renewed.readout.features)[:, there].mean(1)
+    missed = broadly - lighting.coordinates(lit.features)[:, here].mean(1)
     assert float(missed.abs().mean()) < 0.4 * float(asked.abs().mean())
 
 
@@ -214,7 +215,7 @@ def test_inside_of_something_the_place_comes_once_more_turned_to_where_it_is_ope
     before = replace(places.complete(empty_readout(model.spec, camera), camera, "", torch.Generator()).match, scale=2.0)
     moved = camera.posed(camera.c2w + np.array([[0, 0, 0, 4.0], [0] * 4, [0] * 4, [0] * 4]))
     inside = empty_readout(model.spec, moved)
-    forgotten = Forgotten(inside, None, torch.zeros(0, 16))
+    forgotten = Forgotten(inside, None)
     done = places.complete(inside, moved, "", torch.Generator(), before, forgotten)
     match = done.match
     assert match.place == before.place and match.anchor == tuple(moved.position) and match.scale == 1.0
