@@ -34,6 +34,8 @@ REACH_CELLS = 10.0
 """How far from the unknown a known cell still speaks for what comes next (e-folding)."""
 TURNS, OPEN = 8, 1.0 / 30.0
 """So many ways a place is turned to find one that is open: what is ahead is, on average, no nearer (1/m)."""
+NEAR = 1.0 / 80.0
+"""Inverse depth, 1/m: ground is told by what is nearer, before there is haze."""
 MEMORIES_KEPT = 4
 
 
@@ -85,6 +87,7 @@ class Places:
         self._by_colour: Matcher | None = None
         self._memories: OrderedDict[int, LatentMemory] = OrderedDict()
         self._glows: dict[int, Tensor] = {}
+        self._grounds: dict[str, Tensor] = {}
 
     def complete(
         self,
@@ -178,17 +181,33 @@ class Places:
         return latest if latest is not None and match.turn_rad == latest.turn_rad else replace(match, anchor=here)
 
     def _elsewhere(self, latest: Match, camera: Camera) -> Match:
-        """The same place, turned to where it is open ahead: what one is inside of would stand there once more."""
-        memory, here = self._memory(latest.place), _position(camera)
+        """The same place, turned to where it is open ahead and no lake: what one is inside of would stand there once
+        more, and over a lake one would stay."""
+        memory, here, usual = self._memory(latest.place), _position(camera), self._usual(latest.place)
         turns = [latest.turn_rad + 2.0 * math.pi * n / TURNS for n in range(1, TURNS)]
-
-        def crowded(match: Match) -> float:
-            nearness = memory.sample_map(_placed(camera, match)).inverse_depth
-            third = nearness.shape[1] // 3
-            return float(nearness[:, third:-third].mean())
-
         matches = [replace(latest, turn_rad=turn, anchor=here, scale=1.0) for turn in turns]
-        return next((match for match in matches if crowded(match) < OPEN), None) or min(matches, key=crowded)
+
+        def unlike(match: Match) -> float:
+            view = memory.readout_nearest(_placed(camera, match))
+            nearness = cell_means(view.inverse_depth, view.coverage)
+            third = view.coverage.shape[1] // 3
+            crowded = float(nearness[:, third:-third].mean()) / OPEN
+            ground = view.features[:, nearness > NEAR].T
+            return max(crowded, 1.0) + float((self._lighting.middle(ground) - usual).norm())
+
+        return min(matches, key=unlike)
+
+    def _usual(self, place: int) -> Tensor:
+        """(DIRECTIONS,) the middle colour of ground in the country that a place lies in."""
+        biome = self.bank.biomes[place]
+        if biome not in self._grounds:
+            middles = []
+            for index in (i for i, b in enumerate(self.bank.biomes) if b == biome):
+                views = self.bank[index].views()
+                near = [z[:, cell_means(inverse_depth, z[0]) > NEAR].T for z, inverse_depth, _ in views]
+                middles.append(self._lighting.middle(torch.cat(near)))
+            self._grounds[biome] = torch.stack(middles).median(dim=0).values
+        return self._grounds[biome]
 
     def _alike(self, forgotten: Forgotten, camera: Camera, biome: str) -> Match:
         """The place in like light that looks most like what is ``forgotten``, which has no texture worth comparing."""

@@ -94,6 +94,11 @@ class Lighting:
         share = 1.0 - clear * torch.exp(-1.0 / (HAZE_M * near.clamp(min=1e-5)))
         return recalled.features + self.shift(torch.lerp(ground, sky, share))
 
+    def middle(self, latents: Tensor) -> Tensor:
+        """(n, C) -> (DIRECTIONS,), the middle colour; 0 of nothing."""
+        colours = latents @ self.colours.T
+        return colours.median(dim=0).values if len(colours) else colours.new_zeros(DIRECTIONS)
+
     def coordinates(self, features: Tensor) -> Tensor:
         """(C, h, w) -> (DIRECTIONS, h, w)."""
         return torch.einsum("kc,chw->khw", self.colours, features)
