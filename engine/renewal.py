@@ -31,7 +31,8 @@ SHARE = 0.15
 """So much of a view must be worn, and nearer than it was ever drawn, before it is worth another place: who flies back
 over it sees it no nearer than it was drawn."""
 KEPT_M, FARTHEST_M = 3.0, 80.0
-"""What is so near will soon be passed, what is so far is scenery: neither is a reason."""
+"""What is so near will soon be passed, what is so far is scenery: neither is a reason, but for what is worn and rises
+above the horizon."""
 FORGOTTEN_WEAR = 1
 """Where that is so, all in between goes that was ever drawn anew: what is left of it would stand in the place like
 rubble."""
@@ -111,12 +112,12 @@ def due(memory: LatentMemory, readout: Readout, camera: Camera, latest: Match | 
     is better."""
     if not len(memory.store):
         return None
-    inside = _worn(memory, readout, 0.0) & (_nearness(readout) > 1.0 / INSIDE_M)
+    inside = _worn(memory, readout, 0.0, False) & (_nearness(readout) > 1.0 / INSIDE_M)
     kept_m, apart_m = (0.0, INSIDE_APART_M) if float(inside.mean()) > INSIDE_SHARE else (KEPT_M, APART_M)
     if latest is not None and math.dist(camera.position, latest.anchor) < apart_m:
         return None
     nearer = readout.log2_scale.cpu().numpy() > 0.0
-    worn = _worn(memory, readout, kept_m) & nearer
+    worn = _worn(memory, readout, kept_m, _high(camera, nearer.shape)) & nearer
     return Renewal(memory, kept_m) if float(worn.mean()) >= SHARE else None
 
 
@@ -148,16 +149,17 @@ def _nearness(readout: Readout) -> np.ndarray:
     return surfaces(readout.inverse_depth, (readout.coverage.shape[0], readout.coverage.shape[1]))[0]
 
 
-def _reached(readout: Readout, kept_m: float) -> np.ndarray:
-    """(h, w) bool: cells that show something which is neither kept for being near nor for being far."""
+def _reached(readout: Readout, kept_m: float, high: np.ndarray | bool = False) -> np.ndarray:
+    """(h, w) bool: cells that show something which is neither kept for being near nor for being far; what is ``high``
+    is never too far."""
     nearness = _nearness(readout)
-    return (nearness > 1.0 / FARTHEST_M) & (nearness * kept_m < 1.0)
+    return (nearness > np.where(high, 0.0, 1.0 / FARTHEST_M)) & (nearness * kept_m < 1.0)
 
 
-def _worn(memory: LatentMemory, readout: Readout, kept_m: float) -> np.ndarray:
+def _worn(memory: LatentMemory, readout: Readout, kept_m: float, high: np.ndarray | bool) -> np.ndarray:
     """(h, w) bool: the same cells, where what they show is worn and nobody keeps it."""
     worn = (readout.token.cpu().numpy() >= 0) & (_wear(memory, readout) >= int(WORN))
-    return worn & _reached(readout, kept_m) & ~_frozen(memory, readout)
+    return worn & _reached(readout, kept_m, high) & ~_frozen(memory, readout)
 
 
 def _frozen(memory: LatentMemory, readout: Readout) -> np.ndarray:

@@ -116,11 +116,11 @@ class Places:
         elif latest is not None:
             match = latest = self._elsewhere(latest, camera)
         else:
-            match = self._alike(forgotten, camera, biome)
+            match = self._alike(forgotten, readout, camera, biome)
         recalled = _on_cpu(self._memory(match.place).readout(_placed(camera, match)))
         rays = _rays(camera, readout)
         elevation_deg = torch.rad2deg(elevation_rad(rays))
-        # What is to be renewed has lost its shape, but neither its ground nor its sky.
+        # What is to be renewed has lost its shape, but its ground lies where it lay.
         told = readout if forgotten is None else forgotten.view
         there = told.coverage > 0.0
         if match is not latest:
@@ -133,7 +133,7 @@ class Places:
         recalled = lowered(recalled, horizon.too_high)
         if match is not latest and not math.isinf(match.error):
             level = level_along(self._glow(match.place), rays)
-            light = self._lighting.told(told, recalled, there, away, elevation_deg, level)
+            light = self._lighting.told(readout, recalled, known, away, elevation_deg, level)
             if forgotten is not None:
                 light = DIRECTIONS * (0.0,) + light[DIRECTIONS:]  # in like light the ground keeps its own colours
             match = replace(match, light=light)
@@ -209,8 +209,9 @@ class Places:
             self._grounds[biome] = torch.stack(middles).median(dim=0).values
         return self._grounds[biome]
 
-    def _alike(self, forgotten: Forgotten, camera: Camera, biome: str) -> Match:
-        """The place in like light that looks most like what is ``forgotten``, which has no texture worth comparing."""
+    def _alike(self, forgotten: Forgotten, left: Readout, camera: Camera, biome: str) -> Match:
+        """The place in like light that looks most like what is ``forgotten``, which has no texture worth comparing;
+        light is told by the sky of what is ``left``, which nothing hides any more."""
         if self._by_colour is None:
             self._by_colour = Matcher(self.bank, self._colours)
         view, rays = forgotten.view, _rays(camera, forgotten.view)
@@ -220,7 +221,7 @@ class Places:
         places = in_like_light(
             self._lighting,
             self._by_colour.among(biome),
-            view,
+            left,
             torch.rad2deg(elevation_rad(rays)),
             lambda place: level_along(self._glow(place), rays),
         )

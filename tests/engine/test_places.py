@@ -199,10 +199,12 @@ def test_a_place_is_brought_into_the_light_of_the_memory(bank: PlaceBank) -> Non
     again = places.complete(lit, camera, "", torch.Generator(), done.match)
     assert again.match.light == done.match.light
     assert len(again.match.light) == max(LIGHT_SIZES)
-    # What is to be renewed tells of the sky's light, though nothing of it is left; the ground keeps the place's own.
-    renewed = places.complete(without(lit, half > 0), camera, "", torch.Generator(), forgotten=Forgotten(lit, None))
+    # What is renewed is lit by the sky that is left; the ground keeps the place's own colours.
+    here = (half > 0) & only_sky(recalled)
+    left = without(lit, (half > 0) & ~here)
+    renewed = places.complete(left, camera, "", torch.Generator(), forgotten=Forgotten(lit, None))
     assert len(renewed.match.light) == max(LIGHT_SIZES) and not any(renewed.match.light[:DIRECTIONS])
-    there, here = only_sky(renewed.readout), (half > 0) & only_sky(recalled)
+    there = only_sky(renewed.readout) & renewed.taken
     assert bool(there.any()) and bool(here.any())
     broadly = lighting.coordinates(renewed.readout.features)[:, there].mean(1)
     missed = broadly - lighting.coordinates(lit.features)[:, here].mean(1)

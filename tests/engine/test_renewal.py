@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from engine.places import Match
 from engine.renewal import APART_M, FARTHEST_M, FORGOTTEN_WEAR, KEPT_M, SCENERY_M, Renewal, due, wear_drawn
 from engine.world_model import Cancelled, CancelToken
 from engine.worlds import World, WorldSpec
-from tests.engine.memory_support import CHANNELS, camera_at, memory_of, scene_view
+from tests.engine.memory_support import CHANNELS, camera_at, memory_of, samples_of, scene_view
 from tests.engine.test_flight import Shelf
 
 CAMERA, NEARER = (camera_at(x, 0.0, 3.0, pitch_deg=-8.0) for x in (0.0, 2.0))
@@ -50,6 +51,17 @@ def test_a_view_is_due_when_much_of_it_is_worn_and_no_place_was_set_down_near_by
     assert not due(memory, memory.readout(farther), farther, None)  # as it was drawn, or smaller: it stays
     empty = memory_of([])
     assert not due(empty, empty.readout(CAMERA), CAMERA, None)
+
+
+@pytest.mark.parametrize("height_m", [4.0, 60.0])
+def test_far_country_is_a_reason_where_it_rises_into_the_sky(height_m: float) -> None:
+    wall = (np.array([1.0, 0.0, 0.0]), 1.5 * FARTHEST_M)
+    memory = memory_of([])
+    view = scene_view(CAMERA, planes=(wall,))
+    top = CAMERA.position[2] + 1.5 * FARTHEST_M * samples_of(CAMERA).rays()[..., 2]
+    inverse_depth = np.where(top < height_m, np.asarray(view.inverse_depth), 0.0)
+    memory.write(replace(view, inverse_depth=inverse_depth), wear=np.full(np.shape(view.latents)[1:], WORN))
+    assert (due(memory, memory.readout(NEARER), NEARER, None) is not None) == (height_m > 10.0)
 
 
 def test_only_the_middle_ground_is_forgotten() -> None:
