@@ -224,6 +224,7 @@ class Places:
             left,
             torch.rad2deg(elevation_rad(rays)),
             lambda place: level_along(self._glow(place), rays),
+            None if forgotten.match is None else forgotten.match.place,
         )
         match = self._by_colour.best(described, bins, weight, places, replaced=forgotten.match)
         return replace(match, anchor=_position(camera))

@@ -20,9 +20,15 @@ AS_GOOD = 0.5
 
 
 def in_like_light(
-    lighting: Lighting, places: Sequence[int], view: Readout, elevation_deg: Tensor, level: Callable[[int], Tensor]
+    lighting: Lighting,
+    places: Sequence[int],
+    view: Readout,
+    elevation_deg: Tensor,
+    level: Callable[[int], Tensor],
+    before: int | None = None,
 ) -> list[int]:
-    """Those of ``places`` whose sky is lit most like that of a view; all, where too little of it is seen to tell.
+    """Those of ``places`` whose sky is lit most like that of a view; where too little of it is seen to tell, the one
+    that was there ``before``, or else all.
 
     Args:
         elevation_deg: (h, w) of the view's cells.
@@ -30,7 +36,7 @@ def in_like_light(
     """
     sky = (view.coverage > 0.0) & (sky_share(view, view.coverage) > 0.5)
     if int(sky.sum()) < ENOUGH_CELLS:
-        return list(places)
+        return [place for place in places if place == before] or list(places)
     seen = lighting.coordinates(view.features)
     apart = []
     for place in places:

@@ -25,6 +25,7 @@ def test_places_are_those_whose_sky_is_lit_alike() -> None:
     assert alike([2, 3]) == [2, 3]  # there is always one
 
 
-def test_without_sky_every_place_is_as_good() -> None:
+def test_without_sky_the_place_before_is_in_the_right_light_or_every_one() -> None:
     view = readout_of(torch.zeros(16, H, W), torch.full((2 * H, 2 * W), 0.2))
-    assert in_like_light(LIGHTING, [0, 1, 2, 3], view, ELEVATION_DEG, LEVELS.__getitem__) == [0, 1, 2, 3]
+    for before, found in ((None, [0, 1, 2, 3]), (2, [2]), (7, [0, 1, 2, 3])):
+        assert in_like_light(LIGHTING, [0, 1, 2, 3], view, ELEVATION_DEG, LEVELS.__getitem__, before) == found
