@@ -49,7 +49,8 @@ def drawn_closer(
         return fine
     latents = readout.features.to(model.device)
     if seed is not None and (textured := getattr(model, "textured", None)) is not None:
-        latents = textured(readout, closer, seed)
+        exact = readout.exact.to(latents)  # what is shown as it was seen has its texture
+        latents = torch.lerp(textured(readout, closer, seed), latents, exact)
     rows, columns = _around(told.any(1)), _around(told.any(0))
     stride = model.spec.spatial_stride
     rgb = model.decode(latents[None, :, rows, columns])[0].float().cpu()

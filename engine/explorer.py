@@ -20,7 +20,7 @@ from engine.errors import InputError
 from engine.messages import MemoryVariant, Preview, StepResult
 from engine.overscan import shown_part, without_edge
 from engine.pixels import frozen_numpy
-from engine.prospect import News, Prospect, as_given, look_ahead
+from engine.prospect import News, Prospect, as_given, as_remembered, look_ahead
 from engine.pyramid import FirstView, Pyramid, finer_views, levels_for, see_first
 from engine.stepping import check_size, step_generator, timed
 from engine.variants import Memory, make_memory
@@ -357,11 +357,12 @@ class Explorer:
             chunk = self.model.imagine(request)
             imagined = chunk.inverse_depth[0].to(known.inverse_depth.device)
             shown, writable, _ = reconcile(imagined, known.inverse_depth, known.covered, known.sky)
-            lasting, shown, writable = as_given(ahead, chunk.latents[0], shown, writable)
+            latents = as_remembered(known, chunk.latents[0])
+            lasting, shown, writable = as_given(ahead, latents, shown, writable)
             if ahead.camera.size != camera.size:
                 writable = without_edge(writable, known.covered, self.model.spec.geometry_samples)
         cancel.check()
-        news = ahead.news(chunk.latents[0], lasting, shown, writable)
+        news = ahead.news(latents, lasting, shown, writable)
         result = self._finish(camera, readout, news, timings, steps, cancel, with_readout, replaces)
         return replace(result, inventive=ahead.inventive, renewed=len(ahead.renewed) > 0)
 

@@ -162,6 +162,12 @@ def _wear(memory: LatentMemory | None, known: Readout, given: Tensor | None) -> 
     return wear_drawn(memory, known, given) if memory is not None else None
 
 
+def as_remembered(known: Readout, latents: Tensor) -> Tensor:
+    """Latents (C, h, w) to show: what was imagined, but where a cell shows a token just as it was seen, that: who stands
+    still, or comes back to where a frame was made, sees it as it was."""
+    return torch.lerp(latents, known.features.to(latents), known.exact.to(latents))
+
+
 def as_given(ahead: Prospect, latents: Tensor, shown: Tensor, writable: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Latents (C, h, w) to remember, depth (hs, ws) to show and depth to remember: what was imagined, but where a cell
     comes from a place, that.

@@ -11,6 +11,10 @@ from engine.memory.kernels import NO_KEY
 from engine.memory.readout import Readout, SampleMap
 from engine.memory.views import View
 
+EXACT, RESAMPLED = 0.01, 0.03
+"""Tokens that are off by less, in cells or octaves, are shown as they are; by more, as the network resamples them, which
+is then nearer to the truth than a copy."""
+
 
 def from_samples(view: View, samples: SampleMap, latents: Tensor) -> Readout:
     """A learned readout: the winner of a cell is its nearest sample, the first of equals.
@@ -33,7 +37,11 @@ def from_samples(view: View, samples: SampleMap, latents: Tensor) -> Readout:
         scale,
     )
     offsets, _ = view.locate(winner, 0.5)
+    exact = _exact(winner, samples, offsets, scale)
     features = latents.detach().to("cpu", torch.float32)
+    if bool((exact > 0.0).any()):
+        stored = view.store.features.rows[np.maximum(winner, 0)].astype(np.float32)
+        features = torch.lerp(features, torch.from_numpy(stored).permute(2, 0, 1), exact)
     return Readout(
         features=features * torch.from_numpy(coverage > 0),
         coverage=torch.from_numpy(coverage),
@@ -43,8 +51,19 @@ def from_samples(view: View, samples: SampleMap, latents: Tensor) -> Readout:
         token=torch.from_numpy(winner),
         offsets=torch.from_numpy(offsets),
         log2_scale=torch.from_numpy(scale),
+        exact=exact,
         samples=samples,
     )
+
+
+def _exact(winner: np.ndarray, samples: SampleMap, offsets: np.ndarray, scale: np.ndarray) -> Tensor:
+    """(h, w) in [0, 1]: see :attr:`Readout.exact`."""
+    off = np.abs(np.concatenate([offsets, scale[None]])).max(axis=0)
+    h, w = winner.shape
+    side = samples.token.shape[0] // h
+    single = (samples.token.numpy().reshape(h, side, w, side) == winner[:, None, :, None]).all(axis=(1, 3))
+    near = np.clip((RESAMPLED - off) / (RESAMPLED - EXACT), 0.0, 1.0)
+    return torch.from_numpy((near * (single & (winner >= 0))).astype(np.float32))
 
 
 def from_nearest(view: View, cell_center: float) -> Readout:
@@ -68,4 +87,5 @@ def from_nearest(view: View, cell_center: float) -> Readout:
         token=torch.from_numpy(token),
         offsets=torch.from_numpy(offsets),
         log2_scale=torch.from_numpy(scale),
+        exact=torch.zeros(token.shape),
     )

@@ -65,6 +65,16 @@ def test_the_first_view_is_remembered(tiny_model: EmbeddedModel) -> None:
     assert one.preview(camera()).coverage.min() == 1.0
 
 
+def test_who_stands_still_or_comes_back_sees_what_was_there(tiny_model: EmbeddedModel) -> None:
+    one = explorer(tiny_model)
+    first = one.begin(camera(), first_view())
+    assert np.abs(one.step(camera()).rgb.astype(int) - first.rgb).max() <= 1, "half precision is all that is lost"
+    there = one.step(camera(0.3))
+    assert np.abs(there.rgb.astype(int) - first.rgb).max() > 1
+    back = one.step(camera())
+    assert np.abs(back.rgb.astype(int) - first.rgb).mean() < 0.5
+
+
 def test_preview_writes_nothing_and_is_dark_where_nothing_is_known(tiny_model: EmbeddedModel) -> None:
     one = explorer(tiny_model)
     one.begin(camera(), first_view())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,9 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.camera import Camera
+from engine.cells import cell_means, only_sky
 from engine.errors import InputError
-from engine.memory import LatentMemory, LatentView, MemoryConfig, reference
+from engine.memory import LatentMemory, LatentView, MemoryConfig, SampleMap, reference
+from engine.memory.assemble import from_samples
 from engine.memory.checks import latent_camera
+from engine.memory.views import View
 from tests.engine.memory_support import (
     CHANNELS,
     GROUND,
@@ -104,6 +109,46 @@ def test_a_view_reads_back_as_itself() -> None:
         assert (readout.coverage == 1).all()
         assert readout.offsets.abs().max() < 1e-4
         assert readout.log2_scale.abs().max() < 1e-3
+
+
+class BlankNetwork:
+    """A readout network that loses everything."""
+
+    def read(self, samples: SampleMap, neighbourhood: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+        hs, ws = samples.token.shape
+        return torch.zeros(neighbourhood.shape[2], hs // 2, ws // 2)
+
+
+def test_what_is_seen_as_it_was_written_is_not_resampled() -> None:
+    camera = camera_at(0, 0, 1.6, pitch_deg=-10)
+    view = scene_view(camera)
+    memory = LatentMemory(MemoryConfig(channels=CHANNELS, stride=STRIDE, precision="single"), BlankNetwork())
+    memory.write(view)
+    latents = torch.from_numpy(np.asarray(view.latents))
+    back = memory.readout(camera)
+    assert (back.exact == 1.0).all() and torch.equal(back.features, latents)
+
+    focal_cells = camera.K[0, 0] / STRIDE
+    turned = memory.readout(camera_at(0, 0, 1.6, pitch_deg=-10, yaw_deg=np.degrees(0.1 / focal_cells)))
+    assert not turned.exact.any() and not turned.features.any(), "a tenth of a cell is the network's"
+
+    ahead = memory.readout(camera_at(0.5, 0, 1.6, pitch_deg=-10))
+    sky = only_sky(ahead)
+    assert sky.any() and (ahead.exact[sky] == 1.0).all(), "the sky stays where it is"
+    near = cell_means(ahead.inverse_depth, ahead.coverage) > 0.2
+    assert near.any() and not ahead.exact[near].any()
+
+
+def test_a_cell_of_two_tokens_is_resampled() -> None:
+    camera = camera_at(0, 0, 1.6, pitch_deg=-10)
+    memory = memory_of([scene_view(camera)])
+    readout = memory.readout(camera)
+    samples = readout.samples
+    assert samples is not None
+    mixed = replace(samples, token=samples.token.clone())
+    mixed.token[0, 0] = samples.token[0, 2]
+    again = from_samples(View(memory.store, latent_camera(memory.config, camera)), mixed, readout.features)
+    assert again.exact[0, 0] == 0.0 and (again.exact.flatten()[1:] == 1.0).all()
 
 
 @pytest.mark.parametrize("moved", [(0.3, 0.2, 1.7, 4, -12), (1.0, -0.5, 1.4, -9, -8), (-0.8, 0.0, 2.2, 0, -20)])
