@@ -43,8 +43,9 @@ near, and would hang in the sky."""
 INSIDE_M, INSIDE_SHARE = 1.5, 0.4
 """Where so much of a view is worn and nearer than eyes are above the ground, one is inside of what was imagined, a hill
 or a crown: then nothing is kept for being near."""
-APART_M, INSIDE_APART_M = 10.0, 3.0
-"""No place is set down nearer to the one before; inside of something, nearer than that."""
+MUCH, APART_M, MUCH_APART_M = 0.4, 10.0, 3.0
+"""No place is set down nearer to the one before; where so much of a view is to be renewed, or one is inside of
+something, nearer than that."""
 GAPS = 2
 """Better known cells in between that are no wider than twice that go with the worn ones around them."""
 BEYOND = 0.25
@@ -113,12 +114,13 @@ def due(memory: LatentMemory, readout: Readout, camera: Camera, latest: Match | 
     if not len(memory.store):
         return None
     inside = _worn(memory, readout, 0.0, False) & (_nearness(readout) > 1.0 / INSIDE_M)
-    kept_m, apart_m = (0.0, INSIDE_APART_M) if float(inside.mean()) > INSIDE_SHARE else (KEPT_M, APART_M)
-    if latest is not None and math.dist(camera.position, latest.anchor) < apart_m:
-        return None
+    kept_m = 0.0 if float(inside.mean()) > INSIDE_SHARE else KEPT_M
     nearer = readout.log2_scale.cpu().numpy() > 0.0
-    worn = _worn(memory, readout, kept_m, _high(camera, nearer.shape)) & nearer
-    return Renewal(memory, kept_m) if float(worn.mean()) >= SHARE else None
+    share = float((_worn(memory, readout, kept_m, _high(camera, nearer.shape)) & nearer).mean())
+    apart_m = MUCH_APART_M if kept_m == 0.0 or share >= MUCH else APART_M
+    if share < SHARE or (latest is not None and math.dist(camera.position, latest.anchor) < apart_m):
+        return None
+    return Renewal(memory, kept_m)
 
 
 def wear_drawn(memory: LatentMemory, known: Readout, given: Tensor | None) -> Tensor:

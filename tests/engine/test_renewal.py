@@ -22,7 +22,17 @@ from engine.memory.saving import _sha256
 from engine.metrics import psnr_db
 from engine.models.embedded import EmbeddedModel
 from engine.places import Match
-from engine.renewal import APART_M, FARTHEST_M, FORGOTTEN_WEAR, KEPT_M, SCENERY_M, Renewal, due, wear_drawn
+from engine.renewal import (
+    APART_M,
+    FARTHEST_M,
+    FORGOTTEN_WEAR,
+    KEPT_M,
+    MUCH_APART_M,
+    SCENERY_M,
+    Renewal,
+    due,
+    wear_drawn,
+)
 from engine.world_model import Cancelled, CancelToken
 from engine.worlds import World, WorldSpec
 from tests.engine.memory_support import CHANNELS, camera_at, memory_of, samples_of, scene_view
@@ -51,6 +61,18 @@ def test_a_view_is_due_when_much_of_it_is_worn_and_no_place_was_set_down_near_by
     assert not due(memory, memory.readout(farther), farther, None)  # as it was drawn, or smaller: it stays
     empty = memory_of([])
     assert not due(empty, empty.readout(CAMERA), CAMERA, None)
+
+
+def test_where_most_of_a_view_is_worn_another_place_is_set_down_sooner() -> None:
+    view = scene_view(CAMERA, planes=((np.array([1.0, 0.0, 0.0]), 8.0),))
+    rows, columns = np.shape(view.latents)[1:]
+    for worn_columns, sooner in ((columns // 3, False), (columns, True)):
+        memory = memory_of([])
+        memory.write(view, wear=np.where(np.arange(columns) < worn_columns, int(WORN), 0)[None].repeat(rows, 0))
+        readout = memory.readout(NEARER)
+        for apart_m, renewed in ((MUCH_APART_M - 0.1, False), (MUCH_APART_M + 0.1, sooner), (APART_M + 0.1, True)):
+            latest = Match(0, 0.0, 1.0, (2.0 - apart_m, 0.0, 3.0))
+            assert (due(memory, readout, NEARER, latest) is not None) == renewed
 
 
 @pytest.mark.parametrize("height_m", [4.0, 60.0])
