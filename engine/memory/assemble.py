@@ -12,8 +12,8 @@ from engine.memory.readout import Readout, SampleMap
 from engine.memory.views import View
 
 EXACT, RESAMPLED = 0.01, 0.03
-"""Tokens that are off by less, in cells or octaves, are shown as they are; by more, as the network resamples them, which
-is then nearer to the truth than a copy."""
+"""Tokens that are off by less, in cells or octaves, are shown as they are; by more, as the network resamples them,
+which is then nearer to the truth than a copy."""
 
 
 def from_samples(view: View, samples: SampleMap, latents: Tensor) -> Readout:
