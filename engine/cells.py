@@ -85,6 +85,7 @@ def overlaid(under: Readout, over: Readout, cells: Tensor) -> Readout:
         covered=torch.where(samples, over.covered, under.covered),
         sky=torch.where(samples, over.sky, under.sky),
         log2_scale=torch.where(cells, over.log2_scale, under.log2_scale),
+        parallax=torch.where(cells, 0.0, under.parallax),
         exact=torch.where(cells, 0.0, under.exact),
     )
 
@@ -110,6 +111,7 @@ def without(readout: Readout, cells: Tensor) -> Readout:
         sky=readout.sky & ~fine,
         token=torch.where(cells, -1, readout.token),
         log2_scale=torch.where(cells, 0.0, readout.log2_scale),
+        parallax=torch.where(cells, 0.0, readout.parallax),
         exact=torch.where(cells, 0.0, readout.exact),
         samples=samples,
     )

@@ -242,6 +242,7 @@ def assemble_readout(view: RgbView, latents: Tensor, stride: int, samples: int) 
         token=torch.from_numpy(view.point[center].copy()),
         offsets=torch.zeros(2, *coverage.shape),
         log2_scale=torch.from_numpy(np.log2(np.where(scale > 0, scale, 1.0)).astype(np.float32)),
+        parallax=torch.zeros(coverage.shape),
         exact=torch.zeros(coverage.shape),
     )
 

@@ -120,6 +120,7 @@ def empty_readout(spec: ModelSpec, camera: Camera) -> Readout:
         token=torch.full((h, w), -1, dtype=torch.int64),
         offsets=torch.zeros(2, h, w),
         log2_scale=torch.zeros(h, w),
+        parallax=torch.zeros(h, w),
         exact=torch.zeros(h, w),
     )
 

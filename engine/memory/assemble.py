@@ -37,6 +37,8 @@ def from_samples(view: View, samples: SampleMap, latents: Tensor) -> Readout:
         scale,
     )
     offsets, _ = view.locate(winner, 0.5)
+    side = view.store.samples
+    nearest = samples.inverse_depth.numpy().reshape(shape[0], side, shape[1], side).max(axis=(1, 3))
     exact = _exact(winner, samples, offsets, scale)
     features = latents.detach().to("cpu", torch.float32)
     if bool((exact > 0.0).any()):
@@ -51,6 +53,7 @@ def from_samples(view: View, samples: SampleMap, latents: Tensor) -> Readout:
         token=torch.from_numpy(winner),
         offsets=torch.from_numpy(offsets),
         log2_scale=torch.from_numpy(scale),
+        parallax=torch.from_numpy(view.parallax(winner, nearest)),
         exact=exact,
         samples=samples,
     )
@@ -72,12 +75,12 @@ def from_nearest(view: View, cell_center: float) -> Readout:
     keys = view.nearest(cell_center)
     hit = keys != NO_KEY
     token = np.where(hit, keys & 0xFFFFFFFF, -1)
-    depth = np.where(hit, 0x7FFFFFFF - (keys >> 32), 0).astype(np.int32).view(np.float32)
+    nearest = np.where(hit, 0x7FFFFFFF - (keys >> 32), 0).astype(np.int32).view(np.float32)
     features = np.zeros((*token.shape, store.channels), np.float32)
     features[hit] = store.features.rows[token[hit]]
     offsets, scale = view.locate(token, cell_center)
     covered = torch.from_numpy(hit.repeat(s, axis=0).repeat(s, axis=1))
-    inverse_depth = torch.from_numpy(depth.repeat(s, axis=0).repeat(s, axis=1))
+    inverse_depth = torch.from_numpy(nearest.repeat(s, axis=0).repeat(s, axis=1))
     return Readout(
         features=torch.from_numpy(features).permute(2, 0, 1).contiguous(),
         coverage=torch.from_numpy(hit.astype(np.float32)),
@@ -87,5 +90,6 @@ def from_nearest(view: View, cell_center: float) -> Readout:
         token=torch.from_numpy(token),
         offsets=torch.from_numpy(offsets),
         log2_scale=torch.from_numpy(scale),
+        parallax=torch.from_numpy(view.parallax(token, nearest)),
         exact=torch.zeros(token.shape),
     )

@@ -160,6 +160,14 @@ class View:
         cellwise.locate(winner, *tables, self.P, self.center, samples, cell_center, focal, offsets, scale)
         return offsets, scale
 
+    def parallax(self, winner: np.ndarray, inverse_depth: np.ndarray) -> np.ndarray:
+        """(h, w) float32, how far the camera stands from where the cells' tokens ``winner (h, w)`` were seen, as a
+        share of the distance to what they show, ``inverse_depth (h, w)`` in 1/m; 0 where there is none."""
+        seen, moved = winner >= 0, np.zeros(winner.shape)
+        positions = self.store.keyframes.rows[self.store.keyframes_of(winner[seen]), 9:12]
+        moved[seen] = np.linalg.norm(positions - self.camera.position, axis=-1)
+        return (moved * inverse_depth).astype(np.float32)
+
 
 def frustum(camera: Camera) -> np.ndarray:
     """(5, 4) inward unit normals of left, right, top, bottom and near plane in the world, with their distance from the

@@ -85,6 +85,7 @@ def readout_of(features: torch.Tensor, inverse_depth: torch.Tensor, known: torch
         token=torch.zeros(h, w, dtype=torch.int64),
         offsets=torch.zeros(2, h, w),
         log2_scale=torch.zeros(h, w),
+        parallax=torch.zeros(h, w),
         exact=torch.zeros(h, w),
     )
 

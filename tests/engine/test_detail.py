@@ -18,7 +18,7 @@ from engine.errors import InputError, ModelError
 from engine.explorer import Explorer, ExplorerConfig
 from engine.models.embedded import EmbeddedModel
 from engine.models.embedded.config import DenoiserConfig, DetailConfig
-from engine.models.embedded.detail import SMOOTH, DetailNetwork, world_noise
+from engine.models.embedded.detail import LEAST, MOST, SMOOTH, DetailNetwork, gain, world_noise
 from engine.training.adversarial import Adversary, PatchCritic, TextureCritic
 from engine.training.config import DetailTraining, ExportConfig, SceneConfig, configure
 from engine.training.detail import DetailStage
@@ -75,6 +75,23 @@ def test_what_is_unknown_is_not_finished_and_what_is_suggested_is() -> None:
     with torch.no_grad():
         known = network(state, condition, noise) - state
     assert float(added[1].std()) > 0.5 * float(known[1].std())
+
+
+def test_more_is_given_back_of_what_was_seen_from_far_away() -> None:
+    network, state, condition, _ = batch()
+    condition[:, 16] = 1.0
+    parallax = torch.full((1, 16, 28), 0.01)
+    parallax[:, :, 14:] = 2.0
+    camera, _ = facing_wall()
+    with torch.no_grad():
+        as_if_here = network.finish(state[:1], condition[:1], [camera], 0) - state[:1]
+        finished = network.finish(state[:1], condition[:1], [camera], 0, parallax) - state[:1]
+    share = (finished / as_if_here)[0, :16]
+    assert torch.allclose(share[..., :14], torch.ones(()), atol=1e-3)
+    assert torch.allclose(share[..., 14:], torch.tensor(MOST / LEAST), atol=1e-3)
+    assert torch.equal(finished[:, 16:], as_if_here[:, 16:]), "depth stays"
+    rising = gain(torch.tensor([0.0, 0.02, 0.1, 0.3, 1.0, 9.0]))
+    assert float(rising[0]) == LEAST and float(rising[-1]) == pytest.approx(MOST) and bool((rising.diff() >= 0).all())
 
 
 def test_noise_is_even_and_only_its_seed_and_place_choose_it() -> None:

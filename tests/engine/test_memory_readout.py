@@ -139,6 +139,18 @@ def test_what_is_seen_as_it_was_written_is_not_resampled() -> None:
     assert near.any() and not ahead.exact[near].any()
 
 
+@pytest.mark.parametrize("moved_m", [0.0, 1.0, 3.0])
+def test_parallax_is_the_way_moved_over_the_distance(moved_m: float) -> None:
+    wall = (np.array([1.0, 0.0, 0.0]), 8.0)
+    memory = memory_of([scene_view(camera_at(0, 0, 1.6, pitch_deg=-10), planes=(wall, GROUND))])
+    there = camera_at(moved_m, 0, 1.6, pitch_deg=-10)
+    for readout in (memory.readout_learned(there), memory.readout_nearest(there)):
+        seen = readout.token >= 0
+        nearness = torch.nn.functional.max_pool2d(readout.inverse_depth[None], 2)[0]
+        assert seen.any() and torch.allclose(readout.parallax[seen], moved_m * nearness[seen], atol=1e-5)
+        assert not readout.parallax[only_sky(readout)].any() and not readout.parallax[~seen].any()
+
+
 def test_a_cell_of_two_tokens_is_resampled() -> None:
     camera = camera_at(0, 0, 1.6, pitch_deg=-10)
     memory = memory_of([scene_view(camera)])

@@ -152,6 +152,7 @@ def test_completing_fills_the_holes_and_leaves_the_rest(bank: PlaceBank, model: 
         token=known.token,
         offsets=known.offsets,
         log2_scale=known.log2_scale,
+        parallax=known.parallax,
         exact=known.exact,
     )
     assert model.places is not None
@@ -190,6 +191,7 @@ def test_a_place_is_brought_into_the_light_of_the_memory(bank: PlaceBank) -> Non
         token=recalled.token,
         offsets=recalled.offsets,
         log2_scale=recalled.log2_scale,
+        parallax=recalled.parallax,
         exact=recalled.exact,
     )
     done = places.complete(lit, camera, "", torch.Generator())

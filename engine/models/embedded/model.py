@@ -210,7 +210,8 @@ class EmbeddedModel:
             known = known_share(condition, self.config.autoencoder.latent_channels)
             state = sample_flow(predict, noise, flow_times(request.steps), between, known)
             if self.detail is not None and request.detail:
-                state = self.detail.finish(state, condition, request.cameras, request.seed)
+                parallax = torch.stack([readout.parallax for readout in request.readouts])
+                state = self.detail.finish(state, condition, request.cameras, request.seed, parallax)
             latents, inverse_depth = unpack_state(state, self._mean, self._std, samples)
         return Chunk(latents, inverse_depth)
 
@@ -223,7 +224,7 @@ class EmbeddedModel:
             condition = condition_from_readout(readout, camera, self._mean, self._std, samples)
             features, depth = (x.to(self.device)[None].float() for x in (readout.features, readout.inverse_depth))
             state = pack_state(features, depth, self._mean, self._std, samples)
-            state = self.detail.finish(state, condition, [camera], seed)
+            state = self.detail.finish(state, condition, [camera], seed, readout.parallax[None])
             return unpack_state(state, self._mean, self._std, samples)[0][0]
 
     def _biome_index(self, biome: str) -> int:
