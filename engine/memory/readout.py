@@ -48,8 +48,8 @@ class Readout:
         offsets: (2, h, w) float32, where the winning token's centre lies relative to the cell's centre, in cells
             (right, down).
         log2_scale: (h, w) float32, see :class:`SampleMap`; 0 where uncovered.
-        parallax: (h, w) float32, how far the camera stands from where the winning token was seen, as a share of the
-            distance to what it shows; 0 for sky and where uncovered.
+        parallax: (h, w) float32, how far the camera stands from where the winning token was given, by a first view or
+            a place, as a share of the distance to what it shows; 0 for sky, for what was imagined, and where uncovered.
         exact: (h, w) float32 in [0, 1], 1 where the cell shows a single token just as it was seen, and its features are
             that token's; 0 where they were resampled.
         samples: the sample-level geometry a learned readout was made from; None for ``nearest``.

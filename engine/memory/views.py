@@ -161,11 +161,12 @@ class View:
         return offsets, scale
 
     def parallax(self, winner: np.ndarray, inverse_depth: np.ndarray) -> np.ndarray:
-        """(h, w) float32, how far the camera stands from where the cells' tokens ``winner (h, w)`` were seen, as a
-        share of the distance to what they show, ``inverse_depth (h, w)`` in 1/m; 0 where there is none."""
-        seen, moved = winner >= 0, np.zeros(winner.shape)
-        positions = self.store.keyframes.rows[self.store.keyframes_of(winner[seen]), 9:12]
-        moved[seen] = np.linalg.norm(positions - self.camera.position, axis=-1)
+        """(h, w) float32, how far the camera stands from where the cells' tokens ``winner (h, w)`` were given, as a
+        share of the distance to what they show, ``inverse_depth (h, w)`` in 1/m; see :attr:`Readout.parallax`."""
+        given, moved = winner >= 0, np.zeros(winner.shape)
+        given[given] = self.store.wear_at(winner[given]) == 0
+        positions = self.store.keyframes.rows[self.store.keyframes_of(winner[given]), 9:12]
+        moved[given] = np.linalg.norm(positions - self.camera.position, axis=-1)
         return (moved * inverse_depth).astype(np.float32)
 
 

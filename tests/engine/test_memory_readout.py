@@ -149,6 +149,10 @@ def test_parallax_is_the_way_moved_over_the_distance(moved_m: float) -> None:
         nearness = torch.nn.functional.max_pool2d(readout.inverse_depth[None], 2)[0]
         assert seen.any() and torch.allclose(readout.parallax[seen], moved_m * nearness[seen], atol=1e-5)
         assert not readout.parallax[only_sky(readout)].any() and not readout.parallax[~seen].any()
+    imagined = memory_of([])
+    view = scene_view(camera_at(0, 0, 1.6, pitch_deg=-10), planes=(wall, GROUND))
+    imagined.write(view, wear=np.ones(np.shape(view.latents)[1:], np.uint8))
+    assert not imagined.readout(there).parallax.any()
 
 
 def test_a_cell_of_two_tokens_is_resampled() -> None:

@@ -26,9 +26,9 @@ SMOOTH = 7
 """Cells over which what is added averages to nothing."""
 LEAST, MOST, PER_OCTAVE = 1.2, 1.7, 0.1
 """Training asks for faith to the truth, too, which keeps what is added smaller than texture is: it is amplified. What
-was seen from about here lost least; each doubling of the parallax takes more, until the camera has moved as far as it
-sees. Fitted to flights in worlds that neither training nor figures know: these gains give latents the variance that the
-true views' have."""
+was given from about here lost least; each doubling of the parallax takes more, until the camera has moved as far as it
+sees. Fitted to flights in worlds that neither training nor figures know, a little below what gives latents the variance
+of the true views'. What was imagined got its texture when it was; given again and again it would be grit."""
 SKY_M = 1000.0
 """Where the noise of the sky hangs."""
 
