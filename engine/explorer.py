@@ -339,7 +339,8 @@ class Explorer:
                 generator=generator,
                 latest=self.match,
                 before=self.last_camera,
-                memory=self.memory.latent if self._has_scales else None,
+                memory=self.memory.latent,
+                renews=self._has_scales,
             )
         known = ahead.known
         with timed(timings, self.model.device, "imagine"):

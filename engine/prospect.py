@@ -39,7 +39,7 @@ class Prospect:
         steps: denoising steps it is worth.
         match: the place it was completed from, or the one before.
         given: (h, w) bool, cells that come from a place, or ``None``.
-        wear: (h, w) uint8 of what is imagined, or ``None`` where nobody keeps account of it.
+        wear: (h, w) uint8 of what is imagined, or ``None`` where no latent memory keeps account of it.
         renewed: (n,) tokens that it replaces.
     """
 
@@ -110,6 +110,7 @@ def look_ahead(
     latest: Match | None,
     before: Camera | None,
     memory: LatentMemory | None = None,
+    renews: bool = False,
 ) -> Prospect:
     """Decide what to imagine for a frame.
 
@@ -122,9 +123,9 @@ def look_ahead(
         generator: chooses a place where nothing is known.
         latest: the place that the view before was completed from.
         before: the view before; what a glance aside shows at once must fit to it, though they share nothing.
-        memory: what was read, if it is to be renewed where it is worn.
+        memory: what was read, if it keeps account of wear; where it ``renews``, what is worn gives way to a place.
     """
-    renewal = due(memory, known, camera, latest) if memory is not None and places is not None else None
+    renewal = due(memory, known, camera, latest) if memory is not None and places is not None and renews else None
     wide = renewal is not None or edge_unknown(known.coverage)
     believed = extend_background(known, between=True)
     if not wide and not much_unknown(believed.coverage):

@@ -53,6 +53,17 @@ def test_every_memory_explores(tiny_model: EmbeddedModel, variant: MemoryVariant
     assert one.fork().step(camera(0.4)).index == 2 and one.index == 2
 
 
+@pytest.mark.parametrize("variant", ["latent", "latent-flat", "latent-nearest", "append"])
+def test_what_is_imagined_is_told_from_what_was_given(tiny_model: EmbeddedModel, variant: MemoryVariant) -> None:
+    one = explorer(tiny_model, variant)
+    one.begin(camera(), first_view())
+    memory = one.memory.latent
+    assert memory is not None
+    given = len(memory.store) if variant != "latent" else int((memory.store.wear == 0).sum())
+    one.step(camera(0.0, 40.0))
+    assert len(memory.store) > given and int((memory.store.wear == 0).sum()) == given
+
+
 def test_the_first_view_is_remembered(tiny_model: EmbeddedModel) -> None:
     one = explorer(tiny_model)
     view = first_view()
