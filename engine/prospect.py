@@ -166,7 +166,7 @@ def _wear(memory: LatentMemory | None, known: Readout, given: Tensor | None) -> 
 def as_remembered(known: Readout, latents: Tensor) -> Tensor:
     """Latents (C, h, w) to show: what was imagined, but where a cell shows a token just as it was seen, that.
 
-    Who stands still, or comes back to where a frame was made, sees it as it was.
+    Of a frame that was made from here before, that is what was new in it; of the first view, all.
     """
     return torch.lerp(latents, known.features.to(latents), known.exact.to(latents))
 
