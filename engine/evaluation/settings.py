@@ -68,7 +68,7 @@ class EvaluationSettings:
 
     @classmethod
     def quick(cls) -> EvaluationSettings:
-        """Every biome once, short loops, one drift flight: minutes on two cores."""
+        """Eight biomes once, short loops, one drift flight: minutes on two cores."""
         return cls(
             scenes=8,
             loop_frames=25,

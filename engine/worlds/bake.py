@@ -13,6 +13,7 @@ from numba import njit
 
 from engine.worlds import objects as ob
 from engine.worlds.noise import hash01, smoothstep, value2
+from engine.worlds.plan import BAYS, COURT, furnish, plants, style
 from engine.worlds.spec import (
     ACACIA,
     ARCH,
@@ -27,6 +28,7 @@ from engine.worlds.spec import (
     COTTAGE,
     GATE,
     GRASS,
+    HALLS,
     HOUSE,
     KEEP,
     LEAF,
@@ -46,6 +48,7 @@ from engine.worlds.spec import (
     TREE2_SHARE,
     TREE_KIND,
     TREE_SIZE,
+    WALL,
 )
 from engine.worlds.terrain import bake_heights, forest, ground, path_distance_m, path_level, river_level
 
@@ -376,17 +379,41 @@ def _populate(ci0: int, cj0: int, p: np.ndarray, table: np.ndarray) -> int:
 
 
 @njit(cache=True, fastmath=True)
+def _build(ci0: int, cj0: int, p: np.ndarray, table: np.ndarray) -> int:
+    """:func:`_populate` for a building."""
+    n = furnish(ci0, cj0, CELLS, p, table)
+    s = int(p[SEED])
+    plant = np.zeros(6)
+    for bj in range(cj0 // BAYS - 1, (cj0 + CELLS) // BAYS + 2):
+        for bi in range(ci0 // BAYS - 1, (ci0 + CELLS) // BAYS + 2):
+            if style(bi, bj, s) != COURT:
+                continue
+            for k in range(8):
+                kind = plants(bi, bj, k, p, plant)
+                salt = int(1e5 * hash01(8 * bi + k, bj, s + 610))
+                x, y, z, h, r = plant[0], plant[1], plant[2], plant[3], plant[4]
+                n = _add(table, n, kind, x, y, z, h, r, 6.28 * hash01(salt, 1, 1), salt, p, int(plant[5]), 1.0)
+    return n
+
+
+@njit(cache=True, fastmath=True)
 def _sort(table: np.ndarray, n: int, ox: float, oy: float, heights: np.ndarray, hx: float, hy: float):  # type: ignore[no-untyped-def]
     """Objects into cells, and the highest z of each cell."""
     start = np.zeros(CELLS * CELLS + 1, np.int32)
     box = np.empty((n, 4), np.int32)
     for k in range(n):
         o = table[k]
-        r = o[ob.BOUND]
-        box[k, 0] = max(0, math.floor((o[ob.X] - r - ox) / CELL_M))
-        box[k, 1] = min(CELLS - 1, math.floor((o[ob.X] + r - ox) / CELL_M))
-        box[k, 2] = max(0, math.floor((o[ob.Y] - r - oy) / CELL_M))
-        box[k, 3] = min(CELLS - 1, math.floor((o[ob.Y] + r - oy) / CELL_M))
+        rx = o[ob.BOUND]
+        ry = rx
+        if o[ob.KIND] >= WALL:  # turned by quarters: what fills a bay is in one cell
+            a = o[ob.RADIUS] - 1e-3
+            b = o[ob.DEPTH] - 1e-3
+            rx = abs(o[ob.COS]) * a + abs(o[ob.SIN]) * b
+            ry = abs(o[ob.SIN]) * a + abs(o[ob.COS]) * b
+        box[k, 0] = max(0, math.floor((o[ob.X] - rx - ox) / CELL_M))
+        box[k, 1] = min(CELLS - 1, math.floor((o[ob.X] + rx - ox) / CELL_M))
+        box[k, 2] = max(0, math.floor((o[ob.Y] - ry - oy) / CELL_M))
+        box[k, 3] = min(CELLS - 1, math.floor((o[ob.Y] + ry - oy) / CELL_M))
         for j in range(box[k, 2], box[k, 3] + 1):
             for i in range(box[k, 0], box[k, 1] + 1):
                 start[j * CELLS + i + 1] += 1
@@ -434,8 +461,8 @@ def bake(x: float, y: float, p: np.ndarray) -> Window:
     fx = x - FAR_N // 2 * FAR_STEP_M
     fy = y - FAR_N // 2 * FAR_STEP_M
     far = bake_heights(fx, fy, FAR_STEP_M, FAR_N, p)
-    table = np.zeros((CELLS * CELLS * 2, ob.COLUMNS))
-    count = _populate(ci0, cj0, p, table)
+    table = np.zeros((CELLS * CELLS * 4, ob.COLUMNS))
+    count = _build(ci0, cj0, p, table) if p[HALLS] > 0.0 else _populate(ci0, cj0, p, table)
     table = np.ascontiguousarray(table[: max(1, count)])
     start, items, top, floor, super_top = _sort(table, count, ox, oy, heights, hx, hy)
     highest = max(float(top.max()), float(far.max())) + 1.0

@@ -9,13 +9,15 @@ from numba import njit
 
 from engine.worlds import objects as ob
 from engine.worlds.bake import CELL_M, CELLS, FAR_N, FAR_STEP_M, STEP_M, SUPER
-from engine.worlds.spec import ACACIA, BOULDER, BROADLEAF, CONIFER, SHRUB
+from engine.worlds.spec import ACACIA, BOULDER, BROADLEAF, CONIFER, SHRUB, WALL
 
 # What is compiled here holds what it calls of objects.py and materials.py as it was when this file last changed:
-# whoever changes a shape there touches this line, else old caches draw old shapes. Last: bridges.
+# whoever changes a shape there touches this line, else old caches draw old shapes. Last: hedges.
 FAR_M = 1.0e9  # "nothing"; finite, because fastmath knows no infinity
 SKY, GROUND, WATER, OBJECT, FAR_GROUND = range(5)
 REACH_M = 3300.0
+ROOM_M = 0.24
+"""Trim, cornices and frames stand out of a wall by no more."""
 
 
 @njit(cache=True, fastmath=True)
@@ -38,11 +40,48 @@ def lattice(field: np.ndarray, x: float, y: float, x0: float, y0: float, step_m:
 
 
 @njit(cache=True, fastmath=True)
+def _within(x: float, dx: float, half: float, t0: float, t1: float) -> tuple[float, float]:
+    """The part of a ray's [t0, t1] where |x + t dx| <= half; empty if t0 >= t1."""
+    if abs(dx) < 1e-12:
+        return (t0, t1) if abs(x) <= half else (1.0, 0.0)
+    a = (-half - x) / dx
+    b = (half - x) / dx
+    return max(t0, min(a, b)), min(t1, max(a, b))
+
+
+@njit(cache=True, fastmath=True)
+def _marched(o: np.ndarray, x: float, y: float, z: float, dx: float, dy: float, dz: float, t0: float, t1: float,
+             pixel: float, steps: int) -> float:  # fmt: skip
+    """Sphere tracing (Hart 1996) of object o along [t0, t1]: distance of the first hit, or FAR_M."""
+    if t0 >= t1:
+        return FAR_M
+    t = t0
+    for _ in range(steps):
+        f = pixel * t
+        d = ob.distance(o, x + t * dx, y + t * dy, z + t * dz, f)
+        eps = 0.004 + 0.35 * f
+        if d < eps:
+            return t
+        t += max(d, eps)
+        if t > t1:
+            return FAR_M
+    return FAR_M
+
+
+@njit(cache=True, fastmath=True)
 def hit_object(o: np.ndarray, x: float, y: float, z: float, dx: float, dy: float, dz: float, t0: float, t1: float,
                pixel: float) -> float:  # fmt: skip
     """Distance along the ray to object o within [t0, t1], or FAR_M."""
     ex = x - o[ob.X]
     ey = y - o[ob.Y]
+    if o[ob.KIND] >= WALL:  # inside of its box, so that what is flat is hit at once, however it is looked along
+        c = o[ob.COS]
+        s = o[ob.SIN]
+        t0, t1 = _within(c * ex + s * ey, c * dx + s * dy, o[ob.RADIUS] + ROOM_M, t0, t1)
+        t0, t1 = _within(c * ey - s * ex, c * dy - s * dx, o[ob.DEPTH] + ROOM_M, t0, t1)
+        middle = 0.5 * (o[ob.ZMIN] + o[ob.ZMAX])
+        t0, t1 = _within(z - middle, dz, o[ob.ZMAX] - middle, t0, t1)
+        return _marched(o, x, y, z, dx, dy, dz, t0, t1, pixel, 80)
     a = dx * dx + dy * dy
     b = ex * dx + ey * dy
     c = ex * ex + ey * ey - o[ob.BOUND] * o[ob.BOUND]
@@ -62,19 +101,7 @@ def hit_object(o: np.ndarray, x: float, y: float, z: float, dx: float, dy: float
         t1 = min(t1, max(ta, tb))
     elif z < o[ob.ZMIN] or z > o[ob.ZMAX]:
         return FAR_M
-    if t0 >= t1:
-        return FAR_M
-    t = t0
-    for _ in range(40):
-        f = pixel * t
-        d = ob.distance(o, x + t * dx, y + t * dy, z + t * dz, f)
-        eps = 0.004 + 0.35 * f
-        if d < eps:
-            return t
-        t += max(d, eps)
-        if t > t1:
-            return FAR_M
-    return FAR_M
+    return _marched(o, x, y, z, dx, dy, dz, t0, t1, pixel, 40)
 
 
 @njit(cache=True, fastmath=True)

@@ -9,6 +9,7 @@ from numba import njit
 
 from engine.worlds import objects as ob
 from engine.worlds.noise import hash01, mix, smoothstep, value2, value3
+from engine.worlds.paint import fade, paint
 from engine.worlds.spec import (
     ACACIA,
     BARK,
@@ -38,23 +39,6 @@ from engine.worlds.spec import (
     TRACK,
 )
 from engine.worlds.terrain import forest, path_distance_m
-
-
-@njit(cache=True, fastmath=True)
-def fade(wavelength_m: float, footprint_m: float) -> float:
-    """Weight of a texture octave: full where a wave spans several pixels, 0 well before it could alias.
-
-    Texture is kept calm and broad: what is finer than a few pixels a latent token of 8 x 8 pixels cannot carry from
-    view to view.
-    """
-    return 0.6 * min(1.0, max(0.0, 1.6 - 8.0 * footprint_m / wavelength_m))
-
-
-@njit(cache=True, fastmath=True)
-def _paint(c: np.ndarray, r: float, g: float, b: float, t: float) -> None:
-    c[0] += (r - c[0]) * t
-    c[1] += (g - c[1]) * t
-    c[2] += (b - c[2]) * t
 
 
 @njit(cache=True, fastmath=True)
@@ -97,19 +81,19 @@ def ground_albedo(x: float, y: float, z: float, up: float, f: float, far: bool, 
         inside = smoothstep(1.0, 2.2, edge) * (1.0 - smoothstep(0.14, 0.24, 1.0 - up))
         row = math.sin(u * 46.0 * 5.2) * fade(1.2, f)
         if crop > 0.78:
-            _paint(c, 0.56, 0.42, 0.09, 0.9 * inside)
+            paint(c, 0.56, 0.42, 0.09, 0.9 * inside)
             gain *= 1.0 + 0.2 * row * inside
         elif crop > 0.62:
-            _paint(c, 0.17, 0.115, 0.07, 0.8 * inside)
+            paint(c, 0.17, 0.115, 0.07, 0.8 * inside)
             gain *= 1.0 + 0.3 * row * inside
         elif crop > 0.5:
-            _paint(c, 0.24, 0.16, 0.45, 0.75 * inside * (0.6 + 0.4 * row))
+            paint(c, 0.24, 0.16, 0.45, 0.75 * inside * (0.6 + 0.4 * row))
     if p[FLOWERS] != 0.0 and not far:
         bloom = smoothstep(0.5, 0.72, value2(x / 21.0, y / 21.0, s + 421))
         if bloom > 0.0:
             if p[FLOWERS] < 0.0:  # heather
                 t = bloom * (0.45 + 0.9 * n1 + 0.6 * n2)
-                _paint(c, 0.26, 0.10, 0.24, min(0.8, max(0.0, t)))
+                paint(c, 0.26, 0.10, 0.24, min(0.8, max(0.0, t)))
             else:
                 u = x / 0.34
                 v = y / 0.34
@@ -127,16 +111,16 @@ def ground_albedo(x: float, y: float, z: float, up: float, f: float, far: bool, 
                 if cell < 0.34 * bloom:
                     du = u - math.floor(u) - 0.5
                     dv = v - math.floor(v) - 0.5
-                    _paint(c, fr, fg, fb, w * smoothstep(0.36, 0.2, math.sqrt(du * du + dv * dv)))
-                _paint(c, fr, fg, fb, (1.0 - w) * 0.11 * bloom)
+                    paint(c, fr, fg, fb, w * smoothstep(0.36, 0.2, math.sqrt(du * du + dv * dv)))
+                paint(c, fr, fg, fb, (1.0 - w) * 0.11 * bloom)
     cover = forest(x, y, p)
     if far:
         t = 0.85 * cover * smoothstep(0.8, 3.0, z)
         g = 0.55 + 0.5 * value2(x / 11.0, y / 11.0, s + 431)
-        _paint(c, p[LEAF + 0] * g, p[LEAF + 1] * g, p[LEAF + 2] * g, t)
+        paint(c, p[LEAF + 0] * g, p[LEAF + 1] * g, p[LEAF + 2] * g, t)
     elif p[SNOW] <= 0.0 and p[DUNE] <= 0.0:  # litter under trees
         t = 0.45 * cover * (0.7 + 0.7 * n1)
-        _paint(c, 0.8 * p[LEAF3] + 0.06, 0.6 * p[LEAF3 + 1] + 0.03, 0.6 * p[LEAF3 + 2], min(0.7, max(0.0, t)))
+        paint(c, 0.8 * p[LEAF3] + 0.06, 0.6 * p[LEAF3 + 1] + 0.03, 0.6 * p[LEAF3 + 2], min(0.7, max(0.0, t)))
     rough = value2(x / 5.0, y / 5.0 + z / 3.0, s + 441)
     strata = value2(z / 2.1 + 0.6 * rough, 0.5 + 0.02 * x, s + 442)
     steep = smoothstep(0.20, 0.38, (1.0 - up) + 0.12 * (rough - 0.5) + 0.05 * n1)
@@ -146,15 +130,15 @@ def ground_albedo(x: float, y: float, z: float, up: float, f: float, far: bool, 
     rocky = max(steep, 0.75 * high)
     if rocky > 0.0:
         g = 0.62 + 0.55 * strata + 0.35 * (rough - 0.5) + 0.5 * n1 + 0.35 * n2
-        _paint(c, p[CLIFF] * g, p[CLIFF + 1] * g, p[CLIFF + 2] * g, rocky)
+        paint(c, p[CLIFF] * g, p[CLIFF + 1] * g, p[CLIFF + 2] * g, rocky)
         gain = mix(gain, 1.0 + 0.3 * n2 + 0.3 * n3, rocky)
     if p[SNOW] <= 0.0 and p[DUNE] <= 0.0:
         white = smoothstep(125.0, 165.0, z + 45.0 * (broad - 0.5)) * smoothstep(0.50, 0.30, 1.0 - up)
-        _paint(c, 0.84, 0.87, 0.92, white)
+        paint(c, 0.84, 0.87, 0.92, white)
         gain = mix(gain, 1.0, white)
     sandy = smoothstep(1.5, 0.7, z + 0.9 * (patch - 0.5) + 0.25 * n1)
     if sandy > 0.0:
-        _paint(c, p[SAND], p[SAND + 1], p[SAND + 2], sandy)
+        paint(c, p[SAND], p[SAND + 1], p[SAND + 2], sandy)
         gain = mix(gain, 1.0 + 0.14 * n1 + 0.1 * n2 + 0.25 * n3, sandy)
         wet = 1.0 - 0.5 * smoothstep(0.32, 0.08, z)
         gain *= wet
@@ -164,7 +148,7 @@ def ground_albedo(x: float, y: float, z: float, up: float, f: float, far: bool, 
         t = smoothstep(edge + 0.35 + f, edge - 0.35 - f, d) * (1.0 - 0.6 * rocky) * smoothstep(0.1, 0.5, z)
         if t > 0.0:
             g = 0.92 + 0.35 * n1 + 0.3 * n2 + 0.5 * n3
-            _paint(c, p[TRACK] * g, p[TRACK + 1] * g, p[TRACK + 2] * g, 0.92 * t)
+            paint(c, p[TRACK] * g, p[TRACK + 1] * g, p[TRACK + 2] * g, 0.92 * t)
             gain = mix(gain, 1.0, t)
     if p[SNOW] > 0.0:
         relief *= 0.7
@@ -233,7 +217,7 @@ def object_albedo(o: np.ndarray, x: float, y: float, z: float, nx: float, ny: fl
                 through = 0.5
             if p[SNOW] > 0.0:
                 t = smoothstep(0.18, 0.55, nz + 0.22 * n1 + 0.15 * n2)
-                _paint(c, 0.86, 0.9, 0.95, t)
+                paint(c, 0.86, 0.9, 0.95, t)
                 through *= 1.0 - t
     elif kind == COTTAGE:
         wall = 0.5 * h
@@ -245,21 +229,21 @@ def object_albedo(o: np.ndarray, x: float, y: float, z: float, nx: float, ny: fl
         side = 1.0 if hash01(salt, 4, 4) > 0.5 else -1.0
         stack = abs(lx - side * 0.55 * r) < 0.34 and abs(ly - 0.25 * depth) < 0.34 and top > 0.02
         if stack:
-            _paint(c, 0.36, 0.2, 0.15, 0.9)
+            paint(c, 0.36, 0.2, 0.15, 0.9)
         elif is_roof:
             pick = hash01(salt, 8, 8)
             if p[SEED] >= 0.0 and pick < 0.5:
-                _paint(c, 0.42, 0.115, 0.06, 1.0)
+                paint(c, 0.42, 0.115, 0.06, 1.0)
             elif pick < 0.8:
-                _paint(c, 0.24, 0.13, 0.08, 1.0)
+                paint(c, 0.24, 0.13, 0.08, 1.0)
             else:
-                _paint(c, 0.12, 0.17, 0.24, 1.0)
+                paint(c, 0.12, 0.17, 0.24, 1.0)
             tile = abs(math.sin(abs(ly) * 7.5)) * fade(0.5, f)
             col = hash01(math.floor(lx * 2.2), math.floor(abs(ly) * 2.4), salt)
             for k in range(3):
                 c[k] *= 0.78 + 0.3 * tile + 0.3 * (col - 0.5) * fade(0.6, f) + 0.5 * n1
             if p[SNOW] > 0.0:
-                _paint(c, 0.88, 0.92, 0.97, smoothstep(0.1, 0.4, nz + 0.4 * n1))
+                paint(c, 0.88, 0.92, 0.97, smoothstep(0.1, 0.4, nz + 0.4 * n1))
         else:
             occlusion = 0.55 + 0.45 * smoothstep(0.0, 1.6, lz)
             occlusion *= 0.62 + 0.38 * smoothstep(0.0, 0.7, wall - lz)
@@ -284,16 +268,16 @@ def object_albedo(o: np.ndarray, x: float, y: float, z: float, nx: float, ny: fl
                 pane = abs(fu) < 0.36 and abs(vz) < 0.45
                 bar = abs(fu) < 0.045 or abs(vz) < 0.045
                 if pane and not bar:
-                    _paint(c, 0.05, 0.07, 0.1, 1.0)
+                    paint(c, 0.05, 0.07, 0.1, 1.0)
                     glow = 1.0 if hash01(salt, int(cell) + 3, 6) < 0.75 else 0.0
                 else:
-                    _paint(c, 0.30, 0.2, 0.12, 1.0)
+                    paint(c, 0.30, 0.2, 0.12, 1.0)
             elif abs(lx + 0.15 * r) < 0.56 and ly > depth - 0.25 and lz < 2.1:
-                _paint(c, 0.20, 0.10, 0.05, 1.0)
+                paint(c, 0.20, 0.10, 0.05, 1.0)
             elif timber and beam:
-                _paint(c, 0.12, 0.07, 0.04, 0.9)
+                paint(c, 0.12, 0.07, 0.04, 0.9)
             elif lz < 0.7:
-                _paint(c, 0.3, 0.28, 0.26, 0.8)
+                paint(c, 0.3, 0.28, 0.26, 0.8)
     elif kind == KEEP:
         a = math.atan2(ly, lx)
         level = math.floor(lz / 0.62)
@@ -305,25 +289,25 @@ def object_albedo(o: np.ndarray, x: float, y: float, z: float, nx: float, ny: fl
             c[k] *= g
         occlusion = 0.6 + 0.4 * smoothstep(0.0, 2.5, lz)
         if hash01(salt, 9, 9) < 0.6 and lz > 0.86 * h + 0.15:
-            _paint(c, 0.13 + 0.2 * hash01(salt, 6, 6), 0.10, 0.12 + 0.1 * hash01(salt, 7, 7), 1.0)
+            paint(c, 0.13 + 0.2 * hash01(salt, 6, 6), 0.10, 0.12 + 0.1 * hash01(salt, 7, 7), 1.0)
             g = 0.85 + 0.3 * abs(math.sin(lz * 6.0)) * fade(0.6, f) + 0.4 * n1
             for k in range(3):
                 c[k] *= g
             if p[SNOW] > 0.0:
-                _paint(c, 0.86, 0.9, 0.96, 0.75)
+                paint(c, 0.86, 0.9, 0.96, 0.75)
         else:
             u = a * 3.0 / 6.2831853 * 2.0
             q = lz / 4.2
             across = abs(u - math.floor(u) - 0.5) * r * 1.05
             along = abs(q - math.floor(q) - 0.6) * 4.2
             if across < 0.24 and along < 0.7 and 2.0 < lz < 0.8 * h:
-                _paint(c, 0.03, 0.03, 0.035, 1.0)
+                paint(c, 0.03, 0.03, 0.035, 1.0)
                 glow = 0.8 if hash01(math.floor(u), math.floor(q), salt) < 0.6 else 0.0
     elif kind == BRIDGE:
         deck = ob.deck_z(lx, h, r)
         if nz > 0.7 and abs(ly) < ob.BRIDGE_HALF_M - 0.1 and lz < deck + 0.1:
             g = 0.85 + 0.4 * n1 + 0.3 * n2
-            _paint(c, p[TRACK] * g, p[TRACK + 1] * g, p[TRACK + 2] * g, 0.8)
+            paint(c, p[TRACK] * g, p[TRACK + 1] * g, p[TRACK + 2] * g, 0.8)
         else:
             level = math.floor((lz - deck) / 0.5)
             u = lx / 0.95 + 0.5 * (level - 2.0 * math.floor(level * 0.5))
@@ -332,31 +316,31 @@ def object_albedo(o: np.ndarray, x: float, y: float, z: float, nx: float, ny: fl
             g = 1.0 + fade(1.0, f) * (0.4 * (stone - 0.5) - (0.25 if joint < 0.1 else 0.0)) + 0.4 * n1 + 0.3 * n2
             for k in range(3):
                 c[k] *= g
-            _paint(c, 0.10, 0.12, 0.06, 0.6 * smoothstep(0.9, 0.1, lz + 0.6 * n1))  # moss at the water
+            paint(c, 0.10, 0.12, 0.06, 0.6 * smoothstep(0.9, 0.1, lz + 0.6 * n1))  # moss at the water
         occlusion = 0.6 + 0.4 * smoothstep(0.0, 1.5, lz)
     elif kind == LIGHTHOUSE:
         band = math.floor(lz / (h / 5.0))
         if band - 2.0 * math.floor(band * 0.5) > 0.5 and lz < h:
-            _paint(c, 0.62, 0.06, 0.05, 1.0)
+            paint(c, 0.62, 0.06, 0.05, 1.0)
         if lz > h + 0.15:
             if lz < h + 1.85:
-                _paint(c, 0.9, 0.8, 0.5, 1.0)
+                paint(c, 0.9, 0.8, 0.5, 1.0)
                 glow = 1.6
             else:
-                _paint(c, 0.5, 0.06, 0.05, 1.0)
+                paint(c, 0.5, 0.06, 0.05, 1.0)
         for k in range(3):
             c[k] *= 1.0 + 0.16 * n1 + 0.1 * n2
         occlusion = 0.65 + 0.35 * smoothstep(0.0, 2.0, lz)
     elif kind == MILL:
         if ly > 0.8 * r and (rho > r or lz > h):
-            _paint(c, 0.75, 0.7, 0.6, 1.0)
+            paint(c, 0.75, 0.7, 0.6, 1.0)
         elif lz > h - 0.05:
-            _paint(c, 0.30, 0.09, 0.06, 1.0)
+            paint(c, 0.30, 0.09, 0.06, 1.0)
         else:
             a = math.atan2(ly, lx)
             u = a * 4.0 / 6.2831853 + 0.5
             if abs(u - math.floor(u) - 0.5) < 0.09 and abs(lz - 0.55 * h) < 0.6:
-                _paint(c, 0.05, 0.05, 0.06, 1.0)
+                paint(c, 0.05, 0.05, 0.06, 1.0)
                 glow = 1.0
             for k in range(3):
                 c[k] *= 1.0 + 0.2 * n1 + 0.1 * n2
@@ -376,7 +360,7 @@ def object_albedo(o: np.ndarray, x: float, y: float, z: float, nx: float, ny: fl
         else:
             occlusion = 0.5 + 0.5 * smoothstep(0.0, 0.5 * h, lz)
         if p[SNOW] > 0.0:
-            _paint(c, 0.87, 0.9, 0.95, smoothstep(0.35, 0.6, nz + 0.4 * n1))
+            paint(c, 0.87, 0.9, 0.95, smoothstep(0.35, 0.6, nz + 0.4 * n1))
         elif p[DUNE] <= 0.0:
-            _paint(c, 0.13, 0.16, 0.06, 0.55 * smoothstep(0.3, 0.8, nz + 0.8 * n1))
+            paint(c, 0.13, 0.16, 0.06, 0.55 * smoothstep(0.3, 0.8, nz + 0.8 * n1))
     return min(1.2, max(0.12, occlusion)), through, glow

@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numba import njit
 
+from engine.worlds.building import box, built
 from engine.worlds.noise import hash01, value3
 from engine.worlds.spec import (
     ACACIA,
@@ -22,8 +23,11 @@ from engine.worlds.spec import (
     MILL,
     PALM,
     SHRUB,
+    WALL,
 )
 
+# What is compiled here holds what it calls of building.py as it was when this file last changed: whoever changes a
+# shape there touches this line. Last: hedges.
 _SHAPES = 16
 BRIDGE_HALF_M = 1.9
 HUMP = 0.4  # a bridge's deck ends so much lower than it is in the middle
@@ -44,19 +48,8 @@ def _crown_shapes() -> np.ndarray:
 _LOBES = _crown_shapes()
 
 # Columns of the object table (n, 16).
-X, Y, Z, KIND, HEIGHT, RADIUS, COS, SIN, SALT, BOUND, ZMIN, ZMAX, RED = range(13)
+X, Y, Z, KIND, HEIGHT, RADIUS, COS, SIN, SALT, BOUND, ZMIN, ZMAX, RED, _, _, DEPTH = range(16)
 COLUMNS = 16
-
-
-@njit(cache=True, fastmath=True)
-def _box(x: float, y: float, z: float, hx: float, hy: float, hz: float) -> float:
-    qx = abs(x) - hx
-    qy = abs(y) - hy
-    qz = abs(z) - hz
-    ox = max(qx, 0.0)
-    oy = max(qy, 0.0)
-    oz = max(qz, 0.0)
-    return math.sqrt(ox * ox + oy * oy + oz * oz) + min(0.0, max(qx, max(qy, qz)))
 
 
 @njit(cache=True, fastmath=True)
@@ -163,15 +156,15 @@ def _cottage(x: float, y: float, z: float, h: float, r: float, salt: int) -> flo
     """Walls 2r x 1.44r, a gable roof along x with eaves, a chimney."""
     wall = 0.5 * h
     depth = 0.72 * r
-    body = _box(x, y, z - 0.5 * wall + 1.0, r, depth, 0.5 * wall + 1.0)
+    body = box(x, y, z - 0.5 * wall + 1.0, r, depth, 0.5 * wall + 1.0)
     pitch = (h - wall) / (depth + 0.45)
     slant = 1.0 / math.sqrt(1.0 + pitch * pitch)
     top = (z - h + pitch * abs(y)) * slant
     roof = max(abs(top + 0.14) - 0.14, max(abs(x) - r - 0.45, abs(y) - depth - 0.5))
     gable = max(max(top, abs(x) - r), max(wall - 0.1 - z, abs(y) - depth))
     side = 1.0 if hash01(salt, 4, 4) > 0.5 else -1.0
-    chimney = _box(x - side * 0.55 * r, y - 0.25 * depth, z - h + 0.5, 0.32, 0.32, 1.25)
-    door = _box(x + 0.15 * r, y - depth, z - 1.0, 0.52, 0.1, 1.05)
+    chimney = box(x - side * 0.55 * r, y - 0.25 * depth, z - h + 0.5, 0.32, 0.32, 1.25)
+    door = box(x + 0.15 * r, y - depth, z - 1.0, 0.52, 0.1, 1.05)
     return min(min(max(body, -door), roof * 0.9), min(gable, chimney))
 
 
@@ -233,8 +226,8 @@ def _mill(x: float, y: float, z: float, h: float, r: float, salt: int) -> float:
         u, v = v, u
     u = abs(u)
     dy = y - 0.86 * r
-    spar = _box(u - 0.5 * h * 0.62, v, dy, 0.31 * h, 0.07, 0.07)
-    sail = _box(u - 0.36 * h, v - 0.34, dy, 0.25 * h, 0.42, 0.05)
+    spar = box(u - 0.5 * h * 0.62, v, dy, 0.31 * h, 0.07, 0.07)
+    sail = box(u - 0.36 * h, v - 0.34, dy, 0.25 * h, 0.42, 0.05)
     return min(min(body, cap), min(spar, sail))
 
 
@@ -281,6 +274,8 @@ def distance(o: np.ndarray, x: float, y: float, z: float, footprint_m: float) ->
     h = o[HEIGHT]
     r = o[RADIUS]
     salt = int(o[SALT])
+    if kind >= WALL:
+        return built(kind, lx, ly, lz, h, r, o[DEPTH], salt)
     detail = min(1.0, max(0.0, 1.5 - footprint_m * 8.0))
     if kind == BROADLEAF:
         return min(_trunk(lx, ly, lz, h - r, 0.045 * h), _crown(lx, ly, lz, h, r, salt, detail))
@@ -312,7 +307,7 @@ def distance(o: np.ndarray, x: float, y: float, z: float, footprint_m: float) ->
     if kind == MENHIR:
         n = value3(lx, ly, lz * 0.7, salt)
         taper = r * (1.0 - 0.3 * lz / h)
-        return (_box(lx, ly, lz - 0.4 * h, taper, 0.6 * taper, 0.6 * h) + 0.5 * r * (n - 0.5) - 0.1) * 0.75
+        return (box(lx, ly, lz - 0.4 * h, taper, 0.6 * taper, 0.6 * h) + 0.5 * r * (n - 0.5) - 0.1) * 0.75
     if kind == SHRUB:
         qz = lz / (h / r)
         d = (math.sqrt(lx * lx + ly * ly + qz * qz) - 0.8 * r) * 0.7

@@ -8,27 +8,34 @@ import numpy as np
 from numba import njit, prange
 
 from engine.worlds import objects as ob
-from engine.worlds.bake import FAR_STEP_M, STEP_M
+from engine.worlds.bake import CELL_M, FAR_STEP_M, STEP_M
+from engine.worlds.finishes import finish, floor_albedo
+from engine.worlds.indoors import light as light_indoors
+from engine.worlds.indoors import nook
 from engine.worlds.march import FAR_GROUND, FAR_M, GROUND, OBJECT, SKY, WATER, lattice, sunlight, trace
-from engine.worlds.materials import fade, ground_albedo, object_albedo
+from engine.worlds.materials import ground_albedo, object_albedo
 from engine.worlds.noise import mix, smoothstep, value2
+from engine.worlds.paint import fade
 from engine.worlds.sky import haze, sky
 from engine.worlds.spec import (
     AMBIENT,
+    BASE,
     BOUNCE,
     EXPOSURE,
     FOG,
+    HALLS,
     ICE,
     NIGHT,
     SAND,
     SEED,
     SUN,
     SUN_COLOUR,
+    WALL,
 )
 from engine.worlds.spec import WATER as WATER_COLOUR
 
 # What is compiled here holds what it calls of objects.py and materials.py as it was when this file last changed:
-# whoever changes a shape there touches this line, else old caches draw old shapes. Last: bridges.
+# whoever changes a shape there touches this line, else old caches draw old shapes. Last: hedges.
 
 
 @njit(cache=True, fastmath=True)
@@ -63,6 +70,17 @@ def _differences(field: np.ndarray, x: float, y: float, e: float, x0: float, y0:
     a = lattice(field, x + e, y, x0, y0, step_m) - lattice(field, x - e, y, x0, y0, step_m)
     b = lattice(field, x, y + e, x0, y0, step_m) - lattice(field, x, y - e, x0, y0, step_m)
     return a, b
+
+
+@njit(cache=True, fastmath=True)
+def built_albedo(o: np.ndarray, x: float, y: float, z: float, f: float, p: np.ndarray, c: np.ndarray) -> float:
+    """Albedo of a part of a building into c (3,); returns how it glows."""
+    dx = x - o[ob.X]
+    dy = y - o[ob.Y]
+    for k in range(3):
+        c[k] = o[ob.RED + k]
+    return finish(int(o[ob.KIND]), o[ob.COS] * dx + o[ob.SIN] * dy, o[ob.COS] * dy - o[ob.SIN] * dx, z - o[ob.Z],
+                  o[ob.HEIGHT], o[ob.RADIUS], o[ob.DEPTH], int(o[ob.SALT]), f, p, c)  # fmt: skip
 
 
 @njit(cache=True, fastmath=True)
@@ -136,8 +154,17 @@ def shade(what: int, t: float, owner: int, x: float, y: float, z: float, dx: flo
             nx *= inv
             ny *= inv
             nz *= inv
-            occlusion, through, glow = object_albedo(o, hx, hy, hz, nx, ny, nz, f, p, albedo)
+            if o[ob.KIND] >= WALL:
+                glow = built_albedo(o, hx, hy, hz, f, p, albedo)
+            else:
+                occlusion, through, glow = object_albedo(o, hx, hy, hz, nx, ny, nz, f, p, albedo)
             gap = 0.06
+        elif p[HALLS] > 0.0:
+            nx = 0.0
+            ny = 0.0
+            nz = 1.0
+            floor_albedo(hx, hy, f, p, albedo)
+            gap = 0.03
         else:
             if what == GROUND:
                 e = 1.2
@@ -161,13 +188,26 @@ def shade(what: int, t: float, owner: int, x: float, y: float, z: float, dx: flo
         if what != FAR_GROUND:
             lit = sunlight(hx + gap * nx, hy + gap * ny, hz + gap * nz, sx, sy, sz, owner, meta, heights, table, start,
                            items, top)  # fmt: skip
-            occlusion *= _contact(hx, hy, hz, owner, meta, table, start, items, top.shape[0], 6.0)
+            if p[HALLS] > 0.0:
+                occlusion *= nook(hx, hy, hz, nx, ny, nz, p[BASE], meta, table, start, items, top.shape[0], CELL_M)
+            else:
+                occlusion *= _contact(hx, hy, hz, owner, meta, table, start, items, top.shape[0], CELL_M)
         facing = nx * sx + ny * sy + nz * sz
         direct = max(0.0, facing)
         if through > 0.0:
             direct = max(0.0, (facing + 0.35) / 1.35) * (0.55 + 0.45 * min(1.0, occlusion))
             direct += through * 0.25 * max(0.0, -facing)
         dome = 0.55 + 0.45 * nz
+        if p[HALLS] > 0.0:
+            light_indoors(hx, hy, hz, nx, ny, nz, p, air)
+            for k in range(3):
+                direct_light = p[SUN_COLOUR + k] * direct * lit * (0.5 + 0.5 * occlusion)
+                rgb[k] = albedo[k] * (direct_light + air[k] * occlusion) * 0.62
+            burning = glow * max(0.45, p[NIGHT])
+            rgb[0] += 2.3 * burning
+            rgb[1] += 1.55 * burning
+            rgb[2] += 0.8 * burning
+            return
         for k in range(3):
             light = p[SUN_COLOUR + k] * direct * lit * min(1.0, 0.4 + 0.6 * occlusion)
             light += p[AMBIENT + k] * dome * occlusion + p[BOUNCE + k] * (1.0 - dome) * occlusion

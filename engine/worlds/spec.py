@@ -18,11 +18,13 @@ TREE_KIND, TREE2_KIND, TREE2_SHARE, BUSH, ROCK, HOUSE, TOWER, TOWER_KIND, ARCH, 
 SUN, SUN_COLOUR, ZENITH, HORIZON, AMBIENT, BOUNCE = 20, 23, 26, 29, 32, 35
 FOG, CLOUD, SNOW, NIGHT, FLOWERS, EXPOSURE, TREE_SIZE, FIELDS, WATER_Z, ICE = range(38, 48)
 GRASS, GRASS2, SAND, CLIFF, TRACK, LEAF, LEAF2, LEAF3, BARK, WATER, DISC = range(48, 81, 3)
-RIVER = 81
-SIZE = 96
+RIVER, HALLS = 81, 82
+PLASTER, MARBLE, MARBLE2, WOOD, RUG, PAINT = range(83, 101, 3)
+SIZE = 104
 
 BROADLEAF, CONIFER, BOULDER, SHRUB, CACTUS, PALM, ACACIA = range(7)
 COTTAGE, KEEP, LIGHTHOUSE, GATE, MENHIR, MILL, BRIDGE = range(7, 14)
+WALL, VAULT, COFFER, PILLAR, BOOKCASE, TABLE, CHAIR, STATUE, LAMP, CHANDELIER, POOL, POT, HEDGE = range(14, 27)
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,10 @@ _TABLE: dict[str, dict[int, float | str]] = {
     "river": {RIVER: 6.5, BASE: 9.0, HILL: 12.0, MOUNT: 330.0, FOREST: 0.6, HOUSE: 0.2, TOWER: 0.06, TOWER_KIND: MILL,
               PATH: 1.7, FLOWERS: 0.8, BUSH: 0.45, ROCK: 0.22, TREE2_SHARE: 0.2, GRASS: "5f8c3c", GRASS2: "98ad52",
               SAND: "c2b594", LEAF: "4f7c3a", LEAF2: "7a9a3e", LEAF3: "5b8a58", WATER: "24646a", FOG: 1400.0},
+    "interior": {HALLS: 1.0, BASE: 1.2, HILL: 0.0, MOUNT: 0.0, PATH: 0.0, FOREST: 0.0, BUSH: 0.0, ROCK: 0.0,
+                 HOUSE: 0.0, TOWER: 0.0, FOG: 6000.0, GRASS: "5f8c3c", GRASS2: "86a34a", SAND: "c9b795",
+                 PLASTER: "e6dcc8", MARBLE: "d9d2c4", MARBLE2: "6f655c", WOOD: "8a6138", RUG: "7d2a2a",
+                 PAINT: "35507a"},
 }  # fmt: skip
 BIOMES: tuple[str, ...] = tuple(_TABLE)
 
@@ -144,5 +150,7 @@ def pack(spec: WorldSpec) -> np.ndarray:
     if spec.resolved_time == "dawn":
         out[NIGHT] = 0.3
         out[FOG] *= 0.75
+    if out[HALLS] > 0.0:
+        out[BASE], out[HILL], out[MOUNT] = _TABLE["interior"][BASE], 0.0, 0.0
     out[DISC : DISC + 3] = np.array(sun) / max(sun) if spec.resolved_time != "night" else (0.75, 0.8, 0.9)
     return out

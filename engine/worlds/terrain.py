@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit, prange
 
 from engine.worlds.noise import fbm2, ridged2, smoothstep, value2, value2_gradient
-from engine.worlds.spec import BASE, DUNE, FOREST, HILL, HILL_LEN, MESA, MOUNT, PATH, RIVER, SEA, SEED
+from engine.worlds.spec import BASE, DUNE, FOREST, HALLS, HILL, HILL_LEN, MESA, MOUNT, PATH, RIVER, SEA, SEED
 
 
 @njit(cache=True, fastmath=True)
@@ -35,6 +35,8 @@ def path_level(x: float, y: float, p: np.ndarray) -> tuple[float, float]:
 @njit(cache=True, fastmath=True)
 def ground(x: float, y: float, p: np.ndarray) -> float:
     """Height of the ground in metres above the water plane at (x, y)."""
+    if p[HALLS] > 0.0:
+        return p[BASE]
     s = int(p[SEED])
     wx = x + 50.0 * (value2(x / 160.0, y / 160.0, s + 1) - 0.5)
     wy = y + 50.0 * (value2(x / 160.0, y / 160.0, s + 2) - 0.5)

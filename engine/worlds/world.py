@@ -15,9 +15,11 @@ from engine.errors import InputError
 from engine.threads import torch_threads_kept
 from engine.worlds import objects as ob
 from engine.worlds.bake import CELL_M, CELLS, CROSSING, SNAP_M, STEP_M, Window, bake, crossing
+from engine.worlds.building import SPRING_M
 from engine.worlds.march import FAR_M, lattice, trace
+from engine.worlds.plan import BLOCK_M, COURT, EYE_M, GREAT, ROOMS, VAULTED, nearest_block, style
 from engine.worlds.shade import render_kernel
-from engine.worlds.spec import DISC, RIVER, SEA, SUN, WorldSpec, pack
+from engine.worlds.spec import BASE, DISC, HALLS, RIVER, SEA, SEED, SUN, WorldSpec, pack
 from engine.worlds.terrain import ground
 
 _WINDOWS_KEPT = 3
@@ -108,13 +110,15 @@ class World:
         return [self.render(camera, supersample) for camera in cameras]
 
     def ground_height_m(self, xy: torch.Tensor | np.ndarray) -> torch.Tensor:
-        """Height (N,) float32 of the top of whatever is at xy (N, 2) metres: ground, water, roof or crown."""
+        """Height (N,) float32 of the top of whatever is at xy (N, 2) metres: ground, water, roof or crown; below the
+        ceiling of a building."""
         points = _array(xy).reshape(-1, 2)
         out = np.empty(len(points), np.float32)
         for n, (x, y) in enumerate(points):
             w = self._window(x, y)
-            _, t, _ = trace(x, y, w.meta[6], 0.0, 0.0, -1.0, 1e-4, *w)
-            out[n] = w.meta[6] - t
+            above = w.meta[6] if self._p[HALLS] == 0.0 else self._p[BASE] + SPRING_M - 0.1
+            _, t, _ = trace(x, y, above, 0.0, 0.0, -1.0, 1e-4, *w)
+            out[n] = above - t
         return torch.from_numpy(out)
 
     def is_free(self, position: torch.Tensor | np.ndarray, radius_m: float = 1.0) -> bool:
@@ -140,6 +144,8 @@ class World:
     def spawn(self, width: int, height: int, fov_deg: float = 50.0, index: int = 0) -> Camera:
         """A good view to start from; each `index` is another place, the same every time."""
         rng = np.random.default_rng([self.spec.seed, 9001, index])
+        if self._p[HALLS] > 0.0:
+            return self._spawn_indoors(rng, width, height, fov_deg)
         home = self._home(rng, index)
         best: tuple[float, Camera] | None = None
         tries = 0
@@ -164,6 +170,53 @@ class World:
         if best is None:  # every try inside something: hover
             eye = np.array([home[0], home[1], float(self.ground_height_m(home[None])[0]) + 4.0])
             return Camera.look_at(eye, eye + np.array([1.0, 0.0, -0.1]), fov_deg, width, height)
+        return best[1]
+
+    @property
+    def module(self) -> tuple[float, tuple[float, float, float]] | None:
+        """Side of the squares that a building's rooms fill, and the middle of one of them at eye level; metres."""
+        if self._p[HALLS] == 0.0:
+            return None
+        return BLOCK_M, (0.5 * BLOCK_M, 0.5 * BLOCK_M, float(self._p[BASE]) + EYE_M)
+
+    def room(self, index: int) -> np.ndarray:
+        """The middle (3,) at eye level of a building's room of one kind after the other, near the origin."""
+        assert self.module is not None
+        bi, bj = nearest_block(int(self._p[SEED]), *ROOMS[index % len(ROOMS)])
+        return np.array([(bi + 0.5) * BLOCK_M, (bj + 0.5) * BLOCK_M, self.module[1][2]])
+
+    def _spawn_indoors(self, rng: np.random.Generator, width: int, height: int, fov_deg: float) -> Camera:
+        """The most inviting of some views along the middle of a hall, through its portals."""
+        best: tuple[float, Camera] | None = None
+        wanted, seen = (VAULTED, GREAT)[int(rng.integers(2))], 0
+        for tries in range(400):
+            if seen >= 12:
+                break
+            corner = rng.integers(-2, 3, 2)
+            what = style(int(corner[0]), int(corner[1]), int(self._p[SEED]))
+            if what == COURT or (what != wanted and tries < 100):
+                continue
+            block = BLOCK_M * (corner + 0.5)
+            quarter = int(rng.integers(4))
+            axis = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]][quarter])
+            across = np.array([-axis[1], axis[0]])
+            spot = block - axis * rng.uniform(4.0, 13.5) + across * rng.normal(0.0, 1.2)
+            eye = np.array([*spot, self._p[BASE] + rng.uniform(1.6, 2.6)])
+            if not self.is_free(eye, 0.8):
+                continue
+            yaw, pitch = 0.5 * math.pi * quarter + rng.normal(0.0, 0.15), math.radians(rng.uniform(-3.0, 4.0))
+            ahead = np.array([math.cos(yaw) * math.cos(pitch), math.sin(yaw) * math.cos(pitch), math.sin(pitch)])
+            camera = Camera.look_at(eye, eye + ahead, fov_deg, width, height)
+            seen += 1
+            frame = self.render(camera.resized(48, max(12, round(48 * height / width))))
+            log = frame.depth_m.clamp(1.0, 100.0).log()
+            score = float(log.std()) + 3.0 * float(frame.rgb.std(dim=(1, 2)).mean())
+            score -= 4.0 * float((frame.depth_m < 3.0).float().mean())
+            if best is None or score > best[0]:
+                best = score, camera
+        if best is None:  # every try inside something: the middle of the first block
+            eye = np.array([0.5 * BLOCK_M - 6.0, 0.5 * BLOCK_M, self._p[BASE] + 1.7])
+            return Camera.look_at(eye, eye + np.array([1.0, 0.0, 0.0]), fov_deg, width, height)
         return best[1]
 
     def _home(self, rng: np.random.Generator, index: int) -> np.ndarray:

@@ -21,7 +21,7 @@ class Eval(Command):
     variants: tuple[MemoryKind, ...] = ()
     """Which memories to compare; by default all five."""
     scenes: MaybeInt = None
-    """How many worlds (or clips); by default 16, quick 8: every biome twice or once."""
+    """How many worlds (or clips); by default 16, quick 8: the biomes in turn."""
     import_re10k: MaybePath = None
     """Run the protocol on a folder in RealEstate10K's format (frames, camera files) instead of on procedural worlds."""
     size: Annotated[str | None, tyro.conf.arg(metavar="HxW")] = None
