@@ -253,6 +253,8 @@ class FlightTraining:
         picture_weight: weight of the pictures beside the latents.
         through: share of the pictures' gradient that goes on from detail into the denoiser, where the memory saw things
             from as near; more where they came nearer.
+        only_biome: nothing learns but what the denoiser knows of this biome, so that all other worlds stay as they are;
+            "" is everything.
     """
 
     loop: LoopConfig = LoopConfig(run="runs/flights", batch=4, learning_rate=4e-3)
@@ -275,6 +277,7 @@ class FlightTraining:
     depth_weight: float = 1.0
     picture_weight: float = 1.0
     through: float = 0.3
+    only_biome: str = ""
 
 
 @dataclass(frozen=True)
@@ -288,6 +291,8 @@ class PlacesConfig:
         height, width, fov_deg: of the ring that reaches farther up and down.
         down_fov_deg, up_fov_deg: vertical, of the views at the two poles, which must overlap that ring; as large.
         supersample: rays per pixel and axis, of all but the finest, which are rendered as scenes are.
+        apart_m: a room is seen from two points so far apart instead, without the finest ring: in a building near things
+            hide more.
     """
 
     folder: str = "data/places"
@@ -305,6 +310,7 @@ class PlacesConfig:
     down_fov_deg: float = 117.0
     up_fov_deg: float = 131.0
     supersample: int = 2
+    apart_m: float = 15.0
 
 
 @dataclass(frozen=True)
@@ -320,7 +326,7 @@ class ExportConfig:
         detail_bound: what detail may add, see :class:`engine.models.embedded.config.DetailConfig`; less than in
             training keeps long flights free of sparks.
         places: which of the rendered places the model carries. new_places: a copy gets them too; with ``keep_places``
-            beside its own.
+            beside its own, in a file of their own.
         new_biomes: that a copy learns of, each with a known one that it is like at first: `river=meadow`.
         default_steps: denoising steps a frame unless asked for others.
     """

@@ -22,10 +22,10 @@ from engine.models.embedded.weights import (
     load_network,
     model_files,
     places_path,
+    places_paths,
     save_config,
     weight_path,
 )
-from engine.places.bank import PlaceBank
 from engine.training.config import ExportConfig
 from engine.training.places import pack_places
 from engine.training.recall import LatentScenes, trained_autoencoder, trained_weights
@@ -97,15 +97,16 @@ def _improve(config: ExportConfig, folder: Path) -> EmbeddedModel:
     if "detail" in better:
         embedded = replace(embedded, detail=replace(embedded.detail or DetailConfig(), bound=config.detail_bound))
     folder.mkdir(parents=True, exist_ok=True)
+    kept: list[str] = []
     if config.new_places:
         autoencoder = Autoencoder(embedded.autoencoder)
         load_network(autoencoder, weight_path(base, "autoencoder"))
         bank = pack_places(config.places, autoencoder, *_statistics(embedded))
-        if config.keep_places:
-            bank = PlaceBank.load(places_path(base)).joined(bank)
-        bank.save(places_path(folder))
+        of = config.places.biomes.replace(",", "-") or "more"
+        bank.save(places_path(folder, of if config.keep_places else ""))
+        kept = [path.name for path in places_paths(base) if config.keep_places and path != places_path(base, of)]
     made = {CONFIG_NAME, *(weight_path(base, name).name for name in better)}
-    made |= {places_path(base).name} if config.new_places else set()
+    made |= {path.name for path in places_paths(base)} - set(kept) if config.new_places else set()
     for source in model_files(base):
         if source.name not in made and folder.resolve() != base.resolve():
             with atomic_write(folder / source.name) as temporary:

@@ -77,9 +77,29 @@ class FlightStage:
             load_network(network, weight_path(Path(config.model), name))
         networks = nn.ModuleDict({"denoiser": self.denoiser, "detail": self.detail})
         self.network: nn.Module = channels_last(networks, self.device)
+        if config.only_biome:
+            self._keep_all_but(config.only_biome)
         self.imagination.source.detail = self.detail
         self.finish = FinishLoss(config.finish, self.imagination)
         self.pool: Pool[Remembered] = Pool(self._view, config.pool, config.first_views, config.renew_steps)
+
+    def _keep_all_but(self, biome: str) -> None:
+        """Freeze everything but the denoiser's row of a biome; without decay the others in that matrix stay, too.
+
+        Raises:
+            InputError: the model does not know the biome, or weights would decay.
+        """
+        known = self.denoiser.config.biomes
+        if biome not in known or self.config.loop.weight_decay:
+            raise InputError(
+                f"only_biome takes one of {', '.join(known)}, with loop.weight_decay=0; got {biome!r} and "
+                f"{self.config.loop.weight_decay}."
+            )
+        self.network.requires_grad_(False)
+        rows = self.denoiser.biome.weight.requires_grad_(True)
+        learns = torch.zeros_like(rows)
+        learns[1 + known.index(biome)] = 1.0
+        rows.register_hook(lambda gradient: gradient * learns)
 
     @property
     def adversary(self) -> Adversary | None:

@@ -19,6 +19,7 @@ from engine.errors import InputError
 from engine.models.embedded.autoencoder import Autoencoder
 from engine.models.embedded.blocks import channels_last
 from engine.places import Place, PlaceBank
+from engine.places.module import Module
 from engine.training.config import PlacesConfig
 from engine.training.scenes import SAMPLES, STRIDE, biomes_named
 from engine.worlds import TIMES, World, WorldSpec
@@ -46,18 +47,21 @@ def ring(config: PlacesConfig, fov_deg: float, width: int, height: int) -> tuple
     return tuple(Camera.from_fov(pose, fov_deg, width, height) for pose in poses)
 
 
-def rig(config: PlacesConfig) -> tuple[Camera, ...]:
+def rig(config: PlacesConfig, built: bool = False) -> tuple[Camera, ...]:
     """The fine ring, the ring that reaches farther up and down, and one camera straight down and one straight up:
-    together they see the whole sphere. The finest come first: what they see a memory need not keep again."""
-    poles = (
+    together they see the whole sphere. The finest come first: what they see a memory need not keep again. What is
+    ``built`` is seen so from two points, without the fine ring."""
+    poles = tuple(
         Camera.from_fov(c2w_from_angles(np.zeros(3), 0.0, pitch_deg), fov_deg, config.width, config.height)
         for pitch_deg, fov_deg in ((-90.0, config.down_fov_deg), (90.0, config.up_fov_deg))
     )
-    return (
-        *ring(config, config.fine_fov_deg, config.fine_width, config.fine_height),
-        *ring(config, config.fov_deg, config.width, config.height),
-        *poles,
-    )
+    sphere = (*ring(config, config.fov_deg, config.width, config.height), *poles)
+    if not built:
+        return (*ring(config, config.fine_fov_deg, config.fine_width, config.fine_height), *sphere)
+    offsets = (np.eye(4), np.eye(4))
+    for side, offset in zip((-0.5, 0.5), offsets, strict=True):
+        offset[0, 3] = side * config.apart_m
+    return tuple(camera.posed(offset @ camera.c2w) for offset in offsets for camera in sphere)
 
 
 def open_spawn(world: World, config: PlacesConfig) -> np.ndarray:
@@ -85,6 +89,14 @@ def open_spawn(world: World, config: PlacesConfig) -> np.ndarray:
     return best[1]
 
 
+def middle(world: World, index: int) -> np.ndarray:
+    """``c2w (4, 4)`` that takes the rig to the middle of a building's room, of one kind after the other; there the
+    rig stands square, see :class:`engine.places.module.Module`."""
+    home = np.eye(4)
+    home[:3, 3] = world.room(index)
+    return home
+
+
 def render_places(config: PlacesConfig) -> Iterator[tuple[int, int]]:
     """Render what is missing, biomes in turn; yields (done, total). Stops and resumes at any place.
 
@@ -97,11 +109,13 @@ def render_places(config: PlacesConfig) -> Iterator[tuple[int, int]]:
         if not path.exists():
             spec = place_spec(config, index)
             world = World(spec, sun_disc=False)  # who turns from one place to another would see a second sun
-            turn = open_spawn(world, config)
+            built = world.module is not None
+            turn = middle(world, index) if built else open_spawn(world, config)
+            finest = 0 if built else config.views
             tensors = {}
-            for view, camera in enumerate(rig(config)):
+            for view, camera in enumerate(rig(config, built)):
                 frame = world.render(
-                    camera.posed(turn @ camera.c2w), supersample=1 if view < config.views else config.supersample
+                    camera.posed(turn @ camera.c2w), supersample=1 if view < finest else config.supersample
                 )
                 height, width = camera.size
                 grid = height // STRIDE * SAMPLES, width // STRIDE * SAMPLES
@@ -126,15 +140,22 @@ def pack_places(config: PlacesConfig, autoencoder: Autoencoder, mean: Tensor, st
             "ask for fewer."
         )
     encoder = channels_last(autoencoder, "cpu").eval().encoder
-    cameras = rig(config)
     places = []
     for path in paths:
         latents, inverse_depth = [], []
         with safe_open(path, framework="pt") as file:
+            biome = file.metadata()["biome"]
+            cameras = rig(config, module_of(biome) is not None)
             for view in range(len(cameras)):
                 image = file.get_tensor(f"rgb_{view}")[None].float() / 255
                 latents.append(encoder(image.contiguous(memory_format=torch.channels_last))[0])
                 inverse_depth.append(file.get_tensor(f"inverse_depth_{view}"))
-            biome = file.metadata()["biome"]
         places.append(Place(tuple(latents), tuple(inverse_depth), cameras, biome))
-    return PlaceBank.of(places, mean, std)
+    modules = {biome: found for biome in {place.biome for place in places} if (found := module_of(biome))}
+    return PlaceBank.of(places, mean, std, modules)
+
+
+def module_of(biome: str) -> Module | None:
+    """The grid that a biome's worlds are built on, if they are buildings."""
+    found = World(WorldSpec(biome, 0)).module
+    return None if found is None else Module(*found)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from engine.errors import InputError
 from engine.models import shipped_model_dir
 from engine.models.embedded import EmbeddedModel
+from engine.models.embedded.weights import weight_path
 from engine.training.autoencoder import AutoencoderStage, recolour
 from engine.training.config import (
     TRAINING_SEEDS,
@@ -266,6 +267,27 @@ def test_denoiser_and_detail_learn_from_flights_of_their_own(scenes: Path, tmp_p
     model.save(plain)
     with pytest.raises(InputError, match="has no detail yet"):
         train("flights", None, settings | {"model": str(plain)})
+
+
+def test_one_biome_may_learn_while_all_others_stay(scenes: Path, tmp_path: Path) -> None:
+    base, run = tmp_path / "base", tmp_path / "run"
+    model = EmbeddedModel.tiny(image_size=(64, 112))
+    model.save(base)
+    settings = finishing(scenes, base, run) | {"crops": 1, "crop_cells": 8, "pool": 2, "first_views": 2}
+    settings |= {"only_biome": "meadow", "loop.weight_decay": 0.0, "loop.learning_rate": 0.1, "finish.adversarial": 0.0}
+    train("flights", None, settings)
+    after = load_file(run / "best.safetensors")
+    row = 1 + model.config.denoiser.biomes.index("meadow")
+    for name in ("denoiser", "detail"):
+        for key, before in load_file(weight_path(base, name)).items():
+            same = (after[f"{name}.{key}"] == before).view(len(before), -1).all(1) if before.ndim else None
+            if (name, key) == ("denoiser", "biome.weight"):
+                assert same is not None and [n for n, kept in enumerate(same.tolist()) if not kept] == [row]
+            else:
+                assert torch.equal(after[f"{name}.{key}"], before)
+    for wrong in ({"only_biome": "atlantis"}, {"loop.weight_decay": 0.1}):
+        with pytest.raises(InputError, match="only_biome takes one of"):
+            train("flights", None, settings | wrong)
 
 
 def test_pictures_move_the_denoiser_only_as_far_as_they_may(scenes: Path, tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ from safetensors.torch import load_file
 
 from engine.errors import InputError
 from engine.models.embedded import EmbeddedModel
-from engine.models.embedded.weights import load_network, places_path, weight_path
+from engine.models.embedded.weights import load_network, model_files, places_path, weight_path
 from engine.places.bank import PlaceBank
+from engine.places.module import Module
 from engine.training.config import ExportConfig, PlacesConfig, configure
 from engine.training.export import export
 from engine.training.places import pack_places
@@ -56,14 +57,25 @@ def test_a_new_biome_begins_as_one_that_is_known(knows_less: Path, tmp_path: Pat
 
 
 def test_new_places_join_those_that_a_model_has(knows_less: Path, tmp_path: Path) -> None:
-    joined = options(knows_less) | {"new_places": True, "keep_places": True}
-    export(configure(ExportConfig(), None, joined), tmp_path)
-    before, after = PlaceBank.load(places_path(knows_less / "model")), PlaceBank.load(places_path(tmp_path))
+    """In a file of their own: what is there stays as it is, and so does its history."""
+    joined = options(knows_less) | {"new_places": True, "keep_places": True, "places.biomes": BIOMES[-1]}
+    made = export(configure(ExportConfig(), None, joined), tmp_path)
+    assert places_path(tmp_path).read_bytes() == places_path(knows_less / "model").read_bytes()
+    assert places_path(tmp_path, BIOMES[-1]) in model_files(tmp_path)
+    before = PlaceBank.load(places_path(knows_less / "model"))
+    assert made.places is not None
+    after = made.places.bank
     assert after.biomes == (BIOMES[0], BIOMES[-1])
     assert torch.equal(after.packed[0], before.packed[0])
-    assert not torch.equal(after.packed[1], before.packed[0])
-    with pytest.raises(InputError, match="same rig"):
+    assert [len(after[n].latents) for n in (0, 1)] == [14, 16]
+    made.save(tmp_path / "again")
+    again = EmbeddedModel.load(tmp_path / "again")
+    assert again.places is not None and again.places.bank.rigs == after.rigs
+    assert again.places.bank.modules == after.modules == {BIOMES[-1]: Module(30.0, (15.0, 15.0, pytest.approx(2.9)))}
+    with pytest.raises(InputError, match="same tokens and statistics"):
         before.joined(replace(after, mean=after.mean + 1.0))
+    with pytest.raises(InputError, match="one rig"):
+        after.save(tmp_path / "both.safetensors")
 
 
 @pytest.mark.parametrize("wrong", ["atlantis=meadow", f"{BIOMES[-1]}=atlantis", BIOMES[-1], f"{BIOMES[0]}={BIOMES[1]}"])

@@ -25,16 +25,21 @@ def weight_path(folder: Path, network: str) -> Path:
     return folder / f"{network}.safetensors"
 
 
-def places_path(folder: Path) -> Path:
-    """``<folder>/places.safetensors``, which a model may do without."""
-    return folder / "places.safetensors"
+def places_path(folder: Path, of: str = "") -> Path:
+    """``<folder>/places.safetensors``, which a model may do without; or places ``of`` other biomes, that came later."""
+    return folder / (f"places-{of}.safetensors" if of else "places.safetensors")
+
+
+def places_paths(folder: Path) -> list[Path]:
+    """The files of places that there are, in the order in which their places count."""
+    return [path for path in (places_path(folder), *sorted(folder.glob("places-*.safetensors"))) if path.exists()]
 
 
 def model_files(folder: Path) -> list[Path]:
     """All files of a model: configuration, weights, and what it carries of the rest."""
     files = [folder / CONFIG_NAME, *(weight_path(folder, name) for name in NETWORKS)]
-    optional = [*(weight_path(folder, name) for name in OPTIONAL_NETWORKS), places_path(folder)]
-    return files + [path for path in optional if path.exists()]
+    optional = [path for name in OPTIONAL_NETWORKS if (path := weight_path(folder, name)).exists()]
+    return files + optional + places_paths(folder)
 
 
 def file_checksum(path: Path) -> str:
