@@ -63,6 +63,13 @@ def only_sky(readout: Readout) -> Tensor:
     return (readout.coverage > 0.99) & (sky_share(readout, readout.coverage) > 0.99)
 
 
+def unroofed(readout: Readout) -> Tensor:
+    """(h, w) bool: cells that show sky, with nothing above them in the view but sky and what is not known."""
+    share = sky_share(readout, readout.coverage)
+    solid = (readout.coverage > 0.0) & (share <= 0.5)
+    return (readout.coverage > 0.0) & (share > 0.5) & ~solid.cummax(0).values
+
+
 def alike(here: Tensor, there: Tensor) -> Tensor:
     """Where inverse depths (h, w) are about the same: a tree is not sand in another light."""
     return torch.log(here.clamp(min=FAR) / there.clamp(min=FAR)).abs() < ALIKE

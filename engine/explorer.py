@@ -94,7 +94,7 @@ class Explorer:
         self.model = model
         self.config = replace(config, size=size)
         self.world = world
-        self.memory: Memory = make_memory(config.memory, model, config.budget_mib)
+        self.memory: Memory = self._empty_memory()
         self.index = 0
         self.begun = False
         self.last_readout: Readout | None = None
@@ -118,6 +118,14 @@ class Explorer:
     def default_steps(self) -> int:
         """Denoising steps of a step that does not say how many."""
         return self.config.steps or self.model.spec.default_steps
+
+    @property
+    def built(self) -> bool:
+        """Whether this is a building, of which places tell what stands behind near things."""
+        return self.places is not None and self.places.built(self.config.biome)
+
+    def _empty_memory(self) -> Memory:
+        return make_memory(self.config.memory, self.model, self.config.budget_mib, layered=not self.built)
 
     @property
     def _has_scales(self) -> bool:
@@ -159,7 +167,7 @@ class Explorer:
             Cancelled: as asked; the explorer is as it was.
         """
         before = (self.memory, self.index, self.begun, self.match, self.last_camera)
-        self.memory = make_memory(self.config.memory, self.model, self.config.budget_mib)
+        self.memory = self._empty_memory()
         self.index, self.match, self.last_camera = 0, None, None
         try:
             if first is None:
@@ -191,6 +199,7 @@ class Explorer:
         with timed(timings, self.model.device, "encode"):
             latents = self.model.encode(rgb[None].to(self.model.device))[0]
             finer, behind = finer_views(self.model, camera, pyramid)
+            behind = None if self.built else behind
         inverse = sample_inverse_depth(depth_m, *readout.covered.shape)
         if not bool((inverse > 0.0).any()):
             raise InputError(
@@ -365,7 +374,7 @@ class Explorer:
         cancel.check()
         news = ahead.news(latents, lasting, shown, writable)
         result = self._finish(camera, readout, news, timings, steps, cancel, with_readout, replaces)
-        return replace(result, inventive=ahead.inventive, renewed=len(ahead.renewed) > 0)
+        return replace(result, inventive=ahead.inventive, renewed=len(ahead.renewed) > 0 and not ahead.seamless)
 
     def _read(self, camera: Camera, timings: dict[str, float]) -> Readout:
         """The memory seen from ``camera``; an encoder's part of the time is charged apart."""

@@ -21,7 +21,7 @@ from engine.cells import in_samples, without
 from engine.disocclusion import extend_background
 from engine.overscan import edge_unknown, inventing_steps, much_unknown, widened
 from engine.places import Forgotten
-from engine.renewal import due, wear_drawn
+from engine.renewal import FORGOTTEN_WEAR, due, wear_drawn
 
 if TYPE_CHECKING:
     from engine.memory import LatentMemory, LatentView, Readout
@@ -40,7 +40,7 @@ class Prospect:
         match: the place it was completed from, or the one before.
         given: (h, w) bool, cells that come from a place, or ``None``.
         wear: (h, w) uint8 of what is imagined, or ``None`` where no latent memory keeps account of it.
-        renewed: (n,) tokens that it replaces.
+        renewed: (n,) tokens that it replaces. seamless: by what they were, in the same room of a building.
     """
 
     camera: Camera
@@ -52,6 +52,7 @@ class Prospect:
     given: Tensor | None = None
     wear: Tensor | None = None
     renewed: np.ndarray | tuple[()] = ()
+    seamless: bool = False
 
     def news(self, latents: Tensor, lasting: Tensor, shown: Tensor, writable: Tensor) -> News:
         """What came of it; see :class:`News`."""
@@ -125,15 +126,29 @@ def look_ahead(
         before: the view before; what a glance aside shows at once must fit to it, though they share nothing.
         memory: what was read, if it keeps account of wear; where it ``renews``, what is worn gives way to a place.
     """
-    renewal = due(memory, known, camera, latest) if memory is not None and places is not None and renews else None
+
+    def trusted(readout: Readout, camera: Camera) -> Readout:
+        hides = None if places is None else places.roofed(readout, camera, biome, latest)
+        return readout if hides is None else without(readout, hides)
+
+    known = trusted(known, camera)
+    renewal, entered = None, False
+    if memory is not None and places is not None and renews:
+        entered = places.another_room(latest, camera, biome)
+        # The room that one began in was truly seen.
+        lent = places.built(biome) and not places.in_room_of(memory.began_at, camera, biome, latest)
+        renewal = due(memory, known, camera, latest, lent=lent, entered=entered)
     wide = renewal is not None or edge_unknown(known.coverage)
-    believed = extend_background(known, between=True)
-    if not wide and not much_unknown(believed.coverage):
+    # In a building places know best what goes on behind a pillar; elsewhere what lies beside does.
+    built = places is not None and places.built(biome)
+    believed = known if built else extend_background(known, between=True)
+    asks = bool((known.coverage <= 0.0).any()) if built else much_unknown(believed.coverage)
+    if not wide and not asks:
         believed = extend_background(believed)
         return Prospect(camera, known, believed, False, steps, latest, wear=_wear(memory, known, None))
     if wide:
         camera = widened(camera, stride)
-        known = read(camera)
+        known = trusted(read(camera), camera)
     forgotten: Forgotten | None = None
     renewed: np.ndarray | tuple[()] = ()
     if renewal is not None:
@@ -141,22 +156,27 @@ def look_ahead(
         renewed = renewal.tokens(camera, known, gone)
         forgotten = Forgotten(known, None if renewal.inside else latest)
         with renewal.memory.overlooking(renewed):
-            believed = known = renewal.left(read(camera), camera, gone)
+            believed = known = trusted(renewal.left(read(camera), camera, gone), camera)
         if not renewal.inside:  # there the place that one came from is the best guess
             latest = None
     elif wide:
-        believed = extend_background(known, between=True)
-    given = None
+        believed = known if built else extend_background(known, between=True)
+    given = provisional = None
     if places is not None:
         if latest is None and before is not None and not bool((known.coverage > 0.0).any()):
             latest = places.complete(read(before), before, biome, generator).match
         completed = places.complete(believed, camera, biome, generator, latest, forgotten)
         believed, latest = completed.readout, completed.match
         given, known = completed.taken, without(known, completed.hidden)
+        provisional = completed.outside
     believed = extend_background(believed)
     if much_unknown(believed.coverage):
         steps = inventing_steps(steps)
-    return Prospect(camera, known, believed, True, steps, latest, given, _wear(memory, known, given), renewed)
+    wear = _wear(memory, known, given)
+    if wear is not None and provisional is not None:  # until one enters that room
+        wear = torch.where(provisional, FORGOTTEN_WEAR, wear)
+    seamless = renewal is not None and renewal.everything and not entered
+    return Prospect(camera, known, believed, True, steps, latest, given, wear, renewed, seamless)
 
 
 def _wear(memory: LatentMemory | None, known: Readout, given: Tensor | None) -> Tensor | None:

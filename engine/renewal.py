@@ -46,6 +46,8 @@ or a crown: then nothing is kept for being near."""
 MUCH, APART_M, MUCH_APART_M = 0.4, 10.0, 3.0
 """No place is set down nearer to the one before; where so much of a view is to be renewed, or one is inside of
 something, nearer than that."""
+ROOM_SHARE, ROOM_APART_M = 0.03, 2.0
+"""So much of what one sees in a room must have been drawn anew, and no sooner after one was set right."""
 GAPS = 2
 """Better known cells in between that are no wider than twice that go with the worn ones around them."""
 BEYOND = 0.25
@@ -58,10 +60,12 @@ class Renewal:
 
     Attributes:
         memory: where from. kept_m: what is nearer stays, metres; 0 where one is inside of something worn.
+        everything: that was drawn anew goes, however far it is: in a building nothing is scenery.
     """
 
     memory: LatentMemory
     kept_m: float
+    everything: bool = False
 
     @property
     def inside(self) -> bool:
@@ -105,20 +109,35 @@ class Renewal:
     def _goes(self, wear: np.ndarray, nearness: np.ndarray, high: np.ndarray) -> np.ndarray:
         """Whether what is so worn, so near (1/m), and above the horizon or not, any shape, is forgotten."""
         farthest = np.where(wear >= int(WORN), np.where(high, 0.0, 1.0 / SCENERY_M), 1.0 / FARTHEST_M)
+        if self.everything:
+            farthest = np.full(wear.shape, -1.0)
         return (wear >= FORGOTTEN_WEAR) & (nearness > farthest) & (nearness * self.kept_m < 1.0)
 
 
-def due(memory: LatentMemory, readout: Readout, camera: Camera, latest: Match | None) -> Renewal | None:
+def due(
+    memory: LatentMemory,
+    readout: Readout,
+    camera: Camera,
+    latest: Match | None,
+    *,
+    lent: bool = False,
+    entered: bool = False,
+) -> Renewal | None:
     """The renewal of what ``camera`` sees, ``readout``, if so much of it is worn that another place than the ``latest``
-    is better."""
+    is better. In a room that is ``lent`` from a place, that still tells what was drawn anew: it is set right every few
+    metres, and when one has ``entered`` it, for it was seen through a door before."""
     if not len(memory.store):
         return None
+    if lent:
+        drawn = (_wear(memory, readout) >= FORGOTTEN_WEAR) & _reached(readout, KEPT_M) & ~_frozen(memory, readout)
+        soon = not entered and latest is not None and math.dist(camera.position, latest.since) < ROOM_APART_M
+        return None if soon or float(drawn.mean()) < ROOM_SHARE else Renewal(memory, KEPT_M, everything=True)
     inside = _worn(memory, readout, 0.0, False) & (_nearness(readout) > 1.0 / INSIDE_M)
     kept_m = 0.0 if float(inside.mean()) > INSIDE_SHARE else KEPT_M
     nearer = readout.log2_scale.cpu().numpy() > 0.0
     share = float((_worn(memory, readout, kept_m, _high(camera, nearer.shape)) & nearer).mean())
     apart_m = MUCH_APART_M if kept_m == 0.0 or share >= MUCH else APART_M
-    if share < SHARE or (latest is not None and math.dist(camera.position, latest.anchor) < apart_m):
+    if share < SHARE or (latest is not None and math.dist(camera.position, latest.since) < apart_m):
         return None
     return Renewal(memory, kept_m)
 

@@ -83,7 +83,7 @@ def reopen(path: Path, model: WorldModel, size: tuple[int, int] | None = None) -
             if opened.memory_folder is not None:
                 config = memory_config(state.memory, spec, state.budget_mib)
                 memory = LatentMemory.load(opened.memory_folder, config, readout_network(model))
-                explorer.memory = LatentVariant(memory, layered=state.memory == "latent")
+                explorer.memory = LatentVariant(memory, layered=state.memory == "latent" and not explorer.built)
         except InputError as error:
             raise SessionError(f"The session does not fit this Mirage: {error}") from error
         explorer.index, explorer.begun, explorer.match = state.next_index, True, state.match

@@ -77,8 +77,8 @@ class Memory(Protocol):
         """A copy that goes its own way."""
 
 
-def make_memory(variant: MemoryVariant, model: WorldModel, budget_mib: float | None) -> Memory:
-    """The memory of that name, empty."""
+def make_memory(variant: MemoryVariant, model: WorldModel, budget_mib: float | None, *, layered: bool = True) -> Memory:
+    """The memory of that name, empty; ``layered``: it may guess what stands behind near things."""
     if variant == "none":
         return NoMemory(model.spec)
     if variant == "rgb":
@@ -86,7 +86,7 @@ def make_memory(variant: MemoryVariant, model: WorldModel, budget_mib: float | N
 
         return PixelMemory(model)
     memory = LatentMemory(memory_config(variant, model.spec, budget_mib), readout_network(model))
-    return LatentVariant(memory, layered=variant == "latent")
+    return LatentVariant(memory, layered=layered and variant == "latent")
 
 
 def memory_config(variant: MemoryVariant, spec: ModelSpec, budget_mib: float | None) -> MemoryConfig:

@@ -79,6 +79,14 @@ class LatentMemory:
         self._cells_hit = 0
         self._evicted = 0
 
+    @property
+    def began_at(self) -> tuple[float, float, float] | None:
+        """Where the first view was seen from; ``None`` as long as there is none."""
+        if not self.store.keyframes.count:
+            return None
+        x, y, z = self.store.keyframes.rows[0, 9:12].tolist()
+        return x, y, z
+
     # ---------------------------------------------------------------- writing
 
     def write(

@@ -7,7 +7,8 @@ Image Synthesis"), read out as any latent memory is and joined to it; from then 
 """
 
 from engine.places.bank import Place, PlaceBank
-from engine.places.completion import Forgotten, Places
+from engine.places.choice import Forgotten
+from engine.places.completion import Places
 from engine.places.lighting import LIGHT_SIZES
 from engine.places.matching import Match
 

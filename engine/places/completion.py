@@ -6,18 +6,19 @@ import math
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from engine.camera import Camera, rotation_about_up
-from engine.cells import cell_means, distance_to, overlaid, without
+from engine.camera import Camera
+from engine.cells import cell_means, distance_to, overlaid, sky_share, unroofed, without
 from engine.memory import LatentMemory, LatentView, MemoryConfig, Readout, ReadoutNetwork
 from engine.places.bank import PlaceBank
-from engine.places.daylight import in_like_light
+from engine.places.choice import Choice, Forgotten, placed, rays_of
 from engine.places.glow import elevation_rad, glow_along, level_along, sky_glow
 from engine.places.lighting import DIRECTIONS, Lighting
-from engine.places.matching import Match, Matcher, direction_bins
+from engine.places.matching import Match
+from engine.places.module import Point
+from engine.places.roof import is_court, sky_behind
 from engine.places.seam import joined
 from engine.places.skyline import continued, lowered, ridges
 from engine.places.things import finished, hiding, whole
@@ -26,31 +27,7 @@ GROUND_SLOPE, LOWEST = 0.08, 0.8
 """Ground is looked for where rays fall at least so steeply; its clearance is that quantile."""
 MOST_SCALED, MOST_RESCALED = 3.0, 1.5
 """No place is scaled more, nor one that renews what was imagined, or things would grow from one to the next."""
-COLOUR_WEIGHT = 2.0
-"""A colour that is off by a standard deviation weighs so many of them where colours alone are compared."""
-LEAVE_M = 5.0
-"""So far from where a place was set down another one is looked for: what lies behind its near things is missing."""
-REACH_CELLS = 10.0
-"""How far from the unknown a known cell still speaks for what comes next (e-folding)."""
-TURNS, OPEN = 8, 1.0 / 30.0
-"""So many ways a place is turned to find one that is open: what is ahead is, on average, no nearer (1/m)."""
-NEAR = 1.0 / 80.0
-"""Inverse depth, 1/m: ground is told by what is nearer, before there is haze."""
 MEMORIES_KEPT = 4
-
-
-@dataclass(frozen=True, eq=False)
-class Forgotten:
-    """What a place is set down in the stead of.
-
-    Attributes:
-        view: what was known before; the place is to lie as its ground does.
-        match: the place that was seen there; another is taken if it fits nearly as well. None where one is inside of
-            what is forgotten, and nothing that is seen tells what lies outside.
-    """
-
-    view: Readout
-    match: Match | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,12 +39,14 @@ class Completed:
         taken: (h, w) bool, cells that come from the place.
         hidden: (h, w) bool, those of them that were known, and that something of the place stands before.
         match: which one.
+        outside: (h, w) bool, those of them that lie outside of the place's room, if it is one.
     """
 
     readout: Readout
     taken: Tensor
     hidden: Tensor
     match: Match
+    outside: Tensor | None = None
 
 
 class Places:
@@ -83,11 +62,10 @@ class Places:
         self._network = network
         self._mean, self._std = mean.cpu(), std.cpu()
         self._lighting = Lighting(flat)
-        self._by_look: Matcher | None = None
-        self._by_colour: Matcher | None = None
         self._memories: OrderedDict[int, LatentMemory] = OrderedDict()
         self._glows: dict[int, Tensor] = {}
-        self._grounds: dict[str, Tensor] = {}
+        self._courts: dict[int, bool] = {}
+        self._choice = Choice(bank, self._lighting, self._mean, self._std, self._memory, self._glow)
 
     def complete(
         self,
@@ -112,18 +90,18 @@ class Places:
         known = readout.coverage > 0.0  # a cell that is known in part is the denoiser's to finish
         away = distance_to(~known) if not bool(known.all()) else torch.zeros(known.shape)
         if forgotten is None:
-            match = self._choose(readout, known, away, camera, biome, generator, latest)
+            match = self._choice.going_on(readout, known, away, camera, biome, generator, latest)
         elif latest is not None:
-            match = latest = self._elsewhere(latest, camera)
+            match = latest = self._choice.elsewhere(latest, camera, biome)
         else:
-            match = self._alike(forgotten, readout, camera, biome)
-        recalled = _on_cpu(self._memory(match.place).readout(_placed(camera, match)))
-        rays = _rays(camera, readout)
+            match = self._choice.alike(forgotten, readout, camera, biome)
+        recalled = _on_cpu(self._memory(match.place).readout(placed(camera, match)))
+        rays = rays_of(camera, readout)
         elevation_deg = torch.rad2deg(elevation_rad(rays))
         # What is to be renewed has lost its shape, but its ground lies where it lay.
         told = readout if forgotten is None else forgotten.view
         there = told.coverage > 0.0
-        if match is not latest:
+        if match is not latest and not self.built(biome):
             most = MOST_SCALED if forgotten is None else MOST_RESCALED
             both = there & (recalled.coverage > 0.99)
             scale = self._scale(told, recalled, both, camera)
@@ -134,8 +112,9 @@ class Places:
         if match is not latest and not math.isinf(match.error):
             level = level_along(self._glow(match.place), rays)
             light = self._lighting.told(readout, recalled, known, away, elevation_deg, level)
-            if forgotten is not None:
-                light = DIRECTIONS * (0.0,) + light[DIRECTIONS:]  # in like light the ground keeps its own colours
+            # In like light the ground keeps its own colours, and a room that one has just entered.
+            if forgotten is not None and (forgotten.match is None or forgotten.match.anchor != match.anchor):
+                light = DIRECTIONS * (0.0,) + light[DIRECTIONS:]
             match = replace(match, light=light)
         if match.light:
             glow = self._glow(match.place)
@@ -150,89 +129,38 @@ class Places:
         recalled = finished(recalled, seen, known, camera)
         taken = (recalled.coverage >= 0.5) & ~known
         coverage = torch.where(taken, 1.0, readout.coverage)
-        return Completed(replace(overlaid(readout, recalled, taken), coverage=coverage), taken, hidden & taken, match)
+        completed = replace(overlaid(readout, recalled, taken), coverage=coverage)
+        outside = self._choice.outside(match, completed, camera, biome)
+        return Completed(completed, taken, hidden & taken, match, None if outside is None else taken & outside)
 
-    def _choose(
-        self,
-        readout: Readout,
-        known: Tensor,
-        away: Tensor,
-        camera: Camera,
-        biome: str,
-        generator: torch.Generator,
-        latest: Match | None,
-    ) -> Match:
-        if self._by_look is None:
-            self._by_look = Matcher(self.bank, lambda latents: (latents - self._mean) / self._std)
-        here = _position(camera)
-        if latest is not None and math.dist(here, latest.anchor) > LEAVE_M:
-            latest = None
-        if not bool(known.any()):
-            if latest is not None:
-                return latest
-            places = self._by_look.among(biome)
-            chosen = places[int(torch.randint(len(places), (), generator=generator))]
-            # A place is stored as it was found most worth looking at: straight ahead.
-            return Match(chosen, -math.radians(camera.yaw_deg), math.inf, here)
-        weight = torch.exp(-away / REACH_CELLS) * known
-        described = self._by_look.described(readout.features, readout.inverse_depth)
-        bins = direction_bins(camera, *known.shape)
-        match = self._by_look.best(described, bins, weight.flatten(), self._by_look.among(biome), latest)
-        return latest if latest is not None and match.turn_rad == latest.turn_rad else replace(match, anchor=here)
+    def built(self, biome: str) -> bool:
+        """Whether the worlds of a biome are buildings."""
+        return biome in self.bank.modules
 
-    def _elsewhere(self, latest: Match, camera: Camera) -> Match:
-        """The same place, turned to where it is open ahead and no lake: what one is inside of would stand there once
-        more, and over a lake one would stay."""
-        memory, here, usual = self._memory(latest.place), _position(camera), self._usual(latest.place)
-        turns = [latest.turn_rad + 2.0 * math.pi * n / TURNS for n in range(1, TURNS)]
-        matches = [replace(latest, turn_rad=turn, anchor=here, scale=1.0) for turn in turns]
+    def another_room(self, latest: Match | None, camera: Camera, biome: str) -> bool:
+        """Whether ``camera`` is in another room of a building than the ``latest`` place."""
+        return latest is not None and self._choice.elsewhere_since(latest, camera, biome)
 
-        def unlike(match: Match) -> float:
-            view = memory.readout_nearest(_placed(camera, match))
-            nearness = cell_means(view.inverse_depth, view.coverage)
-            third = view.coverage.shape[1] // 3
-            crowded = float(nearness[:, third:-third].mean()) / OPEN
-            ground = view.features[:, nearness > NEAR].T
-            return max(crowded, 1.0) + float((self._lighting.middle(ground) - usual).norm())
-
-        return min(matches, key=unlike)
-
-    def _usual(self, place: int) -> Tensor:
-        """(DIRECTIONS,) the middle colour of ground in the country that a place lies in."""
-        biome = self.bank.biomes[place]
-        if biome not in self._grounds:
-            middles = []
-            for index in (i for i, b in enumerate(self.bank.biomes) if b == biome):
-                views = self.bank[index].views()
-                near = [z[:, cell_means(inverse_depth, z[0]) > NEAR].T for z, inverse_depth, _ in views]
-                middles.append(self._lighting.middle(torch.cat(near)))
-            self._grounds[biome] = torch.stack(middles).median(dim=0).values
-        return self._grounds[biome]
-
-    def _alike(self, forgotten: Forgotten, left: Readout, camera: Camera, biome: str) -> Match:
-        """The place in like light that looks most like what is ``forgotten``, which has no texture worth comparing;
-        light is told by the sky of what is ``left``, which nothing hides any more."""
-        if self._by_colour is None:
-            self._by_colour = Matcher(self.bank, self._colours)
-        view, rays = forgotten.view, _rays(camera, forgotten.view)
-        described = self._by_colour.described(view.features, view.inverse_depth)
-        bins = direction_bins(camera, *view.coverage.shape)
-        weight = (view.coverage > 0.0).float().flatten()
-        places = in_like_light(
-            self._lighting,
-            self._by_colour.among(biome),
-            left,
-            torch.rad2deg(elevation_rad(rays)),
-            lambda place: level_along(self._glow(place), rays),
-            None if forgotten.match is None else forgotten.match.place,
+    def in_room_of(self, point: Point | None, camera: Camera, biome: str, latest: Match | None) -> bool:
+        """Whether ``camera`` is in the same room of a building as a point."""
+        return point is not None and self._choice.room_of(point, biome, latest) == self._choice.room(
+            camera, biome, latest
         )
-        match = self._by_colour.best(described, bins, weight, places, replaced=forgotten.match)
-        return replace(match, anchor=_position(camera))
 
-    def _colours(self, latents: Tensor) -> Tensor:
-        """Broad colours of latents (C, h, w), (DIRECTIONS, h, w), weighed."""
-        spread = torch.sqrt(self._lighting.colours.square() @ self._std.flatten().square())
-        return COLOUR_WEIGHT * self._lighting.coordinates(latents) / spread[:, None, None]
+    def roofed(self, readout: Readout, camera: Camera, biome: str, latest: Match | None) -> Tensor | None:
+        """(h, w) bool: cells where a memory shows sky that the room which ``camera`` is in may well hide, if there are
+        any.
+
+        Sky lies at infinity: once seen from a court it is known above every room. What is seen of it below something
+        built, through a window or a portal, is true.
+        """
+        if latest is None or not self.built(biome):
+            return None
+        doubtful = unroofed(_on_cpu(readout))
+        if bool(doubtful.any()) and self._court(latest.place) and not self.another_room(latest, camera, biome):
+            room = self._memory(latest.place).readout_nearest(placed(camera, latest))
+            doubtful &= (room.coverage > 0.5) & (sky_share(room, room.coverage) <= 0.5)
+        return doubtful if bool(doubtful.any()) else None
 
     def _memory(self, index: int) -> LatentMemory:
         """The place as a memory; the last few are kept."""
@@ -243,11 +171,18 @@ class Places:
         channels, stride, samples = self.bank.token
         memory = LatentMemory(MemoryConfig(channels=channels, stride=stride, samples=samples), self._network)
         for latents, inverse_depth, camera in place.views():
-            memory.write(LatentView(camera, latents, inverse_depth))
+            backdrop = sky_behind(camera, latents, inverse_depth) if self._court(index) else None
+            memory.write(LatentView(camera, latents, inverse_depth), backdrop=backdrop)
         self._memories[index] = memory
         while len(self._memories) > MEMORIES_KEPT:
             self._memories.popitem(last=False)
         return memory
+
+    def _court(self, index: int) -> bool:
+        if index not in self._courts:
+            place = self.bank[index]
+            self._courts[index] = self.built(place.biome) and is_court(place)
+        return self._courts[index]
 
     def _glow(self, index: int) -> Tensor:
         if index not in self._glows:
@@ -259,7 +194,7 @@ class Places:
 
         Crowns and roofs are below the camera too: only the lowest that is seen counts as ground.
         """
-        down = -_rays(camera, readout)[..., 2]
+        down = -rays_of(camera, readout)[..., 2]
         clearances = []
         for part in (readout, recalled):
             inverse = cell_means(part.inverse_depth, beside)
@@ -274,22 +209,3 @@ class Places:
 def _on_cpu(readout: Readout) -> Readout:
     """Geometry lies on the CPU anyway; what a network on a GPU has resampled follows."""
     return replace(readout, features=readout.features.cpu())
-
-
-def _rays(camera: Camera, readout: Readout) -> Tensor:
-    """(h, w, 3) of the view's cells."""
-    h, w = readout.coverage.shape
-    return torch.from_numpy(camera.resized(w, h).rays()).float()
-
-
-def _position(camera: Camera) -> tuple[float, float, float]:
-    return float(camera.position[0]), float(camera.position[1]), float(camera.position[2])
-
-
-def _placed(camera: Camera, match: Match) -> Camera:
-    """``camera`` as it stands in the place."""
-    turn = rotation_about_up(match.turn_rad)
-    pose = np.eye(4)
-    pose[:3, :3] = turn @ camera.c2w[:3, :3]
-    pose[:3, 3] = match.scale * turn @ (camera.position - np.array(match.anchor))
-    return camera.posed(pose)

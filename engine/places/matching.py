@@ -17,6 +17,7 @@ from torch import Tensor
 from engine.camera import Camera
 from engine.depth import SKY_INVERSE_DEPTH
 from engine.places.bank import PlaceBank
+from engine.places.module import Point
 
 AZIMUTHS = 128
 ELEVATIONS = 60
@@ -39,6 +40,7 @@ class Match:
         turn_rad: what looks along azimuth a in the world looks along ``a + turn_rad`` in the place.
         error: mean squared difference per direction, in squared standard deviations; ``inf`` if nothing was compared.
         anchor: where in the world the place's point lies, metres.
+        chosen_at: where one stood when it was chosen; ``None``: there. What is built does not lie where one stands.
         scale: a metre of the world is so many of the place.
         light: that it is seen in, see :meth:`engine.places.lighting.Lighting.told`; () is its own.
     """
@@ -46,14 +48,24 @@ class Match:
     place: int
     turn_rad: float
     error: float
-    anchor: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    anchor: Point = (0.0, 0.0, 0.0)
     scale: float = 1.0
     light: tuple[float, ...] = ()
+    chosen_at: Point | None = None
+
+    @property
+    def since(self) -> Point:
+        """Where one stood when it was chosen."""
+        return self.anchor if self.chosen_at is None else self.chosen_at
 
 
 def direction_bins(camera: Camera, rows: int, columns: int) -> Tensor:
     """(rows * columns,) int64: for each cell the bin ``elevation * AZIMUTHS + azimuth`` of the grid, -1 outside it."""
-    rays = camera.resized(columns, rows).rays().reshape(-1, 3)
+    return bins_along(camera.resized(columns, rows).rays().reshape(-1, 3))
+
+
+def bins_along(rays: np.ndarray) -> Tensor:
+    """(n, 3) directions -> (n,) int64, their bins; see :func:`direction_bins`."""
     azimuth = np.arctan2(rays[:, 1], rays[:, 0])
     elevation = np.arctan2(rays[:, 2], np.hypot(rays[:, 0], rays[:, 1]))
     column = np.floor(azimuth * (AZIMUTHS / (2.0 * math.pi))).astype(np.int64) % AZIMUTHS

@@ -125,9 +125,12 @@ def state_from_json(values: Any) -> SessionState:
 def _match_to_json(match: Match) -> dict[str, Any]:
     """What a search would not find again; its error is of no use later (and JSON knows no infinity)."""
     x, y, z = match.anchor
-    return {"place": match.place, "turn_rad": match.turn_rad, "scale": match.scale, "x": x, "y": y, "z": z} | {
-        "light": list(match.light)
-    }
+    at = {} if match.chosen_at is None else {"at": dict(zip("xyz", match.chosen_at, strict=True))}
+    return (
+        {"place": match.place, "turn_rad": match.turn_rad, "scale": match.scale, "x": x, "y": y, "z": z}
+        | {"light": list(match.light)}
+        | at
+    )
 
 
 def _match_from_json(fields: Fields) -> Match:
@@ -135,6 +138,7 @@ def _match_from_json(fields: Fields) -> Match:
     from engine.places import LIGHT_SIZES, Match
 
     x, y, z = (fields.number(axis, -1e9, 1e9) for axis in "xyz")
+    at = fields.object("at") if "at" in fields.values else None
     given = fields.items("light", max(LIGHT_SIZES)) if "light" in fields.values else []
     light = Fields({str(n): value for n, value in enumerate(given)}, f"{fields.place}.light")
     if len(given) not in LIGHT_SIZES:
@@ -148,4 +152,5 @@ def _match_from_json(fields: Fields) -> Match:
         anchor=(x, y, z),
         scale=fields.number("scale", 1e-3, 1e3),
         light=tuple(light.number(name, -1e3, 1e3) for name in light.values),
+        chosen_at=None if at is None else tuple(at.number(axis, -1e9, 1e9) for axis in "xyz"),  # type: ignore[arg-type]
     )

@@ -22,7 +22,7 @@ def test_a_place_is_found_again_whichever_way_it_lies(
     bank: PlaceBank, index: int, view: int, turned_deg: float
 ) -> None:
     mean, std = statistics(bank)
-    place, camera = bank[index], bank.cameras[view]
+    place, camera = bank[index], bank.rigs[0][view]
     turn = np.eye(4)
     turn[:3, :3] = rotation_about_up(math.radians(turned_deg))
     bins = direction_bins(camera.posed(turn @ camera.c2w), *place.latents[view].shape[-2:])
@@ -44,7 +44,7 @@ def test_open_country_is_not_gone_round_in_circles(bank: PlaceBank) -> None:
     """What fits about as well as the latest match does not take its place; what fits far better does."""
     mean, std = statistics(bank)
     matcher = Matcher(bank, lambda latents: (latents - mean) / std)
-    place, camera = bank[0], bank.cameras[0]
+    place, camera = bank[0], bank.rigs[0][0]
     bins = direction_bins(camera, *place.latents[0].shape[-2:])
     described = matcher.described(place.latents[0], place.inverse_depth[0])
     weight = torch.ones(len(bins))

@@ -21,7 +21,7 @@ from engine.memory import LatentMemory, LatentView, MemoryConfig, Readout
 from engine.models.embedded import EmbeddedModel
 from engine.places import LIGHT_SIZES, Forgotten, PlaceBank, Places
 from engine.places.bank import LATENT_STEP, decode_depth, encode_depth
-from engine.places.completion import OPEN, TURNS
+from engine.places.choice import OPEN, TURNS
 from engine.places.lighting import DIRECTIONS
 from engine.prospect import News, as_given, look_ahead
 from engine.reopen import capture, memory_saver, reopen
@@ -78,7 +78,7 @@ def test_looking_at_the_sky_or_at_ones_feet_goes_on_from_the_place(model: Embedd
 def test_a_bank_comes_back_as_it_was_saved(bank: PlaceBank, tmp_path: Path) -> None:
     bank.save(tmp_path / "places.safetensors")
     loaded = PlaceBank.load(tmp_path / "places.safetensors")
-    assert (loaded.biomes, loaded.token, loaded.cameras) == (bank.biomes, bank.token, bank.cameras)
+    assert (loaded.biomes, loaded.token, loaded.rigs) == (bank.biomes, bank.token, bank.rigs)
     for index in range(len(bank)):
         for one, other in zip(loaded[index].views(), bank[index].views(), strict=True):
             assert torch.equal(one[0], other[0])
@@ -93,7 +93,7 @@ def test_places_look_ahead_as_finely_as_a_frame_does_at_its_edges(bank: PlaceBan
     finest, coarser = rig(config)[0], rig(config)[config.views]
     assert finest.K[0, 0] >= 0.9 * frame.K[0, 0] / math.cos(math.radians(half_deg)) ** 2
     assert math.isclose(coarser.K[0, 0], frame.K[0, 0], rel_tol=0.01)
-    assert len(bank.cameras) == len(bank[0].latents) == 2 * config.views + 2
+    assert len(bank.rigs[0]) == len(bank[0].latents) == 2 * config.views + 2
 
 
 def test_packing_costs_half_a_step(places_config: PlacesConfig, bank: PlaceBank) -> None:

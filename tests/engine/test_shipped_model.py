@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
 import torch
 from torch.nn.functional import avg_pool2d
 
-from engine.camera import c2w_from_angles
+from engine.camera import Camera, c2w_from_angles
 from engine.depth import sample_inverse_depth
 from engine.evaluation.measures import mean_lab, sharpness_ratio
 from engine.explorer import Explorer, ExplorerConfig
@@ -18,6 +19,7 @@ from engine.metrics import psnr_db
 from engine.models import shipped_model_dir
 from engine.models.embedded import EmbeddedModel
 from engine.worlds import BIOMES, World, WorldSpec
+from engine.worlds.plan import BLOCK_M, COURT, ROOMS, style
 
 SEED = 1_000_000
 MIB = 1 << 20
@@ -210,9 +212,8 @@ def test_a_turn_stays_under_the_same_sky(model: EmbeddedModel, biome: str, seed:
 
 def test_every_biome_has_places_and_a_world_from_nothing_begins_in_one(model: EmbeddedModel) -> None:
     assert model.places is not None
-    assert {biome: model.places.bank.biomes.count(biome) for biome in model.spec.biomes} == dict.fromkeys(
-        model.spec.biomes, 8
-    )
+    counts = {biome: model.places.bank.biomes.count(biome) for biome in model.spec.biomes}
+    assert counts == dict.fromkeys(model.spec.biomes, 8) | {"interior": len(ROOMS)}
     camera = World(WorldSpec("coast", 5)).spawn(448, 256)
     explorer = Explorer(model, ExplorerConfig(biome="coast", seed=5, fine=False))
     begun = explorer.begin(camera)
@@ -220,3 +221,42 @@ def test_every_biome_has_places_and_a_world_from_nothing_begins_in_one(model: Em
     assert float(sky[: sky.shape[0] // 2].mean()) > 0.1
     assert float(sky[-8:].mean()) < 0.05
     assert float(begun.rgb.std()) > 20.0
+
+
+def test_a_room_is_told_from_what_one_sees_of_it(model: EmbeddedModel) -> None:
+    """From off its middle, in a world and at an hour that are no place's."""
+    assert model.places is not None
+    places, right = model.places, 0
+    for index, (kind, _) in enumerate(ROOMS):
+        world = World(WorldSpec("interior", 1_000_400 + index, "afternoon"))
+        middle = world.room(index)
+        camera = Camera.from_fov(c2w_from_angles(middle - np.array([6.0, 0.0, 0.0]), 0.0, 0.0), 50.0, 448, 256)
+        explorer = Explorer(model, ExplorerConfig(biome="interior", memory="latent-flat", fine=False), world)
+        explorer.begin(camera, explorer.first_view(camera))
+        aside = camera.posed(c2w_from_angles(camera.position, 15.0, 0.0))
+        match = places.complete(explorer.memory.readout(aside).readout, aside, "interior", torch.Generator()).match
+        assert match.anchor == pytest.approx(tuple(middle), abs=1e-6)
+        assert match.scale == 1.0
+        assert math.isclose(math.remainder(match.turn_rad, math.pi / 2), 0.0, abs_tol=1e-9)
+        right += ROOMS[match.place - 72][0] == kind
+    assert right >= len(ROOMS) - 1
+
+
+def test_the_next_room_is_set_down_where_it_lies_and_has_a_ceiling(model: EmbeddedModel) -> None:
+    """Through a portal, from a court whose sky is known in all directions."""
+    world = World(WorldSpec("interior", 1_000_402, "morning"))
+    court = world.room(next(n for n, (kind, _) in enumerate(ROOMS) if kind == COURT))
+    block = (court[:2] // BLOCK_M).astype(int)
+    seed = int(world._p[0])
+    towards = [n for n in range(4) if style(block[0] + [1, 0, -1, 0][n], block[1] + [0, 1, 0, -1][n], seed) != COURT]
+    ahead = np.array([[1, 0, 0], [0, 1, 0], [-1, 0, 0], [0, -1, 0]])[towards[0]]
+    yaw_deg = 90.0 * towards[0]
+    explorer = Explorer(model, ExplorerConfig(biome="interior", fine=False), world)
+    start = Camera.from_fov(c2w_from_angles(court + 5.0 * ahead, yaw_deg, 10.0), 50.0, 448, 256)
+    explorer.begin(start, explorer.first_view(start))
+    for metres in (6.0, 7.5, 9.0, 10.5, 12.0, 13.5, 15.5, 17.0, 18.5, 20.0):
+        result = explorer.step(start.posed(c2w_from_angles(court + metres * ahead, yaw_deg, 8.0)))
+    assert explorer.match is not None
+    assert explorer.match.anchor == pytest.approx(tuple(court + BLOCK_M * ahead), abs=1e-6)
+    nearness = explorer.memory.readout(result.camera).readout.inverse_depth
+    assert float((nearness[:8] > 1.0 / 60.0).float().mean()) > 0.9, "there is sky in the hall"

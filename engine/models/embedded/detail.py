@@ -19,7 +19,7 @@ from torch.nn.functional import avg_pool2d, silu
 from engine.camera import Camera
 from engine.disocclusion import SUGGESTED
 from engine.models.embedded.blocks import ResidualBlock, zero_
-from engine.models.embedded.condition import denormalise_depth, known_share
+from engine.models.embedded.condition import denormalise_depth, known_share, magnification
 from engine.models.embedded.config import DenoiserConfig, DetailConfig
 
 SMOOTH = 7
@@ -29,6 +29,9 @@ LEAST, MOST, PER_OCTAVE = 1.2, 1.7, 0.1
 was given from about here lost least; each doubling of the parallax takes more, until the camera has moved as far as it
 sees. Fitted to flights in worlds that neither training nor figures know, a little below what gives latents the variance
 of the true views'. What was imagined got its texture when it was; given again and again it would be grit."""
+PLAIN = 0.2
+"""Of walls and floors that came nearer by an octave, so much is added of what would be to leaves and grass; fitted to
+flights indoors."""
 SKY_M = 1000.0
 """Where the noise of the sky hangs."""
 
@@ -65,13 +68,23 @@ class DetailNetwork(nn.Module):
         return torch.cat([state[:, : self.channels] + added - mean, state[:, self.channels :]], dim=1)
 
     def finish(
-        self, state: Tensor, condition: Tensor, cameras: Sequence[Camera], seed: int, parallax: Tensor | None = None
+        self,
+        state: Tensor,
+        condition: Tensor,
+        cameras: Sequence[Camera],
+        seed: int,
+        parallax: Tensor | None = None,
+        *,
+        plain: bool = False,
     ) -> Tensor:
         """:meth:`forward` with the noise of the world that the cameras, (B,) of image size, look at, amplified by what
-        the ``parallax (B, h, w)`` of :class:`engine.memory.Readout` tells was lost; ``None``: as if it were none."""
+        the ``parallax (B, h, w)`` of :class:`engine.memory.Readout` tells was lost; ``None``: as if it were none.
+        Surfaces that are ``plain`` have no finer texture to show when they come nearer."""
         finished: Tensor = self(state, condition, self.noise(state, cameras, seed))
-        amplified = gain(torch.zeros(1, 1, 1) if parallax is None else parallax)
-        return torch.lerp(state, finished, amplified.to(state)[:, None])
+        amplified = gain(torch.zeros(1, 1, 1) if parallax is None else parallax).to(state)[:, None]
+        if plain:
+            amplified = amplified * (1.0 - (1.0 - PLAIN) * magnification(condition).clamp(0.0, 1.0))
+        return torch.lerp(state, finished, amplified)
 
     def noise(self, state: Tensor, cameras: Sequence[Camera], seed: int) -> Tensor:
         """(B, noise_channels, h, w): :func:`world_noise` on the surfaces that imagined views show."""

@@ -90,12 +90,16 @@ class EmbeddedModel:
         model = cls(config, checksum="", device=device)
         for name, module in model.networks().items():
             weights.load_network(module, weights.weight_path(path, name))
-        if (stored := weights.places_path(path)).exists():
-            model._bank = PlaceBank.load(stored)
+        for stored in weights.places_paths(path):
+            found = PlaceBank.load(stored)
+            try:
+                model._bank = found if model._bank is None else model._bank.joined(found)
+            except InputError as error:
+                raise ModelError(f"{stored} does not belong to the model's other places: {error}") from error
             token = model.spec.latent_channels, model.spec.spatial_stride, model.spec.geometry_samples
-            if model._bank.token != token:
+            if found.token != token:
                 raise ModelError(
-                    f"{stored} holds tokens of (channels, stride, samples) {model._bank.token}, but the model's are "
+                    f"{stored} holds tokens of (channels, stride, samples) {found.token}, but the model's are "
                     f"{token}; restore the places that belong to its config.json."
                 )
         model.spec = replace(model.spec, checksum=weights.folder_checksum(path))
@@ -145,14 +149,15 @@ class EmbeddedModel:
         return model._ready()
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write the model's folder: ``config.json`` and one safetensors file a network, one of its places."""
+        """Write the model's folder: ``config.json`` and one safetensors file a network, and its places."""
         path = Path(folder)
         path.mkdir(parents=True, exist_ok=True)
         weights.save_config(self.config, path)
         for name, module in self.networks().items():
             weights.save_network(module, weights.weight_path(path, name))
         if self._bank is not None:
-            self._bank.save(weights.places_path(path))
+            for first, part in enumerate(self._bank.of_one_rig()):
+                part.save(weights.places_path(path, "-".join(sorted(set(part.biomes))) if first else ""))
 
     def carry(self, bank: PlaceBank) -> None:
         """Take places along from now on; :meth:`save` writes them."""
@@ -211,7 +216,8 @@ class EmbeddedModel:
             state = sample_flow(predict, noise, flow_times(request.steps), between, known)
             if self.detail is not None and request.detail:
                 parallax = torch.stack([readout.parallax for readout in request.readouts])
-                state = self.detail.finish(state, condition, request.cameras, request.seed, parallax)
+                plain = self._bank is not None and request.biome in self._bank.modules
+                state = self.detail.finish(state, condition, request.cameras, request.seed, parallax, plain=plain)
             latents, inverse_depth = unpack_state(state, self._mean, self._std, samples)
         return Chunk(latents, inverse_depth)
 

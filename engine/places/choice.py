@@ -1,0 +1,242 @@
+"""Which place a view is completed from, and how it lies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import max_pool2d
+
+from engine.camera import Camera, rotation_about_up
+from engine.cells import cell_means
+from engine.memory import LatentMemory, Readout
+from engine.places.bank import PlaceBank
+from engine.places.daylight import in_like_light
+from engine.places.glow import elevation_rad, level_along
+from engine.places.lighting import Lighting
+from engine.places.matching import Match, Matcher, direction_bins
+from engine.places.module import Point, to_quarter
+from engine.places.rooms import WALL_M, RoomMatcher
+
+COLOUR_WEIGHT = 2.0
+"""A colour that is off by a standard deviation weighs so many of them where colours alone are compared."""
+FADED = 0.03
+"""What is forgotten of a room tells so much less which it was than what is left of it."""
+LEAVE_M = 5.0
+"""So far from where a place was set down another one is looked for: what lies behind its near things is missing."""
+AHEAD_M = 4.0
+"""One is in the room that one is about to enter so far ahead."""
+REACH_CELLS = 10.0
+"""How far from the unknown a known cell still speaks for what comes next (e-folding)."""
+TURNS, OPEN = 8, 1.0 / 30.0
+"""So many ways a place is turned to find one that is open: what is ahead is, on average, no nearer (1/m)."""
+NEAR = 1.0 / 80.0
+"""Inverse depth, 1/m: ground is told by what is nearer, before there is haze."""
+
+
+@dataclass(frozen=True, eq=False)
+class Forgotten:
+    """What a place is set down in the stead of.
+
+    Attributes:
+        view: what was known before; the place is to lie as its ground does.
+        match: the place that was seen there; another is taken if it fits nearly as well. None where one is inside of
+            what is forgotten, and nothing that is seen tells what lies outside.
+    """
+
+    view: Readout
+    match: Match | None
+
+
+class Choice:
+    """Chooses from a bank; see :class:`engine.places.completion.Places`.
+
+    In open country a place is set down where one stands; in a building in the middle of the square that one is in, see
+    :class:`engine.places.module.Module`.
+
+    Args:
+        memory: a place, by its index, as a memory. glow: the broad light of its sky.
+    """
+
+    def __init__(
+        self,
+        bank: PlaceBank,
+        lighting: Lighting,
+        mean: Tensor,
+        std: Tensor,
+        memory: Callable[[int], LatentMemory],
+        glow: Callable[[int], Tensor],
+    ) -> None:
+        self._bank, self._lighting, self._std = bank, lighting, std
+        self._memory, self._glow = memory, glow
+        self._by_look = Matcher(bank, lambda latents: (latents - mean) / std)
+        self._by_colour = Matcher(bank, self._colours)
+        self._rooms = RoomMatcher(bank, mean, std, lighting.colours)
+        self._grounds: dict[str, Tensor] = {}
+
+    def going_on(
+        self,
+        readout: Readout,
+        known: Tensor,
+        away: Tensor,
+        camera: Camera,
+        biome: str,
+        generator: torch.Generator,
+        latest: Match | None,
+    ) -> Match:
+        """The place that goes on best from what is ``known (h, w)`` bool of a view, most of all where the unknown is
+        not far ``away (h, w)`` in cells; other arguments as for :meth:`engine.places.completion.Places.complete`."""
+        anchor, at = self._spot(camera, biome, latest)
+        if latest is not None and math.dist(anchor, latest.anchor) > LEAVE_M:
+            latest = None
+        places = self._by_look.among(biome)
+        if not bool(known.any()):
+            if latest is not None:
+                return latest
+            chosen = places[int(torch.randint(len(places), (), generator=generator))]
+            # A place is stored as it was found most worth looking at: straight ahead.
+            ahead = -math.radians(camera.yaw_deg)
+            return Match(chosen, ahead if at is None else to_quarter(ahead), math.inf, _position(camera))
+        weight = torch.exp(-away / REACH_CELLS) * known
+        if at is None:
+            described = self._by_look.described(readout.features, readout.inverse_depth)
+            match = self._by_look.best(
+                described, direction_bins(camera, *known.shape), weight.flatten(), places, latest
+            )
+        else:
+            side_m = self._bank.modules[biome].side_m
+            match = self._rooms.best(
+                readout.features, readout.inverse_depth, weight, camera, anchor, side_m, places, latest
+            )
+        if latest is not None and match.turn_rad == latest.turn_rad:
+            return latest
+        return replace(match, anchor=anchor, chosen_at=at)
+
+    def elsewhere(self, latest: Match, camera: Camera, biome: str) -> Match:
+        """The same place, turned to where it is open ahead and no lake: what one is inside of would stand there once
+        more, and over a lake one would stay. A room that one is still in stays as it is."""
+        anchor, at = self._spot(camera, biome, latest)
+        if at is not None and anchor == latest.anchor:
+            return replace(latest, chosen_at=at)
+        memory, usual, count = self._memory(latest.place), self._usual(latest.place), TURNS if at is None else 4
+        turns = [latest.turn_rad + 2.0 * math.pi * n / count for n in range(1, count)]
+        matches = [replace(latest, turn_rad=turn, anchor=anchor, chosen_at=at, scale=1.0) for turn in turns]
+
+        def unlike(match: Match) -> float:
+            view = memory.readout_nearest(placed(camera, match))
+            nearness = cell_means(view.inverse_depth, view.coverage)
+            third = view.coverage.shape[1] // 3
+            crowded = float(nearness[:, third:-third].mean()) / OPEN
+            ground = view.features[:, nearness > NEAR].T
+            return max(crowded, 1.0) + float((self._lighting.middle(ground) - usual).norm())
+
+        return min(matches, key=unlike)
+
+    def alike(self, forgotten: Forgotten, left: Readout, camera: Camera, biome: str) -> Match:
+        """The place in like light that looks most like what is ``forgotten``, which has no texture worth comparing;
+        light is told by the sky of what is ``left``, which nothing hides any more."""
+        anchor, at = self._spot(camera, biome, forgotten.match)
+        if at is not None:
+            return self._same_room(forgotten, left, camera, biome, anchor, at)
+        view, rays = forgotten.view, rays_of(camera, forgotten.view)
+        described = self._by_colour.described(view.features, view.inverse_depth)
+        bins = direction_bins(camera, *view.coverage.shape)
+        weight = (view.coverage > 0.0).float().flatten()
+        places = in_like_light(
+            self._lighting,
+            self._by_colour.among(biome),
+            left,
+            torch.rad2deg(elevation_rad(rays)),
+            lambda place: level_along(self._glow(place), rays),
+            None if forgotten.match is None else forgotten.match.place,
+        )
+        match = self._by_colour.best(described, bins, weight, places, replaced=forgotten.match)
+        return replace(match, anchor=anchor)
+
+    def _same_room(
+        self, forgotten: Forgotten, left: Readout, camera: Camera, biome: str, anchor: Point, at: Point
+    ) -> Match:
+        """:meth:`alike` in a building: a room that one is still in mostly stays what it is."""
+        view = forgotten.view
+        weight = torch.where(left.coverage > 0.0, 1.0, FADED * (view.coverage > 0.0))
+        before = forgotten.match
+        latest = before if before is not None and before.anchor == anchor else None
+        replaced = before if latest is None else None
+        places, side_m = self._by_look.among(biome), self._bank.modules[biome].side_m
+        match = self._rooms.best(
+            view.features, view.inverse_depth, weight, camera, anchor, side_m, places, latest, replaced
+        )
+        return replace(match, anchor=anchor, chosen_at=at)
+
+    def elsewhere_since(self, latest: Match, camera: Camera, biome: str) -> bool:
+        """Whether one has gone to another room since; in open country there are none."""
+        room = self.room(camera, biome, latest)
+        return room is not None and room != latest.anchor
+
+    def outside(self, match: Match, readout: Readout, camera: Camera, biome: str) -> Tensor | None:
+        """(h, w) bool: cells of a view that show what lies outside of a place's room, which another tells better; in
+        open country there is no such thing."""
+        module = self._bank.modules.get(biome)
+        if module is None:
+            return None
+        samples = readout.inverse_depth.shape[-1] // readout.coverage.shape[-1]
+        nearness = max_pool2d(readout.inverse_depth[None].cpu(), samples)[0]
+        points = rays_of(camera, readout) / nearness.clamp(min=1e-4)[..., None]
+        apart = points[..., :2] + torch.from_numpy(camera.position[:2] - np.array(match.anchor[:2])).float()
+        return apart.abs().amax(dim=-1) > 0.5 * module.side_m + WALL_M
+
+    def room(self, camera: Camera, biome: str, like: Match | None) -> Point | None:
+        """The middle of the room that one is in, or about to enter; ``None`` in open country."""
+        x, y, z = _position(camera)
+        ahead_x, ahead_y = camera.c2w[:2, 2] * AHEAD_M / max(1e-6, float(np.hypot(*camera.c2w[:2, 2])))
+        return self.room_of((x + float(ahead_x), y + float(ahead_y), z), biome, like)
+
+    def room_of(self, point: Point, biome: str, like: Match | None) -> Point | None:
+        """The middle of the room that a point lies in; ``None`` in open country."""
+        module = self._bank.modules.get(biome)
+        return None if module is None else module.nearest(point, None if like is None else like.anchor)
+
+    def _spot(self, camera: Camera, biome: str, like: Match | None) -> tuple[Point, Point | None]:
+        """Where a place is set down; and, if that is not where one stands, where that is."""
+        here, room = _position(camera), self.room(camera, biome, like)
+        return (here, None) if room is None else (room, here)
+
+    def _usual(self, place: int) -> Tensor:
+        """(DIRECTIONS,) the middle colour of ground in the country that a place lies in."""
+        biome = self._bank.biomes[place]
+        if biome not in self._grounds:
+            middles = []
+            for index in (i for i, b in enumerate(self._bank.biomes) if b == biome):
+                views = self._bank[index].views()
+                near = [z[:, cell_means(inverse_depth, z[0]) > NEAR].T for z, inverse_depth, _ in views]
+                middles.append(self._lighting.middle(torch.cat(near)))
+            self._grounds[biome] = torch.stack(middles).median(dim=0).values
+        return self._grounds[biome]
+
+    def _colours(self, latents: Tensor) -> Tensor:
+        """Broad colours of latents (C, h, w), (DIRECTIONS, h, w), weighed."""
+        spread = torch.sqrt(self._lighting.colours.square() @ self._std.flatten().square())
+        return COLOUR_WEIGHT * self._lighting.coordinates(latents) / spread[:, None, None]
+
+
+def rays_of(camera: Camera, readout: Readout) -> Tensor:
+    """(h, w, 3) of the view's cells."""
+    h, w = readout.coverage.shape
+    return torch.from_numpy(camera.resized(w, h).rays()).float()
+
+
+def _position(camera: Camera) -> tuple[float, float, float]:
+    return float(camera.position[0]), float(camera.position[1]), float(camera.position[2])
+
+
+def placed(camera: Camera, match: Match) -> Camera:
+    """``camera`` as it stands in the place."""
+    turn = rotation_about_up(match.turn_rad)
+    pose = np.eye(4)
+    pose[:3, :3] = turn @ camera.c2w[:3, :3]
+    pose[:3, 3] = match.scale * turn @ (camera.position - np.array(match.anchor))
+    return camera.posed(pose)
