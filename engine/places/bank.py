@@ -8,7 +8,6 @@ import math
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -154,13 +153,19 @@ class PlaceBank:
         )
 
     def of_one_rig(self) -> list[PlaceBank]:
-        """The same places in banks that :meth:`save` takes, in this order."""
+        """The same places in banks that :meth:`save` takes, by their rigs."""
+        groups: list[list[int]] = []
+        for index, rig in enumerate(self.rigs):
+            group = next((g for g in groups if self.rigs[g[0]] == rig), None)
+            if group is None:
+                groups.append([index])
+            else:
+                group.append(index)
         parts = []
-        for rig, run in groupby(range(len(self)), key=self.rigs.__getitem__):
-            indices = list(run)
-            packed, biomes = tuple(self.packed[i] for i in indices), tuple(self.biomes[i] for i in indices)
+        for group in groups:
+            packed, biomes = tuple(self.packed[i] for i in group), tuple(self.biomes[i] for i in group)
             modules = {biome: module for biome, module in self.modules.items() if biome in biomes}
-            rigs = (rig,) * len(indices)
+            rigs = (self.rigs[group[0]],) * len(group)
             parts.append(replace(self, packed=packed, rigs=rigs, biomes=biomes, modules=modules))
         return parts
 

@@ -24,6 +24,7 @@ from engine.models.embedded.weights import (
     places_path,
     places_paths,
     save_config,
+    save_places,
     weight_path,
 )
 from engine.training.config import ExportConfig
@@ -103,7 +104,10 @@ def _improve(config: ExportConfig, folder: Path) -> EmbeddedModel:
         load_network(autoencoder, weight_path(base, "autoencoder"))
         bank = pack_places(config.places, autoencoder, *_statistics(embedded))
         of = config.places.biomes.replace(",", "-") or "more"
-        bank.save(places_path(folder, of if config.keep_places else ""))
+        if config.keep_places:
+            bank.save(places_path(folder, of))
+        else:
+            save_places(bank, folder)
         kept = [path.name for path in places_paths(base) if config.keep_places and path != places_path(base, of)]
     made = {CONFIG_NAME, *(weight_path(base, name).name for name in better)}
     made |= {path.name for path in places_paths(base)} - set(kept) if config.new_places else set()

@@ -156,8 +156,7 @@ class EmbeddedModel:
         for name, module in self.networks().items():
             weights.save_network(module, weights.weight_path(path, name))
         if self._bank is not None:
-            for first, part in enumerate(self._bank.of_one_rig()):
-                part.save(weights.places_path(path, "-".join(sorted(set(part.biomes))) if first else ""))
+            weights.save_places(self._bank, path)
 
     def carry(self, bank: PlaceBank) -> None:
         """Take places along from now on; :meth:`save` writes them."""

@@ -13,6 +13,7 @@ from torch import nn
 from engine.atomic import atomic_write
 from engine.errors import ModelError
 from engine.models.embedded.config import EmbeddedConfig
+from engine.places.bank import PlaceBank
 
 CONFIG_NAME = "config.json"
 NETWORKS = ("autoencoder", "readout", "denoiser")
@@ -33,6 +34,12 @@ def places_path(folder: Path, of: str = "") -> Path:
 def places_paths(folder: Path) -> list[Path]:
     """The files of places that there are, in the order in which their places count."""
     return [path for path in (places_path(folder), *sorted(folder.glob("places-*.safetensors"))) if path.exists()]
+
+
+def save_places(bank: PlaceBank, folder: Path) -> None:
+    """Write places, a file a rig; the first has no biomes in its name."""
+    for first, part in enumerate(bank.of_one_rig()):
+        part.save(places_path(folder, "-".join(sorted(set(part.biomes))) if first else ""))
 
 
 def model_files(folder: Path) -> list[Path]:
