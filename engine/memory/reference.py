@@ -17,17 +17,18 @@ from scipy.ndimage import maximum_filter
 from engine.camera import Camera
 from engine.geometry import cells_of
 from engine.memory import points
-from engine.memory.kernels import PLANAR
-from engine.memory.raster import DEPTH_TOLERANCE, EDGE, MARGIN
+from engine.memory.kernels import NEAR_M, PLANAR
+from engine.memory.raster import DEPTH_TOLERANCE, EDGE, MARGIN, MAX_EXTENT
 from engine.memory.store import TokenStore
 
 
 @dataclass(frozen=True)
 class Hits:
-    """Where a patch meets the target's samples (hs, ws): inside or in its margin, its inverse depth there, source
-    position, octaves; whether it is seen from the ``front``, and lies ``behind`` an edge of its token."""
+    """Where a patch meets the target's samples (hs, ws): by how much it misses them, in steps, 0 for not; which it
+    is drawn on; its inverse depth there, source position, octaves; whether it is seen from the ``front``, and lies
+    ``behind`` an edge of its token."""
 
-    inside: np.ndarray
+    miss: np.ndarray
     reached: np.ndarray
     inverse_depth: np.ndarray
     uv: np.ndarray
@@ -66,11 +67,11 @@ def sample_map(store: TokenStore, camera: Camera) -> tuple[np.ndarray, np.ndarra
         if not hit.front:
             continue
         fits = hit.reached & (hit.inverse_depth >= nearest_depth * (1.0 - DEPTH_TOLERANCE))
-        # Not behind an edge, then inside before margin, then how badly the scale suits in half octaves, then age (rows
-        # come in order).
+        # Not behind an edge, then how far off in the margin, then how badly the scale suits in half octaves, then age
+        # (rows come in order).
         octaves = np.floor(2.0 * hit.log2_scale + 0.5)
         level = np.where(octaves > 0, octaves, np.floor(-octaves / 2))
-        rank = level + np.where(hit.inside, 0.0, 1000.0) + (1e6 if hit.behind else 0.0)
+        rank = level + 1000.0 * hit.miss + (1e6 if hit.behind else 0.0)
         wins = fits & (rank < best_rank)
         best_rank = np.where(wins, rank, best_rank)
         token = np.where(wins, row, token)
@@ -153,6 +154,29 @@ def _intersect(
         return du, dv, (local[..., 2] > 0.0) & (inverse >= 0.0), inverse
 
     y, x = np.mgrid[: camera.height, : camera.width] + 0.5
+
+    def drawn(reach: float) -> tuple[np.ndarray, np.ndarray]:
+        """(hs, ws) bool: the samples that a patch may be drawn on; and the one that it falls into, if it is too small
+        to hold the middle of any: thin things survive."""
+        offsets = np.array([(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)])
+        local = np.stack([(u0 + offsets[:, 0] - cx) / fx, (v0 + offsets[:, 1] - cy) / fy, np.ones(3)], axis=-1)
+        nearness = a + offsets @ np.array([b, c])
+        there = local @ keyframe.c2w[:3, :3].T + nearness[:, None] * (keyframe.position - camera.position)
+        middle, right, below = there @ camera.c2w[:3, :3] @ camera.K.T
+        slopes = np.stack([right - middle, below - middle])
+        allowed, forced = np.zeros((2, *camera.size), bool)
+        nearest_z = middle[2] - reach * np.abs(slopes[:, 2]).sum()
+        if nearest_z <= max(NEAR_M * a, 0.05 * middle[2]):
+            return allowed, forced  # partly behind the target, or so near that it would be everywhere
+        at = middle[:2] / middle[2]
+        extent = reach * np.abs(slopes[:, :2] - at * slopes[:, 2:]).sum(axis=0) / nearest_z
+        off = np.stack([x, y]) - at[:, None, None]
+        allowed = (np.abs(off) <= MAX_EXTENT).all(axis=0)
+        extent = np.minimum(extent, MAX_EXTENT)
+        if (np.floor(at + extent - 0.5) < np.ceil(at - extent - 0.5)).any():
+            forced = (np.floor(np.stack([x, y])) == np.floor(at)[:, None, None]).all(axis=0)
+        return allowed, forced
+
     du, dv, ahead, inverse = meet(x, y)
     step = 1e-4
     du_x, dv_x, _, _ = meet(x + step, y)
@@ -161,9 +185,15 @@ def _intersect(
         source_area = np.abs((du_x - du) * (dv_y - dv) - (du_y - du) * (dv_x - dv)) / step**2
         log2_scale = -0.5 * np.log2(source_area * store.samples**2)
         reach = np.maximum(np.abs(du), np.abs(dv))
-        reached = ahead & (reach <= half + MARGIN)
+        miss = 1 + np.nan_to_num(64.0 * (reach - half)).clip(0, 30).astype(int)
+    allowed, forced = drawn(half + MARGIN)
+    reached = ahead & (allowed & (reach <= half + MARGIN) | forced)
+    held = [np.where(forced, np.clip(d, -half - MARGIN, half + MARGIN), d) for d in (du, dv)]
+    with np.errstate(divide="ignore", invalid="ignore"):  # at the edge of the patch, along the same ray
+        scaled = (a + b * held[0] + c * held[1]) / (a + b * du + c * dv) if a > 0.0 else 1.0
+    du, dv, inverse = held[0], held[1], inverse * scaled
     return Hits(
-        inside=reached & (reach <= half),
+        miss=np.where(reach <= half + 1e-3, 0, miss),
         reached=reached,
         inverse_depth=np.where(reached, inverse, 0.0),
         uv=np.stack([du + shift[0], dv + shift[1]]),

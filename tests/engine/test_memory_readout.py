@@ -30,7 +30,6 @@ from tests.engine.memory_support import (
     scene_view,
 )
 
-FEW = 4
 cameras = st.builds(
     camera_at,
     st.floats(-3, 3),
@@ -61,19 +60,17 @@ def test_learned_geometry_agrees_with_the_reference(sources: list[Camera], targe
     fast = memory.sample_map(target)
     token, uv, log2_scale, depth = reference.sample_map(memory.store, samples_of(target, s))
     covered = token >= 0
-    # The fast one also lets patches smaller than a sample claim one; it must never cover less.
-    assert (covered & ~fast.covered.numpy()).mean() < 0.02
+    assert (covered != fast.covered.numpy()).mean() < 0.01
     same = covered & (fast.token.numpy() == token)
-    # Of views that cover a few dozen samples, a few lie on borders: most differ by 1 %, hardly any by more than 10.
-    assert same.sum() >= 0.9 * covered.sum() - FEW
+    assert same.sum() >= 0.97 * covered.sum()
     # Where they chose differently they chose within the tolerance: another patch at the border, of the same surface.
     other = covered & ~same & fast.covered.numpy()
     gap = np.abs(fast.inverse_depth.numpy() - depth)[other] > 0.06 * depth[other] + 1e-4
-    assert gap.sum() <= 0.02 * covered.sum() + FEW
+    assert gap.sum() <= 0.01 * covered.sum() + 1
     inner = same & (np.abs(uv) < 0.45).all(axis=0) & (log2_scale < 3.5)
     # A token whose samples are drawn one by one may answer by another of its samples.
     close = np.abs(fast.uv.numpy() - uv).max(axis=0)[inner] < 2e-3
-    assert close.mean() > 0.9 if inner.any() else True
+    assert close.mean() > 0.97 if inner.any() else True
     np.testing.assert_allclose(
         np.median(fast.log2_scale.numpy()[inner] - log2_scale[inner]) if inner.any() else 0, 0, atol=1e-2
     )
