@@ -198,8 +198,7 @@ class Explorer:
         readout = self.memory.readout(camera).readout
         with timed(timings, self.model.device, "encode"):
             latents = self.model.encode(rgb[None].to(self.model.device))[0]
-            finer, behind = finer_views(self.model, camera, pyramid)
-            behind = None if self.built else behind
+            finer, behind = finer_views(self.model, camera, pyramid, layered=not self.built)
         inverse = sample_inverse_depth(depth_m, *readout.covered.shape)
         if not bool((inverse > 0.0).any()):
             raise InputError(

@@ -72,11 +72,13 @@ def levels_for(size: tuple[int, int], stride: int) -> int:
     return sum(fits_memory(h << level, w << level) for level in range(1, FINEST_LEVEL + 1))
 
 
-def finer_views(model: WorldModel, camera: Camera, pyramid: Pyramid) -> tuple[list[LatentView], LatentView | None]:
+def finer_views(
+    model: WorldModel, camera: Camera, pyramid: Pyramid, *, layered: bool = True
+) -> tuple[list[LatentView], LatentView | None]:
     """What is remembered of a pyramid's finer levels.
 
     Args:
-        camera: of the base.
+        camera: of the base. layered: what stands behind near things may be guessed.
 
     Returns:
         the levels, coarse to fine: latents, and depth where a surface is near enough to be worth it, in whole tokens of
@@ -93,7 +95,7 @@ def finer_views(model: WorldModel, camera: Camera, pyramid: Pyramid) -> tuple[li
         near = (inverse > 1.0 / FARTHEST_M).view(h // 2, 2 * s, w // 2, 2 * s).any(dim=3).any(dim=1)
         worth = in_samples(near, inverse)
         view = camera.resized(picture.shape[-1], picture.shape[-2])
-        if not views:
+        if layered and not views:
             everywhere = torch.ones(h, w, dtype=torch.bool)
             behind = backdrop(view, latents.float(), inverse, everywhere, fineness=2)
         views.append(LatentView(view, latents, torch.where(worth, inverse, float("nan"))))

@@ -172,11 +172,6 @@ class Choice:
         )
         return replace(match, anchor=anchor, chosen_at=at)
 
-    def elsewhere_since(self, latest: Match, camera: Camera, biome: str) -> bool:
-        """Whether one has gone to another room since; in open country there are none."""
-        room = self.room(camera, biome, latest)
-        return room is not None and room != latest.anchor
-
     def outside(self, match: Match, readout: Readout, camera: Camera, biome: str) -> Tensor | None:
         """(h, w) bool: cells of a view that show what lies outside of a place's room, which another tells better; in
         open country there is no such thing."""

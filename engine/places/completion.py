@@ -139,7 +139,9 @@ class Places:
 
     def another_room(self, latest: Match | None, camera: Camera, biome: str) -> bool:
         """Whether ``camera`` is in another room of a building than the ``latest`` place."""
-        return latest is not None and self._choice.elsewhere_since(latest, camera, biome)
+        if latest is None or not self.built(biome):
+            return False
+        return self._choice.room(camera, biome, latest) != latest.anchor
 
     def in_room_of(self, point: Point | None, camera: Camera, biome: str, latest: Match | None) -> bool:
         """Whether ``camera`` is in the same room of a building as a point."""

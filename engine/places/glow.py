@@ -21,12 +21,17 @@ BROAD = (5, 9)
 """Bins of elevation and of azimuth that light is averaged over, 15 and 25 degrees: what is narrower is a cloud."""
 
 
+def sky_cells(latents: Tensor, inverse_depth: Tensor) -> Tensor:
+    """(h, w) bool: cells of nothing but sky, of a view (C, h, w), (h*s, w*s) 1/m."""
+    return cell_means((inverse_depth < SKY_INVERSE_DEPTH).float(), latents[0]) > 0.99
+
+
 def sky_glow(place: Place, colours: Tensor) -> Tensor:
     """(k, ELEVATIONS, AZIMUTHS): the sky's coordinates along ``colours (k, C)``, smoothed over directions; beyond the
     skyline they go on."""
     values, bins = [], []
     for latents, inverse_depth, camera in place.views():
-        sky = cell_means((inverse_depth < SKY_INVERSE_DEPTH).float(), latents[0]) > 0.99
+        sky = sky_cells(latents, inverse_depth)
         values.append(torch.einsum("kc,chw->khw", colours, latents)[:, sky].T)
         bins.append(direction_bins(camera, *latents.shape[-2:])[sky.flatten()])
     where = torch.cat(bins)

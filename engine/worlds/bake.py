@@ -13,7 +13,7 @@ from numba import njit
 
 from engine.worlds import objects as ob
 from engine.worlds.noise import hash01, smoothstep, value2
-from engine.worlds.plan import BAYS, COURT, furnish, plants, style
+from engine.worlds.plan import furnish
 from engine.worlds.spec import (
     ACACIA,
     ARCH,
@@ -83,65 +83,6 @@ class Window(NamedTuple):
     top: np.ndarray
     floor: np.ndarray
     super_top: np.ndarray
-
-
-@njit(cache=True, fastmath=True)
-def _add(table: np.ndarray, n: int, kind: int, x: float, y: float, z: float, h: float, r: float, turn: float, salt: int,
-         colour: np.ndarray, slot: int, gain: float) -> int:  # fmt: skip
-    if n >= table.shape[0]:
-        return n
-    o = table[n]
-    o[ob.X] = x
-    o[ob.Y] = y
-    o[ob.Z] = z
-    o[ob.KIND] = kind
-    o[ob.HEIGHT] = h
-    o[ob.RADIUS] = r
-    o[ob.COS] = math.cos(turn)
-    o[ob.SIN] = math.sin(turn)
-    o[ob.SALT] = salt
-    bound = r * 1.12 + 0.25
-    low = z - 0.6
-    high = z + h * 1.05 + 0.4
-    if kind == PALM:
-        bound = 0.16 * h + r
-        high = z + h + 0.5 * r
-        low = z - 0.5
-    elif kind == CACTUS:
-        bound = 3.9 * r
-    elif kind == COTTAGE:
-        bound = 1.25 * r + 0.75
-        high = z + h + 1.2
-        low = z - 2.5
-    elif kind == KEEP:
-        bound = 1.4 * r
-        high = z + h + 1.8 * r + 1.0
-        low = z - 2.5
-    elif kind == LIGHTHOUSE:
-        high = z + h + 3.3
-        low = z - 2.5
-    elif kind == MILL:
-        bound = max(0.64 * h, r * 1.1)
-        high = z + h + 0.25 * r + 0.64 * h
-        low = z - 2.5
-    elif kind == GATE:
-        bound = 1.25 * r
-        high = z + 1.35 * h
-    elif kind == BRIDGE:
-        bound = r + 0.5
-        low = z - 3.0
-        high = z + h + 0.9
-    elif kind == ACACIA:
-        bound = 1.15 * r + 0.1 * h
-    elif kind == MENHIR:
-        bound = 1.6 * r
-        high = z + 1.2 * h
-    o[ob.BOUND] = bound
-    o[ob.ZMIN] = low
-    o[ob.ZMAX] = high
-    for c in range(3):
-        o[ob.RED + c] = colour[slot + c] * gain
-    return n + 1
 
 
 @njit(cache=True, fastmath=True)
@@ -276,15 +217,15 @@ def _populate(ci0: int, cj0: int, p: np.ndarray, table: np.ndarray) -> int:
             if kind == COTTAGE:
                 slot = 6 if p[BIOME] == 4.0 else (3 if q < 0.35 else 0)
                 r = 3.6 + 1.6 * hash01(pi, pj, s + 207)
-                n = _add(table, n, COTTAGE, x, y, z, 5.0 + 1.8 * q, r, turn, salt, palette, slot, 1.0)
+                n = ob.add(table, n, COTTAGE, x, y, z, 5.0 + 1.8 * q, r, turn, salt, palette, slot, 1.0)
             elif kind == KEEP:
-                n = _add(table, n, KEEP, x, y, z, 12.0 + 9.0 * q, 3.2 + 1.2 * q, turn, salt, palette, 3, 1.0)
+                n = ob.add(table, n, KEEP, x, y, z, 12.0 + 9.0 * q, 3.2 + 1.2 * q, turn, salt, palette, 3, 1.0)
             elif kind == LIGHTHOUSE:
-                n = _add(table, n, LIGHTHOUSE, x, y, z, 15.0 + 7.0 * q, 2.7, turn, salt, palette, 6, 1.0)
+                n = ob.add(table, n, LIGHTHOUSE, x, y, z, 15.0 + 7.0 * q, 2.7, turn, salt, palette, 6, 1.0)
             elif kind == MILL:
-                n = _add(table, n, MILL, x, y, z, 9.0 + 3.0 * q, 3.1, turn, salt, palette, 6, 1.0)
+                n = ob.add(table, n, MILL, x, y, z, 9.0 + 3.0 * q, 3.1, turn, salt, palette, 6, 1.0)
             elif kind == GATE:
-                n = _add(table, n, GATE, x, y, z - 1.5, 9.0 + 12.0 * q, 9.0 + 9.0 * q, turn, salt, p, CLIFF, 1.0)
+                n = ob.add(table, n, GATE, x, y, z - 1.5, 9.0 + 12.0 * q, 9.0 + 9.0 * q, turn, salt, p, CLIFF, 1.0)
             else:
                 for k in range(7):  # a ring of standing stones
                     a = turn + 0.9 * k
@@ -292,7 +233,7 @@ def _populate(ci0: int, cj0: int, p: np.ndarray, table: np.ndarray) -> int:
                     my = y + 7.5 * math.sin(a)
                     hh = 2.2 + 1.9 * hash01(salt, k, 3)
                     mz = ground(mx, my, p) - 0.3
-                    n = _add(table, n, MENHIR, mx, my, mz, hh, 0.75, a + 1.57, salt + k, p, CLIFF, 1.0)
+                    n = ob.add(table, n, MENHIR, mx, my, mz, hh, 0.75, a + 1.57, salt + k, p, CLIFF, 1.0)
             _block(blocked, x, y, plot[3] + 3.0, ci0, cj0)
     if p[RIVER] > 0.0:
         count = CELLS // CROSSING + 3
@@ -302,7 +243,7 @@ def _populate(ci0: int, cj0: int, p: np.ndarray, table: np.ndarray) -> int:
                     continue
                 x, y, r = plot[0], plot[1], plot[3]
                 salt = int(hash01(bi, bj, s + 241) * 1e6)
-                n = _add(table, n, BRIDGE, x, y, 0.0, plot[2], r, plot[4], salt, palette, 3, 1.0)
+                n = ob.add(table, n, BRIDGE, x, y, 0.0, plot[2], r, plot[4], salt, palette, 3, 1.0)
                 _block(blocked, x, y, r + 1.0, ci0, cj0)
     for j in range(CELLS):
         cj = cj0 + j
@@ -348,11 +289,11 @@ def _populate(ci0: int, cj0: int, p: np.ndarray, table: np.ndarray) -> int:
                         r = 0.36
                         sink = 0.2
                     if kind == CONIFER and p[TREE_KIND] != CONIFER:  # needles stay green among autumn leaves
-                        n = _add(
+                        n = ob.add(
                             table, n, kind, x, y, z - sink, h * size, r * size, turn, salt, palette, 9, 1.25 * gain
                         )
                     else:
-                        n = _add(table, n, kind, x, y, z - sink, h * size, r * size, turn, salt, p, slot, gain)
+                        n = ob.add(table, n, kind, x, y, z - sink, h * size, r * size, turn, salt, p, slot, gain)
             if blocked[j, i] == 0:
                 for k in range(2):
                     u = hash01(ci, cj, s + 230 + k)
@@ -370,29 +311,11 @@ def _populate(ci0: int, cj0: int, p: np.ndarray, table: np.ndarray) -> int:
                     if u < bush:
                         r = 0.45 + 0.7 * g * g
                         slot = GRASS if g < 0.3 else (LEAF2 if g < 0.65 else LEAF)
-                        n = _add(table, n, SHRUB, bx, by, z - 0.05, r * 0.85, r, 0.0, salt + k, p, slot, 0.85)
+                        n = ob.add(table, n, SHRUB, bx, by, z - 0.05, r * 0.85, r, 0.0, salt + k, p, slot, 0.85)
                     else:
                         r = 0.4 + 1.7 * g * g * g + 0.4 * g
                         h = r * (0.65 + 0.3 * v)
-                        n = _add(table, n, BOULDER, bx, by, z - 0.2 * r, h, r, 6.28 * w, salt + k, p, CLIFF, 1.0)
-    return n
-
-
-@njit(cache=True, fastmath=True)
-def _build(ci0: int, cj0: int, p: np.ndarray, table: np.ndarray) -> int:
-    """:func:`_populate` for a building."""
-    n = furnish(ci0, cj0, CELLS, p, table)
-    s = int(p[SEED])
-    plant = np.zeros(6)
-    for bj in range(cj0 // BAYS - 1, (cj0 + CELLS) // BAYS + 2):
-        for bi in range(ci0 // BAYS - 1, (ci0 + CELLS) // BAYS + 2):
-            if style(bi, bj, s) != COURT:
-                continue
-            for k in range(8):
-                kind = plants(bi, bj, k, p, plant)
-                salt = int(1e5 * hash01(8 * bi + k, bj, s + 610))
-                x, y, z, h, r = plant[0], plant[1], plant[2], plant[3], plant[4]
-                n = _add(table, n, kind, x, y, z, h, r, 6.28 * hash01(salt, 1, 1), salt, p, int(plant[5]), 1.0)
+                        n = ob.add(table, n, BOULDER, bx, by, z - 0.2 * r, h, r, 6.28 * w, salt + k, p, CLIFF, 1.0)
     return n
 
 
@@ -462,7 +385,7 @@ def bake(x: float, y: float, p: np.ndarray) -> Window:
     fy = y - FAR_N // 2 * FAR_STEP_M
     far = bake_heights(fx, fy, FAR_STEP_M, FAR_N, p)
     table = np.zeros((CELLS * CELLS * 4, ob.COLUMNS))
-    count = _build(ci0, cj0, p, table) if p[HALLS] > 0.0 else _populate(ci0, cj0, p, table)
+    count = furnish(ci0, cj0, CELLS, p, table) if p[HALLS] > 0.0 else _populate(ci0, cj0, p, table)
     table = np.ascontiguousarray(table[: max(1, count)])
     start, items, top, floor, super_top = _sort(table, count, ox, oy, heights, hx, hy)
     highest = max(float(top.max()), float(far.max())) + 1.0

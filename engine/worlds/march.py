@@ -12,7 +12,7 @@ from engine.worlds.bake import CELL_M, CELLS, FAR_N, FAR_STEP_M, STEP_M, SUPER
 from engine.worlds.spec import ACACIA, BOULDER, BROADLEAF, CONIFER, SHRUB, WALL
 
 # What is compiled here holds what it calls of objects.py and materials.py as it was when this file last changed:
-# whoever changes a shape there touches this line, else old caches draw old shapes. Last: hedges.
+# whoever changes a shape there touches this line, else old caches draw old shapes. Last: rows.
 FAR_M = 1.0e9  # "nothing"; finite, because fastmath knows no infinity
 SKY, GROUND, WATER, OBJECT, FAR_GROUND = range(5)
 REACH_M = 3300.0

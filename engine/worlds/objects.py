@@ -27,7 +27,7 @@ from engine.worlds.spec import (
 )
 
 # What is compiled here holds what it calls of building.py as it was when this file last changed: whoever changes a
-# shape there touches this line. Last: hedges.
+# shape there touches this line. Last: rows.
 _SHAPES = 16
 BRIDGE_HALF_M = 1.9
 HUMP = 0.4  # a bridge's deck ends so much lower than it is in the middle
@@ -50,6 +50,66 @@ _LOBES = _crown_shapes()
 # Columns of the object table (n, 16).
 X, Y, Z, KIND, HEIGHT, RADIUS, COS, SIN, SALT, BOUND, ZMIN, ZMAX, RED, _, _, DEPTH = range(16)
 COLUMNS = 16
+
+
+@njit(cache=True, fastmath=True)
+def add(table: np.ndarray, n: int, kind: int, x: float, y: float, z: float, h: float, r: float, turn: float, salt: int,
+         colour: np.ndarray, slot: int, gain: float) -> int:  # fmt: skip
+    """A row of the object table, and what bounds it; returns how many rows there are then."""
+    if n >= table.shape[0]:
+        return n
+    o = table[n]
+    o[X] = x
+    o[Y] = y
+    o[Z] = z
+    o[KIND] = kind
+    o[HEIGHT] = h
+    o[RADIUS] = r
+    o[COS] = math.cos(turn)
+    o[SIN] = math.sin(turn)
+    o[SALT] = salt
+    bound = r * 1.12 + 0.25
+    low = z - 0.6
+    high = z + h * 1.05 + 0.4
+    if kind == PALM:
+        bound = 0.16 * h + r
+        high = z + h + 0.5 * r
+        low = z - 0.5
+    elif kind == CACTUS:
+        bound = 3.9 * r
+    elif kind == COTTAGE:
+        bound = 1.25 * r + 0.75
+        high = z + h + 1.2
+        low = z - 2.5
+    elif kind == KEEP:
+        bound = 1.4 * r
+        high = z + h + 1.8 * r + 1.0
+        low = z - 2.5
+    elif kind == LIGHTHOUSE:
+        high = z + h + 3.3
+        low = z - 2.5
+    elif kind == MILL:
+        bound = max(0.64 * h, r * 1.1)
+        high = z + h + 0.25 * r + 0.64 * h
+        low = z - 2.5
+    elif kind == GATE:
+        bound = 1.25 * r
+        high = z + 1.35 * h
+    elif kind == BRIDGE:
+        bound = r + 0.5
+        low = z - 3.0
+        high = z + h + 0.9
+    elif kind == ACACIA:
+        bound = 1.15 * r + 0.1 * h
+    elif kind == MENHIR:
+        bound = 1.6 * r
+        high = z + 1.2 * h
+    o[BOUND] = bound
+    o[ZMIN] = low
+    o[ZMAX] = high
+    for c in range(3):
+        o[RED + c] = colour[slot + c] * gain
+    return n + 1
 
 
 @njit(cache=True, fastmath=True)

@@ -25,6 +25,7 @@ from engine.worlds.spec import (
     HEDGE,
     LAMP,
     LEAF,
+    LEAF2,
     MARBLE,
     PILLAR,
     PLASTER,
@@ -99,26 +100,18 @@ def wall_kind(k: int, one: int, other: int, salt: float) -> int:
 def _put(table: np.ndarray, n: int, kind: int, x: float, y: float, z: float, h: float, r: float, d: float, quarter: int,
          salt: int, colour: np.ndarray, slot: int, low: float) -> int:  # fmt: skip
     """A part turned by quarters of a circle; its box begins ``low`` above its foot."""
-    if n >= table.shape[0]:
+    count = ob.add(table, n, kind, x, y, z, h, r, 0.0, salt, colour, slot, 1.0)
+    if count == n:
         return n
     o = table[n]
-    o[ob.X] = x
-    o[ob.Y] = y
-    o[ob.Z] = z
-    o[ob.KIND] = kind
-    o[ob.HEIGHT] = h
-    o[ob.RADIUS] = r
-    o[ob.DEPTH] = d
     q = quarter % 4
     o[ob.COS] = 1.0 if q == 0 else (-1.0 if q == 2 else 0.0)
     o[ob.SIN] = 1.0 if q == 1 else (-1.0 if q == 3 else 0.0)
-    o[ob.SALT] = salt
+    o[ob.DEPTH] = d
     o[ob.BOUND] = math.sqrt(r * r + d * d)
     o[ob.ZMIN] = z + low
     o[ob.ZMAX] = z + h
-    for c in range(3):
-        o[ob.RED + c] = colour[slot + c]
-    return n + 1
+    return count
 
 
 @njit(cache=True, fastmath=True)
@@ -216,7 +209,7 @@ def _great_hall(bi: int, bj: int, p: np.ndarray, table: np.ndarray, n: int) -> i
 
 @njit(cache=True, fastmath=True)
 def _court(bi: int, bj: int, p: np.ndarray, table: np.ndarray, n: int) -> int:
-    """Hedges, benches and pots around a pool; trees are the caller's."""
+    """A pool, and around it hedges, benches, trees and shrubs in pots."""
     s = int(p[SEED])
     z = p[BASE]
     x = bi * BLOCK_M + 15.0
@@ -229,14 +222,22 @@ def _court(bi: int, bj: int, p: np.ndarray, table: np.ndarray, n: int) -> int:
         n = _put(table, n, HEDGE, x + 7.0 * a, y + 2.9 * b, z, 0.95, 3.6, 0.45, 0, salt, p, LEAF, 0.0)
         n = _put(table, n, HEDGE, x + 2.9 * a, y + 7.0 * b, z, 0.95, 3.6, 0.45, 1, salt + 1, p, LEAF, 0.0)
         n = _put(table, n, TABLE, x + 12.4 * a, y + 5.2 * b, z, 0.46, 1.0, 0.28, 1, salt, p, WOOD, 0.0)
-        n = _put(table, n, POT, x + 3.7 * a, y + 12.6 * b, z, 0.7, 0.42, 0.42, 0, salt, p, MARBLE, 0.0)
+        px, py = x + 3.7 * a, y + 12.6 * b
+        n = _put(table, n, POT, px, py, z, 0.7, 0.42, 0.42, 0, salt, p, MARBLE, 0.0)
+        g = hash01(8 * bi + k, bj, s + 609)
+        salt = int(1e5 * hash01(8 * bi + k, bj, s + 610))
+        n = ob.add(table, n, BROADLEAF, x + 7.2 * a, y + 7.2 * b, z - 0.1, 6.2 + 1.6 * g, 2.1 + 0.5 * g,
+                   6.28 * hash01(salt, 1, 1), salt, p, LEAF + 3 * int(3.0 * g), 1.0)  # fmt: skip
+        g = hash01(8 * bi + k + 4, bj, s + 609)
+        salt = int(1e5 * hash01(8 * bi + k + 4, bj, s + 610))
+        slot = GRASS if g < 0.3 else LEAF2
+        n = ob.add(table, n, SHRUB, px, py, z + 0.62, 0.62, 0.55, 6.28 * hash01(salt, 1, 1), salt, p, slot, 1.0)
     return n
 
 
 @njit(cache=True, fastmath=True)
 def furnish(ci0: int, cj0: int, cells: int, p: np.ndarray, table: np.ndarray) -> int:
-    """Fill the object table for ``cells`` a side from cell (ci0, cj0), a bay each; returns how many. Trees and shrubs
-    of courts are as :mod:`engine.worlds.bake` has them."""
+    """Fill the object table for ``cells`` a side from cell (ci0, cj0), a bay each; returns how many."""
     s = int(p[SEED])
     z = p[BASE]
     n = 0
@@ -268,22 +269,6 @@ def furnish(ci0: int, cj0: int, cells: int, p: np.ndarray, table: np.ndarray) ->
             if what == GREAT:
                 n = _great_hall(bi, bj, p, table, n)
     return n
-
-
-@njit(cache=True, fastmath=True)
-def plants(bi: int, bj: int, k: int, p: np.ndarray, out: np.ndarray) -> int:
-    """Plant k < 8 of a court: kind; out (6,) gets x, y, z, height, radius and the slot of its colour."""
-    s = int(p[SEED])
-    a = 1.0 if k % 2 else -1.0
-    b = 1.0 if k % 4 < 2 else -1.0
-    g = hash01(8 * bi + k, bj, s + 609)
-    x = bi * BLOCK_M + 15.0
-    y = bj * BLOCK_M + 15.0
-    if k < 4:
-        out[0:6] = (x + 7.2 * a, y + 7.2 * b, p[BASE] - 0.1, 6.2 + 1.6 * g, 2.1 + 0.5 * g, LEAF + 3.0 * int(3.0 * g))
-        return BROADLEAF
-    out[0:6] = (x + 3.7 * a, y + 12.6 * b, p[BASE] + 0.62, 0.62, 0.55, GRASS if g < 0.3 else LEAF + 3.0)
-    return SHRUB
 
 
 def nearest_block(s: int, what: int, use: int) -> tuple[int, int]:

@@ -35,7 +35,7 @@ from engine.worlds.spec import (
 from engine.worlds.spec import WATER as WATER_COLOUR
 
 # What is compiled here holds what it calls of objects.py and materials.py as it was when this file last changed:
-# whoever changes a shape there touches this line, else old caches draw old shapes. Last: hedges.
+# whoever changes a shape there touches this line, else old caches draw old shapes. Last: rows.
 
 
 @njit(cache=True, fastmath=True)
