@@ -35,12 +35,13 @@ def knows_more(memory: LatentMemory | None) -> bool:
 
 
 def drawn_closer(
-    model: WorldModel, memory: LatentMemory, camera: Camera, fine: np.ndarray, seed: int | None
+    model: WorldModel, memory: LatentMemory, camera: Camera, fine: np.ndarray, biome: str, seed: int | None
 ) -> np.ndarray:
     """``fine (sH, sW, 3)`` uint8, a frame at the model's fine scale, with what finer tokens show of it.
 
     Args:
-        camera: of the frame. seed: of texture, as for imagining; ``None``, or a model that has none, leaves it out.
+        camera: of the frame. biome, seed: of texture, as for imagining; ``None``, or a model that has none, leaves it
+            out.
     """
     closer = camera.resized(fine.shape[1], fine.shape[0])
     readout = memory.readout(closer, counted=False)
@@ -50,7 +51,7 @@ def drawn_closer(
     latents = readout.features.to(model.device)
     if seed is not None and (textured := getattr(model, "textured", None)) is not None:
         exact = readout.exact.to(latents)  # what is shown as it was seen has its texture
-        latents = torch.lerp(textured(readout, closer, seed), latents, exact)
+        latents = torch.lerp(textured(readout, closer, biome, seed), latents, exact)
     rows, columns = _around(told.any(1)), _around(told.any(0))
     stride = model.spec.spatial_stride
     rgb = model.decode(latents[None, :, rows, columns])[0].float().cpu()

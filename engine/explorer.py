@@ -277,7 +277,7 @@ class Explorer:
             return newest
         started = time.perf_counter()
         seed = self.config.seed if self.config.detail else None
-        fine = drawn_closer(self.model, memory, newest.camera, newest.fine_rgb, seed)
+        fine = drawn_closer(self.model, memory, newest.camera, newest.fine_rgb, self.config.biome, seed)
         timings = {**newest.timings_ms, "closer": 1000.0 * (time.perf_counter() - started)}
         return replace(newest, fine_rgb=fine, closer=True, timings_ms=timings)
 

@@ -99,7 +99,8 @@ class ReadoutTraining:
     """The readout stage: true latents of some views resampled for another.
 
     Attributes:
-        start_from: a weight file to begin with.
+        start_from: a weight file to begin with. rank: of updates of it, which alone learn, see
+            :mod:`engine.models.embedded.adapter`; 0 is everything.
         plain, fine: folders of the same scenes, the second with twice as many pixels a side, whose views are remembered
             at both scales; "" is none. Rendered with ``supersample=2`` the first are as a world is seen. fine_share: of
             the examples.
@@ -111,6 +112,7 @@ class ReadoutTraining:
     max_sources: int = 3
     latent_noise: float = 0.03
     start_from: str = ""
+    rank: int = 0
     plain: str = ""
     fine: str = ""
     fine_share: float = 0.6
@@ -253,8 +255,8 @@ class FlightTraining:
         picture_weight: weight of the pictures beside the latents.
         through: share of the pictures' gradient that goes on from detail into the denoiser, where the memory saw things
             from as near; more where they came nearer.
-        only_biome: nothing learns but what the denoiser knows of this biome, so that all other worlds stay as they are;
-            "" is everything.
+        only_biome: nothing learns but what is this biome's own, so that all other worlds stay as they are; "" is
+            everything. rank: of its updates, see :mod:`engine.models.embedded.adapter`; 0 is the denoiser's row.
     """
 
     loop: LoopConfig = LoopConfig(run="runs/flights", batch=4, learning_rate=4e-3)
@@ -278,6 +280,7 @@ class FlightTraining:
     picture_weight: float = 1.0
     through: float = 0.3
     only_biome: str = ""
+    rank: int = 0
 
 
 @dataclass(frozen=True)
@@ -322,7 +325,7 @@ class ExportConfig:
             better weights of the runs named below, "" being none of them.
         decoder_run: of the autoencoder whose decoder went on learning.
         detail_run: of the network that finishes what the model imagines.
-        flight_run: of denoiser and detail together.
+        flight_run: of denoiser and detail together. adapter_run: of flights that learned one biome, by updates.
         detail_bound: what detail may add, see :class:`engine.models.embedded.config.DetailConfig`; less than in
             training keeps long flights free of sparks.
         places: which of the rendered places the model carries. new_places: a copy gets them too; with ``keep_places``
@@ -339,6 +342,7 @@ class ExportConfig:
     decoder_run: str = ""
     detail_run: str = ""
     flight_run: str = ""
+    adapter_run: str = ""
     detail_bound: float = 0.5
     places: PlacesConfig = PlacesConfig()
     new_places: bool = False

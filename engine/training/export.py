@@ -14,11 +14,13 @@ from torch import Tensor
 
 from engine.atomic import atomic_write
 from engine.errors import InputError
+from engine.models.embedded.adapter import learned_updates
 from engine.models.embedded.autoencoder import Autoencoder
 from engine.models.embedded.config import DenoiserConfig, DetailConfig, EmbeddedConfig
 from engine.models.embedded.model import EmbeddedModel
 from engine.models.embedded.weights import (
     CONFIG_NAME,
+    adapter_path,
     load_network,
     model_files,
     places_path,
@@ -77,10 +79,12 @@ def _improve(config: ExportConfig, folder: Path) -> EmbeddedModel:
     base = Path(config.model)
     runs = {"decoder": config.decoder_run, "detail": config.detail_run, "flights": config.flight_run}
     runs = {name: run for name, run in runs.items() if run}
+    if config.adapter_run:
+        runs[adapter_path(folder, _biome_of(config.adapter_run)).stem] = config.adapter_run
     if not runs and not config.new_places and not config.new_biomes:
         raise InputError(
             f"Nothing is named that the model {base} could be given; set decoder_run, detail_run, flight_run, "
-            "new_places or new_biomes."
+            "adapter_run, new_places or new_biomes."
         )
     found = {name: load_file(trained_weights(name, run)) for name, run in runs.items()}
     embedded = EmbeddedConfig.read(base / CONFIG_NAME)
@@ -91,6 +95,7 @@ def _improve(config: ExportConfig, folder: Path) -> EmbeddedModel:
         better["detail"] = found["detail"]
     for name in ("denoiser", "detail") if "flights" in found else ():
         better[name] = {k.removeprefix(f"{name}."): v for k, v in found["flights"].items() if k.startswith(f"{name}.")}
+    better |= {name: learned_updates(tensors) for name, tensors in found.items() if name.startswith("adapter-")}
     if config.new_biomes:
         denoiser = better.get("denoiser") or load_file(weight_path(base, "denoiser"))
         names, better["denoiser"] = _with_biomes(embedded.denoiser.biomes, denoiser, config.new_biomes)
@@ -121,6 +126,15 @@ def _improve(config: ExportConfig, folder: Path) -> EmbeddedModel:
     save_config(embedded, folder)
     _collect(runs, folder, base)
     return EmbeddedModel.load(folder)
+
+
+def _biome_of(run: str) -> str:
+    """The one biome that a run of flights learned."""
+    trained_weights("flights", run)
+    biome: str = _read_json(Path(run) / "training.json").get("only_biome", "")
+    if not biome:
+        raise InputError(f"The run {run} learned of all biomes; adapter_run takes one of flights with only_biome.")
+    return biome
 
 
 def _with_biomes(

@@ -16,6 +16,7 @@ from torch.nn.functional import max_pool2d
 
 from engine.camera import Camera
 from engine.errors import InputError
+from engine.models.embedded.adapter import adapt
 from engine.models.embedded.blocks import channels_last
 from engine.models.embedded.condition import known_share, pack_state
 from engine.models.embedded.denoiser import Denoiser
@@ -78,13 +79,14 @@ class FlightStage:
         networks = nn.ModuleDict({"denoiser": self.denoiser, "detail": self.detail})
         self.network: nn.Module = channels_last(networks, self.device)
         if config.only_biome:
-            self._keep_all_but(config.only_biome)
+            self._learn_only(config.only_biome, config.rank)
         self.imagination.source.detail = self.detail
         self.finish = FinishLoss(config.finish, self.imagination)
         self.pool: Pool[Remembered] = Pool(self._view, config.pool, config.first_views, config.renew_steps)
 
-    def _keep_all_but(self, biome: str) -> None:
-        """Freeze everything but the denoiser's row of a biome; without decay the others in that matrix stay, too.
+    def _learn_only(self, biome: str, rank: int) -> None:
+        """Freeze everything but what is a biome's own: updates of a rank; or the denoiser's row of it, for 0, where
+        without decay the others in that matrix stay, too.
 
         Raises:
             InputError: the model does not know the biome, or weights would decay.
@@ -95,6 +97,9 @@ class FlightStage:
                 f"only_biome takes one of {', '.join(known)}, with loop.weight_decay=0; got {biome!r} and "
                 f"{self.config.loop.weight_decay}."
             )
+        if rank:
+            adapt(self.network, rank)
+            return
         self.network.requires_grad_(False)
         rows = self.denoiser.biome.weight.requires_grad_(True)
         learns = torch.zeros_like(rows)

@@ -81,7 +81,8 @@ def make_optimizer(network: nn.Module, lr: float, weight_decay: float) -> Muon:
     ``lr`` is Muon's; AdamW takes ``ADAM_SHARE`` of it.
     """
     modules = [m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
-    inner = [m.weight for m in modules[1:-1] if m.weight.requires_grad]
+    kernels = [m.weight for m in modules[1:-1] if m.weight.requires_grad]
+    inner = [kernel for kernel in kernels if kernel.is_leaf]  # not what an adapter makes of one
     chosen = {id(p) for p in inner}
     others = [p for p in network.parameters() if p.requires_grad and id(p) not in chosen]
     return Muon([{"params": inner, "muon": True}, {"params": others}], lr, weight_decay)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from engine.places import PlaceBank
-from engine.training.config import PlacesConfig
+from engine.training.config import PlacesConfig, SceneConfig
 from engine.training.places import render_places
+from engine.training.scenes import render_scenes
 from tests.engine.places_support import SMALL, packed
 
 
@@ -22,3 +25,12 @@ def places_config(tmp_path_factory: pytest.TempPathFactory) -> PlacesConfig:
 def bank(places_config: PlacesConfig) -> PlaceBank:
     """The same, packed."""
     return packed(places_config)
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One training and one evaluation scene at 64x112."""
+    folder = tmp_path_factory.mktemp("scenes")
+    config = SceneConfig(folder=str(folder), scenes=1, evaluation_scenes=1, views=4, height=64, width=112)
+    assert list(render_scenes(config)) == [(1, 2), (2, 2)]
+    return folder

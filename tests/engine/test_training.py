@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from engine.errors import InputError
 from engine.models import shipped_model_dir
 from engine.models.embedded import EmbeddedModel
-from engine.models.embedded.weights import weight_path
 from engine.training.autoencoder import AutoencoderStage, recolour
 from engine.training.config import (
     TRAINING_SEEDS,
@@ -38,18 +37,10 @@ from engine.training.pool import Pool
 from engine.training.readout import ReadoutStage
 from engine.training.run import train
 from engine.training.scenes import SceneStore, render_scenes, scene_spec
+from tests.engine.training_support import changed, finishing
 
 SMALL = {"scenes.height": 64, "scenes.width": 112, "scenes.views": 4}
 SMALL_PLACES = {"fine_height": 80, "fine_width": 160, "height": 112, "width": 88, "supersample": 1}
-
-
-@pytest.fixture(scope="module")
-def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One training and one evaluation scene at 64x112."""
-    folder = tmp_path_factory.mktemp("scenes")
-    config = SceneConfig(folder=str(folder), scenes=1, evaluation_scenes=1, views=4, height=64, width=112)
-    assert list(render_scenes(config)) == [(1, 2), (2, 2)]
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -210,29 +201,6 @@ def test_the_first_stages_train_and_their_best_becomes_a_model(scenes: Path, tmp
     assert changed(tmp_path / "model", tmp_path / "fewer") == {"places"}
 
 
-def finishing(scenes: Path, model: Path, run: Path) -> dict[str, object]:
-    """Settings of two steps of a stage that goes on from a model."""
-    return {
-        "scenes.folder": str(scenes),
-        "scenes.views": 4,
-        "model": str(model),
-        "loop.run": str(run),
-        "loop.steps": 2,
-        "loop.batch": 2,
-    }
-
-
-def changed(base: Path, better: Path) -> set[str]:
-    """The networks of a model that another has differently, autoencoders by their halves."""
-    names = set()
-    for path in base.glob("*.safetensors"):
-        before, after = load_file(path), load_file(better / path.name)
-        for name in before:
-            if name not in after or not torch.equal(before[name], after[name]):
-                names.add(name.split(".")[0] if path.stem == "autoencoder" else path.stem)
-    return names
-
-
 def test_only_the_decoder_of_a_model_goes_on_learning(scenes: Path, fine_scenes: Path, tmp_path: Path) -> None:
     base, run, out = tmp_path / "base", tmp_path / "run", tmp_path / "out"
     EmbeddedModel.tiny(image_size=(64, 112)).save(base)
@@ -267,27 +235,6 @@ def test_denoiser_and_detail_learn_from_flights_of_their_own(scenes: Path, tmp_p
     model.save(plain)
     with pytest.raises(InputError, match="has no detail yet"):
         train("flights", None, settings | {"model": str(plain)})
-
-
-def test_one_biome_may_learn_while_all_others_stay(scenes: Path, tmp_path: Path) -> None:
-    base, run = tmp_path / "base", tmp_path / "run"
-    model = EmbeddedModel.tiny(image_size=(64, 112))
-    model.save(base)
-    settings = finishing(scenes, base, run) | {"crops": 1, "crop_cells": 8, "pool": 2, "first_views": 2}
-    settings |= {"only_biome": "meadow", "loop.weight_decay": 0.0, "loop.learning_rate": 0.1, "finish.adversarial": 0.0}
-    train("flights", None, settings)
-    after = load_file(run / "best.safetensors")
-    row = 1 + model.config.denoiser.biomes.index("meadow")
-    for name in ("denoiser", "detail"):
-        for key, before in load_file(weight_path(base, name)).items():
-            same = (after[f"{name}.{key}"] == before).view(len(before), -1).all(1) if before.ndim else None
-            if (name, key) == ("denoiser", "biome.weight"):
-                assert same is not None and [n for n, kept in enumerate(same.tolist()) if not kept] == [row]
-            else:
-                assert torch.equal(after[f"{name}.{key}"], before)
-    for wrong in ({"only_biome": "atlantis"}, {"loop.weight_decay": 0.1}):
-        with pytest.raises(InputError, match="only_biome takes one of"):
-            train("flights", None, settings | wrong)
 
 
 def test_pictures_move_the_denoiser_only_as_far_as_they_may(scenes: Path, tmp_path: Path) -> None:

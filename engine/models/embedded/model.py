@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from torch import Tensor
 from engine.errors import InputError, ModelError
 from engine.models import shipped_model_dir
 from engine.models.embedded import weights
+from engine.models.embedded.adapter import adapted
 from engine.models.embedded.autoencoder import Autoencoder
 from engine.models.embedded.blocks import channels_last
 from engine.models.embedded.condition import condition_from_readout, known_share, pack_state, unpack_state
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from engine.memory import Readout
 
 MAX_STEPS = 256
+ADAPTED = ("denoiser", "detail")
+"""The networks of which a biome may have its own."""
 
 
 @cache
@@ -75,6 +78,8 @@ class EmbeddedModel:
             fine_scale=config.autoencoder.fine_scale,
         )
         self._bank: PlaceBank | None = None
+        self._updates: dict[str, dict[str, Tensor]] = {}
+        self._own: dict[tuple[str, str], torch.nn.Module] = {}
         self._mean = torch.tensor(config.latents_mean, device=self.device)[:, None, None]
         self._std = torch.tensor(config.latents_std, device=self.device)[:, None, None]
 
@@ -90,6 +95,13 @@ class EmbeddedModel:
         model = cls(config, checksum="", device=device)
         for name, module in model.networks().items():
             weights.load_network(module, weights.weight_path(path, name))
+        for biome, stored in weights.adapter_paths(path).items():
+            try:
+                model.adopt(biome, weights.load_tensors(stored))
+            except InputError as error:
+                raise ModelError(
+                    f"{stored} does not fit the model ({error}); restore the adapter that belongs to its config.json."
+                ) from error
         for stored in weights.places_paths(path):
             found = PlaceBank.load(stored)
             try:
@@ -155,6 +167,8 @@ class EmbeddedModel:
         weights.save_config(self.config, path)
         for name, module in self.networks().items():
             weights.save_network(module, weights.weight_path(path, name))
+        for biome, updates in self._updates.items():
+            weights.save_tensors(updates, weights.adapter_path(path, biome))
         if self._bank is not None:
             weights.save_places(self._bank, path)
 
@@ -162,6 +176,22 @@ class EmbeddedModel:
         """Take places along from now on; :meth:`save` writes them."""
         self._bank = bank
         self.__dict__.pop("places", None)
+
+    def adopt(self, biome: str, updates: dict[str, Tensor]) -> None:
+        """Draw worlds of a biome with updates of its own, :func:`engine.models.embedded.adapter.learned_updates` of
+        denoiser and detail by the networks' names, from now on; :meth:`save` writes them.
+
+        Raises:
+            InputError: the model does not know the biome, or they are updates of other networks.
+        """
+        self._biome_index(biome)
+        for name in sorted({name.partition(".")[0] for name in updates}):
+            network = self.networks().get(name)
+            if network is None or name not in ADAPTED:
+                raise InputError(f"adapters are of {' and '.join(ADAPTED)}, not of {name!r}")
+            part = {k.partition(".")[2]: tensor for k, tensor in updates.items() if k.partition(".")[0] == name}
+            self._own[biome, name] = self._at_work(adapted(network, part))
+        self._updates[biome] = updates
 
     def encode(self, rgb: Tensor) -> Tensor:
         """``rgb (T, 3, H, W)`` in [0, 1] -> latents ``(T, C, H/8, W/8)`` float32."""
@@ -190,6 +220,7 @@ class EmbeddedModel:
         if not 1 <= request.steps <= MAX_STEPS:
             raise InputError(f"The number of steps must be between 1 and {MAX_STEPS}; it is {request.steps}.")
         biome = torch.tensor([self._biome_index(request.biome)] * len(request.cameras), device=self.device)
+        denoiser, detail = self._drawn_by(request.biome)
         samples = self.config.denoiser.samples
         with torch.inference_mode():
             condition = torch.cat(
@@ -204,7 +235,7 @@ class EmbeddedModel:
             )
 
             def predict(state: Tensor, t: float) -> Tensor:
-                return self.denoiser(state, torch.full((b,), t, device=self.device), condition, biome)
+                return denoiser(state, torch.full((b,), t, device=self.device), condition, biome)
 
             def between(step: int) -> None:
                 request.cancel.check()
@@ -213,24 +244,30 @@ class EmbeddedModel:
 
             known = known_share(condition, self.config.autoencoder.latent_channels)
             state = sample_flow(predict, noise, flow_times(request.steps), between, known)
-            if self.detail is not None and request.detail:
+            if detail is not None and request.detail:
                 parallax = torch.stack([readout.parallax for readout in request.readouts])
                 plain = self._bank is not None and request.biome in self._bank.modules
-                state = self.detail.finish(state, condition, request.cameras, request.seed, parallax, plain=plain)
+                state = detail.finish(state, condition, request.cameras, request.seed, parallax, plain=plain)
             latents, inverse_depth = unpack_state(state, self._mean, self._std, samples)
         return Chunk(latents, inverse_depth)
 
-    def textured(self, readout: Readout, camera: Camera, seed: int) -> Tensor:
+    def textured(self, readout: Readout, camera: Camera, biome: str, seed: int) -> Tensor:
         """What a readout shows, (C, h, w) latents, with the texture that resampling took, where the model can."""
-        if self.detail is None:
+        _, detail = self._drawn_by(biome)
+        if detail is None:
             return readout.features
         samples = self.config.denoiser.samples
         with torch.inference_mode():
             condition = condition_from_readout(readout, camera, self._mean, self._std, samples)
             features, depth = (x.to(self.device)[None].float() for x in (readout.features, readout.inverse_depth))
             state = pack_state(features, depth, self._mean, self._std, samples)
-            state = self.detail.finish(state, condition, [camera], seed, readout.parallax[None])
+            state = detail.finish(state, condition, [camera], seed, readout.parallax[None])
             return unpack_state(state, self._mean, self._std, samples)[0][0]
+
+    def _drawn_by(self, biome: str) -> tuple[Denoiser, DetailNetwork | None]:
+        """The networks that imagine worlds of a biome."""
+        denoiser = cast(Denoiser, self._own.get((biome, "denoiser"), self.denoiser))
+        return denoiser, cast(DetailNetwork | None, self._own.get((biome, "detail"), self.detail))
 
     def _biome_index(self, biome: str) -> int:
         if not biome:
@@ -247,9 +284,12 @@ class EmbeddedModel:
         return networks if self.detail is None else networks | {"detail": self.detail}
 
     def _ready(self) -> EmbeddedModel:
-        for module in self.networks().values():
-            channels_last(module, self.device, self.dtype).eval().requires_grad_(False)
+        for module in (*self.networks().values(), *self._own.values()):
+            self._at_work(module)
         return self
+
+    def _at_work(self, network: torch.nn.Module) -> torch.nn.Module:
+        return channels_last(network, self.device, self.dtype).eval().requires_grad_(False)
 
     def _input(self, tensor: Tensor) -> Tensor:
         return tensor.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)

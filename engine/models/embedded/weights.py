@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from engine.atomic import atomic_write
 from engine.errors import ModelError
@@ -36,6 +37,16 @@ def places_paths(folder: Path) -> list[Path]:
     return [path for path in (places_path(folder), *sorted(folder.glob("places-*.safetensors"))) if path.exists()]
 
 
+def adapter_path(folder: Path, biome: str) -> Path:
+    """``<folder>/adapter-<biome>.safetensors``: what a biome changes in the networks."""
+    return folder / f"adapter-{biome}.safetensors"
+
+
+def adapter_paths(folder: Path) -> dict[str, Path]:
+    """The adapters that there are, by biome."""
+    return {path.stem.removeprefix("adapter-"): path for path in sorted(folder.glob("adapter-*.safetensors"))}
+
+
 def save_places(bank: PlaceBank, folder: Path) -> None:
     """Write places, a file a rig; the first has no biomes in its name."""
     for first, part in enumerate(bank.of_one_rig()):
@@ -46,7 +57,7 @@ def model_files(folder: Path) -> list[Path]:
     """All files of a model: configuration, weights, and what it carries of the rest."""
     files = [folder / CONFIG_NAME, *(weight_path(folder, name) for name in NETWORKS)]
     optional = [path for name in OPTIONAL_NETWORKS if (path := weight_path(folder, name)).exists()]
-    return files + optional + places_paths(folder)
+    return files + optional + list(adapter_paths(folder).values()) + places_paths(folder)
 
 
 def file_checksum(path: Path) -> str:
@@ -59,17 +70,20 @@ def file_checksum(path: Path) -> str:
 
 
 def folder_checksum(folder: Path) -> str:
-    """SHA-256 over the checksums of the configuration, the weight files and the places: the identity of a model."""
+    """SHA-256 over the checksums of all files of a model: its identity."""
     return hashlib.sha256("".join(file_checksum(path) for path in model_files(folder)).encode()).hexdigest()
 
 
 def save_network(module: nn.Module, path: Path) -> None:
     """Write a network's parameters as float16, atomically."""
-    tensors = {
-        name: value.detach().to("cpu", torch.float16).contiguous() for name, value in module.state_dict().items()
-    }
+    save_tensors(module.state_dict(), path)
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write tensors as float16, atomically."""
+    halves = {name: value.detach().to("cpu", torch.float16).contiguous() for name, value in tensors.items()}
     with atomic_write(path) as temporary:
-        save_file(tensors, temporary, metadata={"format": "pt"})
+        save_file(halves, temporary, metadata={"format": "pt"})
 
 
 def save_config(config: EmbeddedConfig, folder: Path) -> None:
@@ -83,17 +97,22 @@ def load_network(module: nn.Module, path: Path) -> None:
 
     Raises:
         ModelError: the file is missing, truncated, not finite, or holds other tensors than ``module`` has; the
-        sentence names the file
-            and, where it can be read, its checksum.
+            sentence names the file and, where it can be read, its checksum.
     """
-    expected = module.state_dict()
+    module.load_state_dict(load_tensors(path, {name: tuple(t.shape) for name, t in module.state_dict().items()}))
+
+
+def load_tensors(path: Path, expected: Mapping[str, tuple[int, ...]] | None = None) -> dict[str, Tensor]:
+    """The tensors in a safetensors file, as float32; of the ``expected`` names and shapes, if given.
+
+    Raises:
+        ModelError: as for :func:`load_network`.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - not a dict
-            if found != {name: tuple(value.shape) for name, value in expected.items()}:
-                differing = sorted(set(found) ^ set(expected)) or [
-                    n for n in found if found[n] != tuple(expected[n].shape)
-                ]
+            if expected is not None and found != expected:
+                differing = sorted(set(found) ^ set(expected)) or [n for n in found if found[n] != expected[n]]
                 raise ModelError(
                     f"{path} (sha256 {file_checksum(path)[:12]}) was saved with another configuration "
                     f"({differing[0]} differs); restore the weights that belong to its config.json."
@@ -110,4 +129,4 @@ def load_network(module: nn.Module, path: Path) -> None:
         ) from error
     if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
         raise ModelError(f"{path} (sha256 {file_checksum(path)[:12]}) holds numbers that are not finite; restore it.")
-    module.load_state_dict(tensors)
+    return tensors
