@@ -99,8 +99,7 @@ class ReadoutTraining:
     """The readout stage: true latents of some views resampled for another.
 
     Attributes:
-        start_from: a weight file to begin with. rank: of updates of it, which alone learn, see
-            :mod:`engine.models.embedded.adapter`; 0 is everything.
+        start_from: a weight file to begin with.
         plain, fine: folders of the same scenes, the second with twice as many pixels a side, whose views are remembered
             at both scales; "" is none. Rendered with ``supersample=2`` the first are as a world is seen. fine_share: of
             the examples.
@@ -112,7 +111,6 @@ class ReadoutTraining:
     max_sources: int = 3
     latent_noise: float = 0.03
     start_from: str = ""
-    rank: int = 0
     plain: str = ""
     fine: str = ""
     fine_share: float = 0.6

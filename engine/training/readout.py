@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
-from engine.models.embedded.adapter import adapt
 from engine.models.embedded.blocks import channels_last
 from engine.models.embedded.config import ReadoutConfig
 from engine.models.embedded.readout import ReadoutNetwork
@@ -47,8 +46,6 @@ class ReadoutStage:
         self.network = channels_last(ReadoutNetwork(ReadoutConfig()), self.device)
         if config.start_from:
             load_network(self.network, Path(config.start_from))
-        if config.rank:
-            adapt(self.network, config.rank)
         self.autoencoder, weights = trained_autoencoder(config.autoencoder_run, self.device)
         self.scenes = LatentScenes(SceneStore(config.scenes.folder), self.autoencoder, weights, self.device)
         self.fine: LatentScenes | None = None
