@@ -1,6 +1,7 @@
 # Mirage. Two commands from nothing: `make run` opens the app, `make test` proves that it works.
 #   make run ARGS="fly --world snow --out snow.mp4"    any mirage command in the environment that make keeps
 #   make test TEST_ARGS="-k flights"                       some of the tests
+#   make test TEST_ARGS="-n 0 -x"                          one after the other, to the first that fails
 #   make run PYTHON=/path/to/python3.12                another interpreter for the environment
 
 VENV ?= .venv
@@ -26,7 +27,7 @@ lint: $(INSTALLED)
 	$(BIN)/lint-imports --no-cache
 
 test: lint
-	$(BIN)/python -m pytest $(TEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(TEST_ARGS)
 
 bench: $(INSTALLED)
 	@$(BIN)/python main.py bench --quick $(ARGS)

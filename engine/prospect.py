@@ -142,8 +142,9 @@ def look_ahead(
     # In a building places know best what goes on behind a pillar; elsewhere what lies beside does.
     built = places is not None and places.built(biome)
     believed = known if built else extend_background(known, between=True)
-    asks = bool((known.coverage <= 0.0).any()) if built else much_unknown(believed.coverage)
-    if not wide and not asks:
+    inventive = wide or much_unknown(believed.coverage)
+    asks = places is not None and built and not bool(places.known(known, biome).all())
+    if not inventive and not asks:
         believed = extend_background(believed)
         return Prospect(camera, known, believed, False, steps, latest, wear=_wear(memory, known, None))
     if wide:
@@ -176,7 +177,7 @@ def look_ahead(
     if wear is not None and provisional is not None:  # until one enters that room
         wear = torch.where(provisional, FORGOTTEN_WEAR, wear)
     seamless = renewal is not None and renewal.everything and not entered
-    return Prospect(camera, known, believed, True, steps, latest, given, wear, renewed, seamless)
+    return Prospect(camera, known, believed, inventive, steps, latest, given, wear, renewed, seamless)
 
 
 def _wear(memory: LatentMemory | None, known: Readout, given: Tensor | None) -> Tensor | None:
@@ -201,7 +202,7 @@ def as_given(ahead: Prospect, latents: Tensor, shown: Tensor, writable: Tensor) 
     if ahead.given is None or not bool(ahead.given.any()):
         return latents, shown, writable
     believed = ahead.believed
-    fine = in_samples(ahead.given, believed.covered) & believed.covered
+    fine = in_samples(ahead.given, believed.covered) & believed.covered & ~ahead.known.covered
     fine, given = fine.to(shown.device), ahead.given.to(latents.device)
     return (
         torch.where(given, believed.features.to(latents), latents),

@@ -87,7 +87,7 @@ class Places:
         readout = _on_cpu(readout)
         if forgotten is not None:
             forgotten = replace(forgotten, view=_on_cpu(forgotten.view))
-        known = readout.coverage > 0.0  # a cell that is known in part is the denoiser's to finish
+        known = self.known(readout, biome)
         away = distance_to(~known) if not bool(known.all()) else torch.zeros(known.shape)
         if forgotten is None:
             match = self._choice.going_on(readout, known, away, camera, biome, generator, latest)
@@ -124,9 +124,10 @@ class Places:
         if forgotten is not None:
             hidden = hiding(recalled, seen, known, camera)
             seen, known = without(seen, hidden), known & ~hidden
-        recalled = whole(recalled, seen, known, camera)
-        recalled = continued(joined(recalled, seen, known, camera, self._std), seen, known, horizon)
-        recalled = finished(recalled, seen, known, camera)
+        if not self.built(biome):  # a room's walls and pillars stand where those do that are known
+            recalled = whole(recalled, seen, known, camera)
+            recalled = continued(joined(recalled, seen, known, camera, self._std), seen, known, horizon)
+            recalled = finished(recalled, seen, known, camera)
         taken = (recalled.coverage >= 0.5) & ~known
         coverage = torch.where(taken, 1.0, readout.coverage)
         completed = replace(overlaid(readout, recalled, taken), coverage=coverage)
@@ -136,6 +137,11 @@ class Places:
     def built(self, biome: str) -> bool:
         """Whether the worlds of a biome are buildings."""
         return biome in self.bank.modules
+
+    def known(self, readout: Readout, biome: str) -> Tensor:
+        """(h, w) bool: cells of a view that no place is asked for. What is known in part is the denoiser's to finish;
+        but in a building the walls of a place end where those do that are known."""
+        return readout.coverage > (0.99 if self.built(biome) else 0.0)
 
     def another_room(self, latest: Match | None, camera: Camera, biome: str) -> bool:
         """Whether ``camera`` is in another room of a building than the ``latest`` place."""

@@ -21,6 +21,8 @@ from engine.places.module import QUARTER_RAD, Point
 
 NEAREST = 1e-3
 """Shares of a distance are told no lower."""
+HOUR = 0.1
+"""How much the hour counts beside what a room is."""
 WALL_M, SOME = 0.7, 0.1
 """What lies in a room, and no nearer to its edge than that, tells which it is, where that is so much of a view."""
 
@@ -73,7 +75,8 @@ class RoomMatcher:
                 amount = share.sum()
                 differs = query - torch.roll(grid, columns, 1)
                 together = self._hours @ (differs * share[..., None]).sum((0, 1)) / amount.clamp(min=1e-6)
-                square = (differs.square().sum(-1) * share).sum() / amount.clamp(min=1e-6) - together.square().sum()
+                square = (differs.square().sum(-1) * share).sum() / amount.clamp(min=1e-6)
+                square -= (1.0 - HOUR) * together.square().sum()
                 errors[place, quarter] = float(square) if float(amount) > 0.5 * float(total.sum()) else math.inf
         if replaced is not None:
             errors = {key: error * (LOYALTY if key[0] == replaced.place else 1.0) for key, error in errors.items()}

@@ -286,7 +286,8 @@ class PlacesConfig:
     """The places that a model carries, see :mod:`engine.places`: all around from one point of a world each.
 
     Attributes:
-        places: how many. biomes: as for scenes. seed: of the first world.
+        places: how many. biomes: as for scenes. seed: of the first world. times: of day, in turn, separated by commas;
+            "" is all.
         views, pitch_deg: of two rings of views all around, which must overlap a little.
         fine_height, fine_width, fine_fov_deg: of the ring about the horizon, as finely seen as a frame is.
         height, width, fov_deg: of the ring that reaches farther up and down.
@@ -300,6 +301,7 @@ class PlacesConfig:
     biomes: str = ""
     places: int = 72
     seed: int = 700_000
+    times: str = ""
     views: int = 6
     pitch_deg: float = -4.0
     fine_height: int = 352

@@ -36,7 +36,8 @@ NEAR_M, GROUND_BELOW_DEG, ENCLOSED = 8.0, -12.0, 0.03
 def place_spec(config: PlacesConfig, index: int) -> WorldSpec:
     """The world of a place: biomes in turn, then times of day."""
     biomes = biomes_named(config.biomes)
-    time = TIMES_OF_DAY[index // len(biomes) % len(TIMES_OF_DAY)]
+    times = tuple(time.strip() for time in config.times.split(",")) if config.times else TIMES_OF_DAY
+    time = times[index // len(biomes) % len(times)]
     return WorldSpec(biomes[index % len(biomes)], config.seed + index, time)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,12 @@ from engine.errors import InputError, ModelError
 from engine.explorer import Explorer, ExplorerConfig
 from engine.models.embedded import EmbeddedModel
 from engine.models.embedded.adapter import adapt, adapted, learned_updates
+from engine.models.embedded.model import OWN_SHARE
 from engine.models.embedded.weights import adapter_path, model_files, weight_path
 from engine.training.config import ExportConfig, configure
 from engine.training.export import export
 from engine.training.run import train
+from engine.variants import empty_readout
 from tests.engine.explorer_support import camera, first_view
 from tests.engine.training_support import changed, finishing
 
@@ -100,6 +103,18 @@ def test_texture_of_the_closer_picture_is_the_biomes_too() -> None:
     model.adopt(OWN, updates())
     assert torch.equal(model.textured(readout, camera(), OTHER, 0), before[OTHER])
     assert not torch.equal(model.textured(readout, camera(), OWN, 0), before[OWN])
+
+
+def test_detail_of_one_biome_is_amplified_less() -> None:
+    model = EmbeddedModel.tiny()
+    readout = empty_readout(model.spec, camera())
+    known = replace(
+        readout, features=torch.randn(16, 8, 14), coverage=torch.ones(8, 14), covered=readout.covered | True
+    )
+    nothing = {name: torch.zeros_like(tensor) for name, tensor in updates().items()}
+    before = model.textured(known, camera(), OWN, 0) - known.features
+    model.adopt(OWN, nothing)
+    assert torch.allclose(model.textured(known, camera(), OWN, 0) - known.features, OWN_SHARE * before, atol=1e-5)
 
 
 def test_an_adapter_that_does_not_fit_is_named_in_one_sentence(tmp_path: Path) -> None:

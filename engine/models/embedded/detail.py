@@ -19,7 +19,7 @@ from torch.nn.functional import avg_pool2d, silu
 from engine.camera import Camera
 from engine.disocclusion import SUGGESTED
 from engine.models.embedded.blocks import ResidualBlock, zero_
-from engine.models.embedded.condition import denormalise_depth, known_share, magnification
+from engine.models.embedded.condition import denormalise_depth, known_share
 from engine.models.embedded.config import DenoiserConfig, DetailConfig
 
 SMOOTH = 7
@@ -29,19 +29,21 @@ LEAST, MOST, PER_OCTAVE = 1.2, 1.7, 0.1
 was given from about here lost least; each doubling of the parallax takes more, until the camera has moved as far as it
 sees. Fitted to flights in worlds that neither training nor figures know, a little below what gives latents the variance
 of the true views'. What was imagined got its texture when it was; given again and again it would be grit."""
-PLAIN = 0.2
-"""Of walls and floors that came nearer by an octave, so much is added of what would be to leaves and grass; fitted to
-flights indoors."""
 SKY_M = 1000.0
 """Where the noise of the sky hangs."""
 
 
 class DetailNetwork(nn.Module):
-    """Convolutions over cells; (state, condition, noise) -> finished latents."""
+    """Convolutions over cells; (state, condition, noise) -> finished latents.
+
+    Attributes:
+        share: how much of what is usual its texture is amplified.
+    """
 
     def __init__(self, config: DetailConfig, denoiser: DenoiserConfig) -> None:
         super().__init__()
         self.config = config
+        self.share = 1.0
         self.channels = denoiser.latent_channels
         inputs = denoiser.state_channels + denoiser.condition_channels + config.noise_channels
         self.stem = nn.Conv2d(inputs, config.width, 3, padding=1)
@@ -74,16 +76,11 @@ class DetailNetwork(nn.Module):
         cameras: Sequence[Camera],
         seed: int,
         parallax: Tensor | None = None,
-        *,
-        plain: bool = False,
     ) -> Tensor:
         """:meth:`forward` with the noise of the world that the cameras, (B,) of image size, look at, amplified by what
-        the ``parallax (B, h, w)`` of :class:`engine.memory.Readout` tells was lost; ``None``: as if it were none.
-        Surfaces that are ``plain`` have no finer texture to show when they come nearer."""
+        the ``parallax (B, h, w)`` of :class:`engine.memory.Readout` tells was lost; ``None``: as if it were none."""
         finished: Tensor = self(state, condition, self.noise(state, cameras, seed))
-        amplified = gain(torch.zeros(1, 1, 1) if parallax is None else parallax).to(state)[:, None]
-        if plain:
-            amplified = amplified * (1.0 - (1.0 - PLAIN) * magnification(condition).clamp(0.0, 1.0))
+        amplified = self.share * gain(torch.zeros(1, 1, 1) if parallax is None else parallax).to(state)[:, None]
         return torch.lerp(state, finished, amplified)
 
     def noise(self, state: Tensor, cameras: Sequence[Camera], seed: int) -> Tensor:
