@@ -23,6 +23,7 @@ from engine.models.embedded.weights import (
     adapter_path,
     load_network,
     model_files,
+    of_network,
     places_path,
     places_paths,
     save_config,
@@ -94,7 +95,7 @@ def _improve(config: ExportConfig, folder: Path) -> EmbeddedModel:
     if "detail" in found:
         better["detail"] = found["detail"]
     for name in ("denoiser", "detail") if "flights" in found else ():
-        better[name] = {k.removeprefix(f"{name}."): v for k, v in found["flights"].items() if k.startswith(f"{name}.")}
+        better[name] = of_network(found["flights"], name)
     better |= {name: learned_updates(tensors) for name, tensors in found.items() if name.startswith("adapter-")}
     if config.new_biomes:
         denoiser = better.get("denoiser") or load_file(weight_path(base, "denoiser"))

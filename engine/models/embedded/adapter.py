@@ -1,7 +1,7 @@
 """What one biome changes in the networks: low-rank updates of their kernels (LoRA, Hu et al. 2021).
 
 A biome that comes later must not change how the others look. Its own updates are a few hundred kilobytes, added to
-copies of the kernels when its worlds are opened: every other world is drawn by the kernels as they are.
+copies of the kernels when a model is loaded: every other world is drawn by the kernels as they are.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from torch.nn.utils import parametrize
 from engine.errors import InputError
 
 N = TypeVar("N", bound=nn.Module)
-UP, DOWN = "up", "down"
 _LEARNED = ".parametrizations.weight.0."
 
 
@@ -62,10 +61,10 @@ def adapted(network: N, updates: Mapping[str, Tensor]) -> N:
     network = copy.deepcopy(network)
     kernels = _with_kernels(network)
     for name in sorted({name.rpartition(".")[0] for name in updates}):
-        up, down = updates.get(f"{name}.{UP}"), updates.get(f"{name}.{DOWN}")
+        up, down = updates.get(f"{name}.up"), updates.get(f"{name}.down")
         kernel = kernels[name].weight if name in kernels else None
         if up is None or down is None or kernel is None:
-            raise InputError(f"an update of {name!r} needs {UP}, {DOWN} and a kernel of that name")
+            raise InputError(f"an update of {name!r} needs up, down and a kernel of that name")
         matrix = (len(kernel), kernel.numel() // len(kernel))
         if up.dim() != 2 or down.dim() != 2 or up.shape[1] != len(down) or (len(up), down.shape[1]) != matrix:
             raise InputError(f"the update of {name!r}, {tuple(up.shape)} by {tuple(down.shape)}, must make {matrix}")

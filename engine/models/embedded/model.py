@@ -82,7 +82,7 @@ class EmbeddedModel:
         )
         self._bank: PlaceBank | None = None
         self._updates: dict[str, dict[str, Tensor]] = {}
-        self._own: dict[tuple[str, str], torch.nn.Module] = {}
+        self._own: dict[str, dict[str, torch.nn.Module]] = {}
         self._mean = torch.tensor(config.latents_mean, device=self.device)[:, None, None]
         self._std = torch.tensor(config.latents_std, device=self.device)[:, None, None]
 
@@ -188,15 +188,15 @@ class EmbeddedModel:
             InputError: the model does not know the biome, or they are updates of other networks.
         """
         self._biome_index(biome)
-        for name in sorted({name.partition(".")[0] for name in updates}):
+        own: dict[str, torch.nn.Module] = {}
+        for name in sorted({key.partition(".")[0] for key in updates}):
             network = self.networks().get(name)
             if network is None or name not in ADAPTED:
                 raise InputError(f"adapters are of {' and '.join(ADAPTED)}, not of {name!r}")
-            part = {k.partition(".")[2]: tensor for k, tensor in updates.items() if k.partition(".")[0] == name}
-            own = self._own[biome, name] = self._at_work(adapted(network, part))
-            if isinstance(own, DetailNetwork):
-                own.share = OWN_SHARE
-        self._updates[biome] = updates
+            better = own[name] = self._at_work(adapted(network, weights.of_network(updates, name)))
+            if isinstance(better, DetailNetwork):
+                better.share = OWN_SHARE
+        self._own[biome], self._updates[biome] = own, updates
 
     def encode(self, rgb: Tensor) -> Tensor:
         """``rgb (T, 3, H, W)`` in [0, 1] -> latents ``(T, C, H/8, W/8)`` float32."""
@@ -270,8 +270,10 @@ class EmbeddedModel:
 
     def _drawn_by(self, biome: str) -> tuple[Denoiser, DetailNetwork | None]:
         """The networks that imagine worlds of a biome."""
-        denoiser = cast(Denoiser, self._own.get((biome, "denoiser"), self.denoiser))
-        return denoiser, cast(DetailNetwork | None, self._own.get((biome, "detail"), self.detail))
+        own = self._own.get(biome, {})
+        return cast(Denoiser, own.get("denoiser", self.denoiser)), cast(
+            DetailNetwork | None, own.get("detail", self.detail)
+        )
 
     def _biome_index(self, biome: str) -> int:
         if not biome:
@@ -288,7 +290,7 @@ class EmbeddedModel:
         return networks if self.detail is None else networks | {"detail": self.detail}
 
     def _ready(self) -> EmbeddedModel:
-        for module in (*self.networks().values(), *self._own.values()):
+        for module in self.networks().values():
             self._at_work(module)
         return self
 

@@ -86,6 +86,11 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
         save_file(halves, temporary, metadata={"format": "pt"})
 
 
+def of_network(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Those of several networks' tensors that are one's, by their names in it."""
+    return {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
+
+
 def save_config(config: EmbeddedConfig, folder: Path) -> None:
     """Write ``config.json``, atomically."""
     with atomic_write(folder / CONFIG_NAME) as temporary:
