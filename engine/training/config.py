@@ -23,6 +23,7 @@ class SceneConfig:
         shortest_gap_m, longest_gap_m: between two views; any order of magnitude in between is as likely.
         turn_deg_per_m: how far a walk turns, typically, beyond 3 degrees a view.
         strays: share of the views that are reached in any direction rather than ahead.
+        workers: processes that render at the same time; 0 is one that uses all cores, which is slower than one a core.
     """
 
     folder: str = "data/scenes"
@@ -39,6 +40,7 @@ class SceneConfig:
     longest_gap_m: float = 4.0
     turn_deg_per_m: float = 2.0
     strays: float = 0.2
+    workers: int = 0
 
 
 @dataclass(frozen=True)
@@ -253,6 +255,8 @@ class FlightTraining:
         picture_weight: weight of the pictures beside the latents.
         through: share of the pictures' gradient that goes on from detail into the denoiser, where the memory saw things
             from as near; more where they came nearer.
+        workers: processes that make the views, each on a core of its own, for a device that learns faster than that; 0
+            makes them in between. Then ``renew_steps`` is of no account.
         only_biome: nothing learns but what is this biome's own, so that all other worlds stay as they are; "" is
             everything. rank: of its updates, see :mod:`engine.models.embedded.adapter`; 0 is the denoiser's row.
     """
@@ -277,6 +281,7 @@ class FlightTraining:
     depth_weight: float = 1.0
     picture_weight: float = 1.0
     through: float = 0.3
+    workers: int = 0
     only_biome: str = ""
     rank: int = 0
 
@@ -325,7 +330,9 @@ class ExportConfig:
             better weights of the runs named below, "" being none of them.
         decoder_run: of the autoencoder whose decoder went on learning.
         detail_run: of the network that finishes what the model imagines.
-        flight_run: of denoiser and detail together. adapter_run: of flights that learned one biome, by updates.
+        flight_run: of denoiser and detail together. flight_share: how far their weights go from the model's to that
+            run's; halfway can be better than either end (Wortsman et al. 2022).
+        adapter_run: of flights that learned one biome, by updates.
         detail_bound: what detail may add, see :class:`engine.models.embedded.config.DetailConfig`; less than in
             training keeps long flights free of sparks.
         places: which of the rendered places the model carries. new_places: a copy gets them too; with ``keep_places``
@@ -342,6 +349,7 @@ class ExportConfig:
     decoder_run: str = ""
     detail_run: str = ""
     flight_run: str = ""
+    flight_share: float = 1.0
     adapter_run: str = ""
     detail_bound: float = 0.5
     places: PlacesConfig = PlacesConfig()

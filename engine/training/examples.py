@@ -50,6 +50,8 @@ DEPTH_SPREAD = 0.08
 ALL_SUGGESTED = 0.15
 """Share of suggestions of a whole view: a world that begins from nothing."""
 SCENES_LIT = 64
+LOOKED_EVERY = 16
+"""Scenes drawn between two looks for new ones, which may be rendered meanwhile."""
 FLIGHT_STEPS_M = (0.3, 2.5)
 """A flight's steps are this long; any order of magnitude in between is as likely."""
 ROLLOUT_STEPS = 2
@@ -169,6 +171,7 @@ class ExampleSource:
         self.mean, self.std = mean, std
         self.device = mean.device
         self.detail: DetailNetwork | None = None
+        self._drawn = 0
         self._lights: list[Tensor] | None = None
 
     def example(self, generator: torch.Generator, progress: float, network: Denoiser) -> Example:
@@ -210,6 +213,9 @@ class ExampleSource:
         scenes = self.scenes
         if self.scaled is not None and float(torch.rand((), generator=generator)) < self.scaled_share:
             scenes = self.scaled
+        self._drawn += 1
+        if self._drawn % LOOKED_EVERY == 0:
+            scenes.refresh()
         return scenes, int(torch.randint(len(scenes), (), generator=generator))
 
     def remembered(self, memory: LatentMemory, camera: Camera) -> Tensor:

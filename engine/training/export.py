@@ -17,10 +17,11 @@ from engine.errors import InputError
 from engine.models.embedded.adapter import learned_updates
 from engine.models.embedded.autoencoder import Autoencoder
 from engine.models.embedded.config import DenoiserConfig, DetailConfig, EmbeddedConfig
-from engine.models.embedded.model import EmbeddedModel
+from engine.models.embedded.model import ADAPTED, EmbeddedModel
 from engine.models.embedded.weights import (
     CONFIG_NAME,
     adapter_path,
+    adapter_paths,
     load_network,
     model_files,
     of_network,
@@ -43,6 +44,8 @@ EMBEDDING = "biome.weight"
 def export(config: ExportConfig, folder: Path) -> EmbeddedModel:
     """Assemble the best weights of the runs into a model folder, their figures and settings beside them; or give a
     model that was assembled what later stages made of it.
+
+    Adapters are left out of a model whose kernels go on from where they learned.
 
     Raises:
         InputError: a run has no trained weights yet, or none is named that a model could be given.
@@ -90,12 +93,15 @@ def _improve(config: ExportConfig, folder: Path) -> EmbeddedModel:
     found = {name: load_file(trained_weights(name, run)) for name, run in runs.items()}
     embedded = EmbeddedConfig.read(base / CONFIG_NAME)
     better: dict[str, dict[str, Tensor]] = {}
+    outgrown = False  # adapters are updates of the kernels that they learned beside
     if "decoder" in found:
         better["autoencoder"] = found["decoder"]  # the whole of it, its encoder unchanged
     if "detail" in found:
         better["detail"] = found["detail"]
-    for name in ("denoiser", "detail") if "flights" in found else ():
-        better[name] = of_network(found["flights"], name)
+    for name in ADAPTED if "flights" in found else ():
+        before = load_file(weight_path(base, name))
+        better[name] = _between(before, of_network(found["flights"], name), config.flight_share)
+        outgrown |= any(not torch.equal(before[key], made) for key, made in better[name].items() if key != EMBEDDING)
     better |= {name: learned_updates(tensors) for name, tensors in found.items() if name.startswith("adapter-")}
     if config.new_biomes:
         denoiser = better.get("denoiser") or load_file(weight_path(base, "denoiser"))
@@ -117,6 +123,10 @@ def _improve(config: ExportConfig, folder: Path) -> EmbeddedModel:
         kept = [path.name for path in places_paths(base) if config.keep_places and path != places_path(base, of)]
     made = {CONFIG_NAME, *(weight_path(base, name).name for name in better)}
     made |= {path.name for path in places_paths(base)} - set(kept) if config.new_places else set()
+    if outgrown:
+        made |= {path.name for path in adapter_paths(base).values()}
+        for path in adapter_paths(folder).values():
+            path.unlink()
     for source in model_files(base):
         if source.name not in made and folder.resolve() != base.resolve():
             with atomic_write(folder / source.name) as temporary:
@@ -127,6 +137,19 @@ def _improve(config: ExportConfig, folder: Path) -> EmbeddedModel:
     save_config(embedded, folder)
     _collect(runs, folder, base)
     return EmbeddedModel.load(folder)
+
+
+def _between(before: dict[str, Tensor], after: dict[str, Tensor], share: float) -> dict[str, Tensor]:
+    """A network's weights, ``share`` of the way from some to others.
+
+    Raises:
+        InputError: they are another network's.
+    """
+    if {name: t.shape for name, t in before.items()} != {name: t.shape for name, t in after.items()}:
+        raise InputError("The run went on from another model than this; export it with the model that it began with.")
+    if share == 1.0:
+        return after
+    return {name: torch.lerp(before[name].float(), made.float(), share).half() for name, made in after.items()}
 
 
 def _biome_of(run: str) -> str:

@@ -7,7 +7,7 @@ mend what flying breaks, and the detail to finish what the denoiser mends.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -32,6 +32,7 @@ from engine.training.inspection import Inspection
 from engine.training.pool import Pool, corner
 from engine.training.precision import mixed_precision
 from engine.training.scenes import SAMPLES, STRIDE
+from engine.training.workers import Workers
 
 TOLD = 0.01
 """What true views saw from more than six octaves farther they do not tell."""
@@ -82,7 +83,11 @@ class FlightStage:
             self._learn_only(config.only_biome, config.rank)
         self.imagination.source.detail = self.detail
         self.finish = FinishLoss(config.finish, self.imagination)
-        self.pool: Pool[Remembered] = Pool(self._view, config.pool, config.first_views, config.renew_steps)
+        workers: Workers[Remembered] | None = None
+        if config.workers:
+            alone = replace(config, workers=0)
+            workers = Workers(FlightStage, (alone,), self.network, config.workers, config.loop.seed, self.device)
+        self.pool = Pool(self.example, config.pool, config.first_views, config.renew_steps, workers)
 
     def _learn_only(self, biome: str, rank: int) -> None:
         """Freeze everything but what is a biome's own: updates of a rank; or the denoiser's row of it, for 0, where
@@ -105,6 +110,11 @@ class FlightStage:
         learns = torch.zeros_like(rows)
         learns[1 + known.index(biome)] = 1.0
         rows.register_hook(lambda gradient: gradient * learns)
+
+    def close(self) -> None:
+        """End the processes that make views, if there are any."""
+        if self.pool.workers is not None:
+            self.pool.workers.stop()
 
     @property
     def adversary(self) -> Adversary | None:
@@ -160,8 +170,10 @@ class FlightStage:
         return self.finish(finished, conditions, certain, soft, rgb.float() / 255, progress)
 
     @torch.no_grad()
-    def _view(self, generator: torch.Generator) -> Remembered:
-        view = self.imagination.seen(self.config.own_memory, generator, self.denoiser)
+    def example(self, generator: torch.Generator) -> Remembered:
+        """A view of a scene, and what a memory knows of it."""
+        with mixed_precision(self.config.loop, self.device):
+            view = self.imagination.seen(self.config.own_memory, generator, self.denoiser)
         target, rgb = self._target(view), view.rgb.to(self.device)
         return Remembered(view.condition, target, view.certain, rgb, view.camera, view.scene.biome_index)
 

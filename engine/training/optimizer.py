@@ -45,34 +45,44 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """One step of every parameter that has a gradient."""
         for group in self.param_groups:
-            update = self._muon if group["muon"] else self._adam
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    parameter.mul_(1.0 - group["lr"] * group["weight_decay"])
-                    update(parameter, parameter.grad, group)
+            parameters = [p for p in group["params"] if p.grad is not None]
+            if parameters:
+                torch._foreach_mul_(parameters, 1.0 - group["lr"] * group["weight_decay"])
+                (self._muon if group["muon"] else self._adam)(parameters, [p.grad for p in parameters], group)
 
-    def _muon(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
-        state = self.state[parameter]
-        if not state:
-            state["momentum"] = torch.zeros_like(gradient)
-        momentum = state["momentum"]
-        momentum.lerp_(gradient, 1.0 - group["momentum"])
-        direction = gradient.lerp(momentum, group["momentum"]).flatten(1)
-        whitened = orthogonalise(direction.to(inference_dtype(parameter.device))).to(parameter.dtype).view_as(parameter)
-        rows, columns = direction.shape
-        parameter.add_(whitened, alpha=-group["lr"] * max(1.0, rows / columns) ** 0.5)
+    def _muon(self, parameters: list[Tensor], gradients: list[Tensor], group: dict[str, Any]) -> None:
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            if not self.state[parameter]:
+                self.state[parameter]["momentum"] = torch.zeros_like(gradient)
+        momenta = [self.state[parameter]["momentum"] for parameter in parameters]
+        torch._foreach_lerp_(momenta, gradients, 1.0 - group["momentum"])
+        directions = torch._foreach_lerp(gradients, momenta, group["momentum"])
+        alike: dict[torch.Size, list[int]] = {}  # one product for all kernels of a shape: an accelerator waits less
+        for index, direction in enumerate(directions):
+            alike.setdefault(direction.flatten(1).shape, []).append(index)
+        dtype = inference_dtype(parameters[0].device)
+        for (rows, columns), indices in alike.items():
+            whitened = orthogonalise(torch.stack([directions[i].flatten(1).to(dtype) for i in indices]))
+            for index, matrix in zip(indices, whitened, strict=True):
+                parameter = parameters[index]
+                step = matrix.to(parameter.dtype).view_as(parameter)
+                parameter.add_(step, alpha=-group["lr"] * max(1.0, rows / columns) ** 0.5)
 
-    def _adam(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
-        state = self.state[parameter]
+    def _adam(self, parameters: list[Tensor], gradients: list[Tensor], group: dict[str, Any]) -> None:
         beta1, beta2 = group["betas"]
-        if not state:
-            state |= {"first": torch.zeros_like(gradient), "second": torch.zeros_like(gradient), "count": 0}
-        first, second = state["first"], state["second"]
-        state["count"] += 1
-        first.lerp_(gradient, 1.0 - beta1)
-        second.lerp_(gradient.square(), 1.0 - beta2)
-        scale = (second / (1.0 - beta2 ** state["count"])).sqrt_().add_(1e-8)
-        parameter.addcdiv_(first, scale, value=-ADAM_SHARE * group["lr"] / (1.0 - beta1 ** state["count"]))
+        states = [self.state[parameter] for parameter in parameters]
+        for state, gradient in zip(states, gradients, strict=True):
+            if not state:
+                state |= {"first": torch.zeros_like(gradient), "second": torch.zeros_like(gradient), "count": 0}
+            state["count"] += 1
+        first, second = [s["first"] for s in states], [s["second"] for s in states]
+        torch._foreach_lerp_(first, gradients, 1.0 - beta1)
+        torch._foreach_lerp_(second, torch._foreach_mul(gradients, gradients), 1.0 - beta2)
+        scale = torch._foreach_div(second, [1.0 - beta2 ** s["count"] for s in states])
+        torch._foreach_sqrt_(scale)
+        torch._foreach_add_(scale, 1e-8)
+        rates = [-ADAM_SHARE * group["lr"] / (1.0 - beta1 ** s["count"]) for s in states]
+        torch._foreach_addcdiv_(parameters, first, scale, rates)
 
 
 def make_optimizer(network: nn.Module, lr: float, weight_decay: float) -> Muon:

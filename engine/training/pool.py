@@ -8,28 +8,39 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
+from engine.training.workers import Workers
+
 T = TypeVar("T")
 
 
 class Pool(Generic[T]):
-    """Up to ``size`` examples; one more, or another, every ``renew_steps`` draws.
+    """Up to ``size`` examples; one more, or another, every ``renew_steps`` draws, or as fast as others make them.
 
     Args:
-        make: makes one. first: how many there are at the first draw.
+        make: makes one. first: how many there are at the first draw. workers: make them instead, if there are any.
     """
 
-    def __init__(self, make: Callable[[torch.Generator], T], size: int, first: int, renew_steps: int) -> None:
+    def __init__(
+        self,
+        make: Callable[[torch.Generator], T],
+        size: int,
+        first: int,
+        renew_steps: int,
+        workers: Workers[T] | None = None,
+    ) -> None:
         self.make = make
+        self.workers = workers
         self.size, self.first, self.renew_steps = size, min(first, size), renew_steps
         self.items: list[T] = []
         self._draws = 0
 
     def draw(self, count: int, generator: torch.Generator) -> list[T]:
         """``count`` of them, by chance."""
-        due = self._draws % self.renew_steps == 0
+        missing = max(0, self.first - len(self.items))
+        due = max(int(self._draws % self.renew_steps == 0), missing)
         self._draws += 1
-        for _ in range(max(int(due), self.first - len(self.items))):
-            item = self.make(generator)
+        made = (self.make(generator) for _ in range(due)) if self.workers is None else self.workers.ready(missing)
+        for item in made:
             if len(self.items) < self.size:
                 self.items.append(item)
             else:

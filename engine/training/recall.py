@@ -93,6 +93,13 @@ class LatentScenes:
     def __len__(self) -> int:
         return len(self.store)
 
+    def refresh(self) -> None:
+        """Look for new scenes; with a finer scale, for those that are there at both."""
+        self.store.refresh()
+        if self.finer is not None:
+            self.finer.refresh()
+            self.store.paths, self.finer.store.paths = _of_both(self.store, self.finer.store)
+
     def scene(self, index: int) -> LatentScene:
         """Scene ``index``; encodes it at the first visit."""
         path = self.folder / self.store.paths[index].name
@@ -124,20 +131,28 @@ class LatentScenes:
 def scaled_scenes(
     plain: str, fine: str, autoencoder: Autoencoder, weights: Path, device: torch.device, evaluation: bool = False
 ) -> LatentScenes:
-    """The scenes of the folder ``plain``, whose finer scale is those of ``fine``.
+    """The scenes of the folder ``plain``, whose finer scale is those of ``fine``: those that both hold, for more may
+    be rendered meanwhile.
 
     Raises:
-        InputError: they are not the same scenes.
+        InputError: they hold none alike.
     """
     stores = SceneStore(plain, evaluation), SceneStore(fine, evaluation)
-    names = [[path.name for path in store.paths] for store in stores]
-    if names[0] != names[1]:
+    found = [len(store) for store in stores]
+    stores[0].paths, stores[1].paths = _of_both(*stores)
+    if not stores[0].paths:
         raise InputError(
-            f"{stores[0].folder} and {stores[1].folder} must hold the same scenes, there are {len(names[0])} and "
-            f"{len(names[1])}; render both with the same settings, but the second with twice the width and height."
+            f"{stores[0].folder} and {stores[1].folder} must hold the same scenes, there are {found[0]} and "
+            f"{found[1]}; render both with the same settings, but the second with twice the width and height."
         )
     finer = LatentScenes(stores[1], autoencoder, weights, device)
     return LatentScenes(stores[0], autoencoder, weights, device, finer)
+
+
+def _of_both(plain: SceneStore, fine: SceneStore) -> tuple[list[Path], list[Path]]:
+    """The scenes that two stores both hold, in the same order."""
+    names = sorted({path.name for path in plain.paths} & {path.name for path in fine.paths})
+    return [plain.folder / name for name in names], [fine.folder / name for name in names]
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,11 @@ def train(stage: str, config_file: Path | None = None, overrides: dict[str, Any]
         from engine.training.flights import FlightStage
 
         flights = configure(FlightTraining(), config_file, overrides)
-        return Trainer(FlightStage(flights), flights.loop, flights).run()
+        flying = FlightStage(flights)
+        try:
+            return Trainer(flying, flights.loop, flights).run()
+        finally:
+            flying.close()
     raise InputError(f"Training knows no stage {stage!r}; the stages are {', '.join(STAGES[:-1])}.")
 
 

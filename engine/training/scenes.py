@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 
+import numba
 import numpy as np
 import torch
 from safetensors import safe_open
@@ -133,20 +137,46 @@ def scene_path(folder: Path, index: int, evaluation: bool) -> Path:
 
 def render_scenes(config: SceneConfig, device: str = "cpu") -> Iterator[tuple[int, int]]:
     """Render what is missing, evaluation scenes first; yields (done, total). Stops and resumes at any scene."""
-    folder = Path(config.folder)
     jobs = [(i, True) for i in range(config.evaluation_scenes)] + [(i, False) for i in range(config.scenes)]
+    worlds: dict[WorldSpec, list[tuple[int, bool]]] = {}
+    for index, evaluation in jobs:
+        worlds.setdefault(scene_spec(config, index, evaluation)[0], []).append((index, evaluation))
+    done = 0
+    if not config.workers:
+        for spec, scenes in worlds.items():
+            for _ in _render_missing(config, spec, scenes, device):
+                done += 1
+                yield done, len(jobs)
+        return
+    with ProcessPoolExecutor(config.workers, get_context("spawn"), _one_thread) as pool:
+        for count in pool.map(_render_world, repeat(config), worlds.items(), repeat(device)):
+            done += count
+            yield done, len(jobs)
+
+
+def _render_world(config: SceneConfig, world: tuple[WorldSpec, list[tuple[int, bool]]], device: str) -> int:
+    return sum(1 for _ in _render_missing(config, *world, device))
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+    numba.set_num_threads(1)
+
+
+def _render_missing(
+    config: SceneConfig, spec: WorldSpec, scenes: list[tuple[int, bool]], device: str
+) -> Iterator[Path]:
+    """Those of one world's scenes (index, evaluation) that are not there yet; yields all, one after the other."""
     world: World | None = None
-    for done, (index, evaluation) in enumerate(jobs, start=1):
-        path = scene_path(folder, index, evaluation)
+    for index, evaluation in scenes:
+        path = scene_path(Path(config.folder), index, evaluation)
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            spec, _ = scene_spec(config, index, evaluation)
-            if world is None or world.spec != spec:
-                world = World(spec, device)
+            world = world or World(spec, device)
             tensors, metadata = render_scene(config, index, evaluation, device, world)
             with atomic_write(path) as temporary:
                 save_file(tensors, temporary, metadata=metadata)
-        yield done, len(jobs)
+        yield path
 
 
 class SceneStore:

@@ -166,6 +166,19 @@ def test_updates_are_trained_and_come_in_a_file_of_their_own(settings: dict[str,
     assert not np.array_equal(frame(plain, OWN), frame(made, OWN))
 
 
+def test_an_adapter_goes_when_the_kernels_beside_it_do(settings: dict[str, object], tmp_path: Path) -> None:
+    base, out = tmp_path / "base", tmp_path / "out"
+    model = EmbeddedModel.load(base)
+    model.adopt(OWN, updates())
+    model.save(base)
+    for only, stays in ((OTHER, True), ("", False)):
+        run = tmp_path / f"run-{only}"
+        train("flights", None, settings | {"only_biome": only, "loop.run": str(run)})
+        for folder in (out, base):
+            export(configure(ExportConfig(), None, {"model": str(base), "flight_run": str(run)}), folder)
+            assert adapter_path(folder, OWN).exists() == stays, (only, folder)
+
+
 def test_a_row_may_learn_while_all_others_stay(settings: dict[str, object], tmp_path: Path) -> None:
     base, run = tmp_path / "base", tmp_path / "run"
     train("flights", None, settings)

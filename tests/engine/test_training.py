@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from engine.errors import InputError
@@ -35,6 +36,7 @@ from engine.training.loop import Trainer, learning_rate
 from engine.training.losses import covered_psnr_db, psnr_db
 from engine.training.pool import Pool
 from engine.training.readout import ReadoutStage
+from engine.training.recall import scaled_scenes
 from engine.training.run import train
 from engine.training.scenes import SceneStore, render_scenes, scene_spec
 from tests.engine.training_support import changed, finishing
@@ -230,6 +232,17 @@ def test_denoiser_and_detail_learn_from_flights_of_their_own(scenes: Path, tmp_p
     export(configure(ExportConfig(), None, {"model": str(base), "flight_run": str(run)}), out)
     assert changed(base, out) == {"denoiser", "detail"}
     assert EmbeddedModel.load(out).detail is not None
+    halfway = tmp_path / "halfway"
+    export(configure(ExportConfig(), None, {"model": str(base), "flight_run": str(run), "flight_share": 0.5}), halfway)
+    for name in ("denoiser", "detail"):
+        ends = [load_file(folder / f"{name}.safetensors") for folder in (base, out)]
+        for key, middle in load_file(halfway / f"{name}.safetensors").items():
+            assert torch.allclose(middle.float(), (ends[0][key].float() + ends[1][key].float()) / 2, atol=1e-3), key
+    other = tmp_path / "other"
+    EmbeddedModel.tiny(image_size=(64, 112)).save(other)
+    save_file({"stem.weight": torch.zeros(1)}, other / "denoiser.safetensors")
+    with pytest.raises(InputError, match="another model"):
+        export(configure(ExportConfig(), None, {"model": str(other), "flight_run": str(run)}), tmp_path / "never")
     plain = tmp_path / "plain"
     model = EmbeddedModel.tiny(image_size=(64, 112))
     model.detail, model.config = None, replace(model.config, detail=None)
@@ -254,6 +267,40 @@ def test_pictures_move_the_denoiser_only_as_far_as_they_may(scenes: Path, tmp_pa
         moved.append(float(torch.stack([g.square().sum() for g in gradients]).sum().sqrt()))
     assert moved[0] == 0.0
     assert moved[2] == pytest.approx(2.0 * moved[1], rel=0.05)
+
+
+def test_scenes_rendered_side_by_side_are_those_rendered_in_turn(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("alone", "together")]
+    small = SceneConfig(scenes=3, evaluation_scenes=1, views=2, height=32, width=48, biomes="desert,interior")
+    for folder, workers in zip(folders, (0, 2), strict=True):
+        done = list(render_scenes(replace(small, folder=str(folder), workers=workers)))
+        assert done[-1] == (4, 4)
+    files = [sorted(path.relative_to(folder) for path in folder.rglob("scene_*")) for folder in folders]
+    assert files[0] == files[1] and len(files[0]) == 4
+    for path in files[0]:
+        alone, together = (load_file(folder / path) for folder in folders)
+        assert all(torch.equal(alone[name], together[name]) for name in alone), path
+
+
+def test_scenes_that_come_while_training_runs_are_drawn_too(scenes: Path, fine_scenes: Path, tmp_path: Path) -> None:
+    plain, fine = (tmp_path / name for name in ("plain", "fine"))
+    for folder, source in ((plain, scenes), (fine, fine_scenes)):
+        shutil.copytree(source, folder)
+    model = EmbeddedModel.tiny(image_size=(64, 112))
+    model.save(tmp_path / "model")
+    weights = tmp_path / "model" / "autoencoder.safetensors"
+    both = scaled_scenes(str(plain), str(fine), model.autoencoder, weights, torch.device("cpu"))
+    first = both.store.paths[0]
+    before = len(both)
+    shutil.copyfile(first, first.with_name("scene_90000.safetensors"))
+    both.refresh()
+    assert len(both) == before, "not yet at both scales"
+    finer = fine / "training" / first.name
+    shutil.copyfile(finer, finer.with_name("scene_90000.safetensors"))
+    both.refresh()
+    assert len(both) == before + 1
+    last = both.scene(before)
+    assert last.finer is not None and last.finer.latents.shape[-1] == 2 * last.latents.shape[-1]
 
 
 def test_a_pool_is_renewed_little_by_little() -> None:

@@ -9,6 +9,7 @@ drift.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -86,11 +87,7 @@ class DetailNetwork(nn.Module):
     def noise(self, state: Tensor, cameras: Sequence[Camera], seed: int) -> Tensor:
         """(B, noise_channels, h, w): :func:`world_noise` on the surfaces that imagined views show."""
         inverse_depth = denormalise_depth(state[:, self.channels :].float().mean(dim=1))
-        noise = [
-            world_noise(camera, near, self.config.noise_channels, seed)
-            for camera, near in zip(cameras, inverse_depth, strict=True)
-        ]
-        return torch.stack(noise).to(state.device)
+        return world_noise(cameras, inverse_depth, self.config.noise_channels, seed)
 
 
 def gain(parallax: Tensor) -> Tensor:
@@ -98,39 +95,47 @@ def gain(parallax: Tensor) -> Tensor:
     return (MOST + PER_OCTAVE * parallax.clamp(min=1e-6).log2()).clamp(LEAST, MOST)
 
 
-def world_noise(camera: Camera, inverse_depth: Tensor, channels: int, seed: int) -> Tensor:
+def world_noise(cameras: Sequence[Camera], inverse_depth: Tensor, channels: int, seed: int) -> Tensor:
     """Noise that hangs in the world, so that invented texture stays on its surface when the camera moves.
 
     A cell's value is hashed from the box of a lattice that its point lies in; boxes are one to two footprints wide, in
     octaves of it.
 
     Args:
-        camera: the view, of image size.
-        inverse_depth: (h, w) 1/m of the cells, 0 = sky.
+        cameras: the B views, of image size.
+        inverse_depth: (B, h, w) 1/m of the cells, 0 = sky.
         channels: how many values a cell. seed: another one, other noise.
 
     Returns:
-        (channels, h, w) float32, uniform, of mean 0 and variance 1.
+        (B, channels, h, w) float32, uniform, of mean 0 and variance 1; where ``inverse_depth`` is.
     """
-    h, w = inverse_depth.shape
-    grid = camera.resized(w, h)
-    near = inverse_depth.double().cpu().numpy()
-    depth_m = np.where(near > 0.0, 1.0 / np.maximum(near, 1.0 / SKY_M), SKY_M)
-    points = grid.rays() * depth_m[..., None] + np.where(near > 0.0, 1.0, 0.0)[..., None] * camera.position
-    octave = np.floor(np.log2(depth_m / grid.K[0, 0])) + 1.0
-    box = np.floor(points / np.exp2(octave)[..., None]).astype(np.int64)
-    key = _scrambled(np.full((h, w), seed % (1 << 32), np.uint64))
-    for coordinate in (*np.moveaxis(box, -1, 0), octave.astype(np.int64)):
-        key = _scrambled(key ^ coordinate.astype(np.uint64))
-    values = _scrambled(key + np.arange(channels, dtype=np.uint64)[:, None, None])
-    uniform = (values >> np.uint64(40)).astype(np.float32) / np.float32(1 << 24)
-    return torch.from_numpy((uniform - np.float32(0.5)) * np.float32(np.sqrt(12.0)))
+    h, w = inverse_depth.shape[-2:]
+    device = inverse_depth.device
+    grids = [camera.resized(w, h) for camera in cameras]
+    rays = torch.from_numpy(np.stack([grid.rays() for grid in grids])).to(device)
+    focal = torch.tensor([grid.K[0, 0] for grid in grids], dtype=torch.float64, device=device)[:, None, None]
+    eyes = torch.from_numpy(np.stack([camera.position for camera in cameras])).to(device)[:, None, None]
+    near = inverse_depth.double()
+    depth_m = torch.where(near > 0.0, 1.0 / near.clamp(min=1.0 / SKY_M), SKY_M)
+    points = rays * depth_m[..., None] + (near > 0.0)[..., None] * eyes
+    octave = (depth_m / focal).log2().floor() + 1.0
+    box = (points / octave.exp2()[..., None]).floor().long()
+    key = _scrambled(torch.full_like(octave, seed % (1 << 32), dtype=torch.int64))
+    for coordinate in (*box.unbind(-1), octave.long()):
+        key = _scrambled(key ^ coordinate)
+    values = _scrambled(key[:, None] + torch.arange(channels, device=device)[:, None, None])
+    uniform = _shifted(values, 40).float() / (1 << 24)
+    return (uniform - 0.5) * math.sqrt(12.0)
 
 
-def _scrambled(key: np.ndarray) -> np.ndarray:
-    """A hash of 64-bit integers, elementwise (SplitMix64, Steele et al. 2014)."""
-    with np.errstate(over="ignore"):
-        key = key + np.uint64(0x9E3779B97F4A7C15)
-        key = (key ^ (key >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        key = (key ^ (key >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return key ^ (key >> np.uint64(31))
+def _scrambled(key: Tensor) -> Tensor:
+    """A hash of 64-bit integers, elementwise (SplitMix64, Steele et al. 2014); torch has them signed."""
+    key = key + (0x9E3779B97F4A7C15 - (1 << 64))
+    key = (key ^ _shifted(key, 30)) * (0xBF58476D1CE4E5B9 - (1 << 64))
+    key = (key ^ _shifted(key, 27)) * (0x94D049BB133111EB - (1 << 64))
+    return key ^ _shifted(key, 31)
+
+
+def _shifted(key: Tensor, bits: int) -> Tensor:
+    """``key >> bits`` of what is unsigned."""
+    return (key >> bits) & ((1 << (64 - bits)) - 1)
