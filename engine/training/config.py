@@ -330,8 +330,8 @@ class ExportConfig:
             better weights of the runs named below, "" being none of them.
         decoder_run: of the autoencoder whose decoder went on learning.
         detail_run: of the network that finishes what the model imagines.
-        flight_run: of denoiser and detail together. flight_share: how far their weights go from the model's to that
-            run's; halfway can be better than either end (Wortsman et al. 2022).
+        flight_run: of denoiser and detail together. flight_share: how far the denoiser's weights go from the model's to
+            that run's; halfway can be better than either end (Wortsman et al. 2022). Detail goes all the way.
         adapter_run: of flights that learned one biome, by updates.
         detail_bound: what detail may add, see :class:`engine.models.embedded.config.DetailConfig`; less than in
             training keeps long flights free of sparks.

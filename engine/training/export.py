@@ -100,7 +100,8 @@ def _improve(config: ExportConfig, folder: Path) -> EmbeddedModel:
         better["detail"] = found["detail"]
     for name in ADAPTED if "flights" in found else ():
         before = load_file(weight_path(base, name))
-        better[name] = _between(before, of_network(found["flights"], name), config.flight_share)
+        share = config.flight_share if name == "denoiser" else 1.0
+        better[name] = _between(before, of_network(found["flights"], name), share)
         outgrown |= any(not torch.equal(before[key], made) for key, made in better[name].items() if key != EMBEDDING)
     better |= {name: learned_updates(tensors) for name, tensors in found.items() if name.startswith("adapter-")}
     if config.new_biomes:
