@@ -30,7 +30,7 @@ class Pool(Generic[T]):
     ) -> None:
         self.make = make
         self.workers = workers
-        self.size, self.first, self.renew_steps = size, min(first, size), renew_steps
+        self.size, self.first, self.renew_steps = size, max(1, min(first, size)), renew_steps
         self.items: list[T] = []
         self._draws = 0
 
