@@ -126,8 +126,6 @@ def _improve(config: ExportConfig, folder: Path) -> EmbeddedModel:
     made |= {path.name for path in places_paths(base)} - set(kept) if config.new_places else set()
     if outgrown:
         made |= {path.name for path in adapter_paths(base).values()}
-        for path in adapter_paths(folder).values():
-            path.unlink()
     for source in model_files(base):
         if source.name not in made and folder.resolve() != base.resolve():
             with atomic_write(folder / source.name) as temporary:
@@ -135,6 +133,9 @@ def _improve(config: ExportConfig, folder: Path) -> EmbeddedModel:
     for name, tensors in better.items():
         with atomic_write(weight_path(folder, name)) as temporary:
             save_file(tensors, temporary, metadata={"format": "pt"})
+    for path in adapter_paths(folder).values() if outgrown else ():
+        if path.stem not in better:
+            path.unlink()
     save_config(embedded, folder)
     _collect(runs, folder, base)
     return EmbeddedModel.load(folder)

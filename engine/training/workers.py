@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
+import numpy as np
 import torch
 import torch.multiprocessing as mp
 from torch import Tensor, nn
@@ -101,7 +102,7 @@ class Workers(Generic[T]):
                 continue
             if isinstance(item, str):
                 raise InputError(f"A process that makes examples has failed: {item}")
-            found.append(moved(item, self.device))
+            found.append(_received(item, self.device))
 
     def stop(self) -> None:
         """End the processes."""
@@ -123,17 +124,6 @@ class Workers(Generic[T]):
                 f"{len(dead)} of {len(self._processes)} processes that make examples ended with code "
                 f"{dead[0].exitcode}; fewer of them need less memory: set workers."
             )
-
-
-def moved(item: T, device: torch.device) -> T:
-    """A dataclass with its tensors, which may be numpy's, on a device."""
-    fields = {f.name: getattr(item, f.name) for f in dataclasses.fields(item)}  # type: ignore[arg-type]
-    there = {name: torch.as_tensor(value).to(device) for name, value in fields.items() if _is_array(value)}
-    return dataclasses.replace(item, **there)  # type: ignore[type-var]
-
-
-def _is_array(value: Any) -> bool:
-    return isinstance(value, Tensor) or type(value).__module__ == "numpy"
 
 
 def _weights(network: nn.Module) -> dict[str, Tensor]:
@@ -171,5 +161,15 @@ def _work(
 def _plain(item: Any) -> Any:
     """A dataclass with its tensors as numpy's arrays, which go through a queue without file descriptors of their
     own."""
-    tensors = {f.name: value for f in dataclasses.fields(item) if isinstance(value := getattr(item, f.name), Tensor)}
-    return dataclasses.replace(item, **{name: value.cpu().numpy() for name, value in tensors.items()})
+    return _with(item, Tensor, lambda tensor: tensor.cpu().numpy())
+
+
+def _received(item: Any, device: torch.device) -> Any:
+    """The dataclass that :func:`_plain` was given, its tensors on a device."""
+    return _with(item, np.ndarray, lambda array: torch.from_numpy(array).to(device))
+
+
+def _with(item: Any, kind: type, change: Callable[[Any], Any]) -> Any:
+    """A dataclass with its fields of a kind changed."""
+    fields = {f.name: getattr(item, f.name) for f in dataclasses.fields(item)}
+    return dataclasses.replace(item, **{name: change(v) for name, v in fields.items() if isinstance(v, kind)})

@@ -34,3 +34,12 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = SceneConfig(folder=str(folder), scenes=1, evaluation_scenes=1, views=4, height=64, width=112)
     assert list(render_scenes(config)) == [(1, 2), (2, 2)]
     return folder
+
+
+@pytest.fixture(scope="session")
+def fine_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same two scenes at twice the size."""
+    folder = tmp_path_factory.mktemp("fine")
+    config = SceneConfig(folder=str(folder), scenes=1, evaluation_scenes=1, views=4, height=128, width=224)
+    list(render_scenes(config))
+    return folder

@@ -1,13 +1,11 @@
-"""Training: scenes on disk, settings, a loop that survives a kill, one real step of every stage."""
+"""Training: settings, a loop that survives a kill, one real step of every stage."""
 
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -18,14 +16,12 @@ from engine.models import shipped_model_dir
 from engine.models.embedded import EmbeddedModel
 from engine.training.autoencoder import AutoencoderStage, recolour
 from engine.training.config import (
-    TRAINING_SEEDS,
     AutoencoderTraining,
     DenoiserTraining,
     ExportConfig,
     FlightTraining,
     LoopConfig,
     ReadoutTraining,
-    SceneConfig,
     configure,
 )
 from engine.training.denoiser import DenoiserStage
@@ -36,22 +32,11 @@ from engine.training.loop import Trainer, learning_rate
 from engine.training.losses import covered_psnr_db, psnr_db
 from engine.training.pool import Pool
 from engine.training.readout import ReadoutStage
-from engine.training.recall import scaled_scenes
 from engine.training.run import train
-from engine.training.scenes import SceneStore, render_scenes, scene_spec
 from tests.engine.training_support import changed, finishing
 
 SMALL = {"scenes.height": 64, "scenes.width": 112, "scenes.views": 4}
 SMALL_PLACES = {"fine_height": 80, "fine_width": 160, "height": 112, "width": 88, "supersample": 1}
-
-
-@pytest.fixture(scope="module")
-def fine_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same two scenes at twice the size."""
-    folder = tmp_path_factory.mktemp("fine")
-    config = SceneConfig(folder=str(folder), scenes=1, evaluation_scenes=1, views=4, height=128, width=224)
-    list(render_scenes(config))
-    return folder
 
 
 class LineStage:
@@ -70,33 +55,6 @@ class LineStage:
 
     def evaluate(self, network: nn.Module, sheet: Path) -> dict[str, float]:
         return {"closeness": -abs(float(network(torch.ones(1, 1))) - 2.0)}
-
-
-def test_a_scene_holds_what_the_stages_need(scenes: Path) -> None:
-    for evaluation in (False, True):
-        scene = SceneStore(scenes, evaluation).scene(0)
-        assert scene.rgb.shape == (4, 3, 64, 112)
-        assert scene.rgb.float().std() > 10
-        assert scene.inverse_depth.shape == (4, 16, 28)
-        assert torch.isfinite(scene.inverse_depth).all()
-        assert (scene.inverse_depth > 0).any()
-        assert len(scene.cameras) == 4
-
-
-def test_rendering_goes_on_where_it_stopped(scenes: Path) -> None:
-    path = SceneStore(scenes).paths[0]
-    before = path.stat().st_mtime_ns
-    config = SceneConfig(folder=str(scenes), scenes=1, evaluation_scenes=1, views=4, height=64, width=112)
-    list(render_scenes(config))
-    assert path.stat().st_mtime_ns == before
-
-
-def test_training_never_sees_an_evaluation_seed() -> None:
-    config = SceneConfig()
-    assert scene_spec(config, 0, evaluation=True)[0].seed >= TRAINING_SEEDS
-    assert scene_spec(config, config.scenes - 1, evaluation=False)[0].seed < TRAINING_SEEDS
-    with pytest.raises(InputError, match="kept for evaluation"):
-        scene_spec(config, TRAINING_SEEDS * config.walks_per_world, evaluation=False)
 
 
 def test_settings_come_from_defaults_a_file_and_overrides_in_that_order(tmp_path: Path) -> None:
@@ -155,16 +113,6 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
     other.network = nn.Linear(2, 1)
     with pytest.raises(InputError, match="another configuration"):
         Trainer(other, config, config)
-
-
-def test_scenes_at_twice_the_size_show_the_same_views(scenes: Path, fine_scenes: Path) -> None:
-    for evaluation in (False, True):
-        plain, fine = (SceneStore(folder, evaluation).scene(0) for folder in (scenes, fine_scenes))
-        for view in range(3):
-            assert np.allclose(plain.cameras[view].c2w, fine.cameras[view].c2w)
-            assert np.allclose(2 * plain.cameras[view].K[:2], fine.cameras[view].K[:2])
-        reduced = nn.functional.avg_pool2d(fine.rgb[:3].float(), 2)
-        assert float((reduced - plain.rgb[:3].float()).abs().mean()) < 6.0
 
 
 def test_the_first_stages_train_and_their_best_becomes_a_model(scenes: Path, tmp_path: Path) -> None:
@@ -267,40 +215,6 @@ def test_pictures_move_the_denoiser_only_as_far_as_they_may(scenes: Path, tmp_pa
         moved.append(float(torch.stack([g.square().sum() for g in gradients]).sum().sqrt()))
     assert moved[0] == 0.0
     assert moved[2] == pytest.approx(2.0 * moved[1], rel=0.05)
-
-
-def test_scenes_rendered_side_by_side_are_those_rendered_in_turn(tmp_path: Path) -> None:
-    folders = [tmp_path / name for name in ("alone", "together")]
-    small = SceneConfig(scenes=3, evaluation_scenes=1, views=2, height=32, width=48, biomes="desert,interior")
-    for folder, workers in zip(folders, (0, 2), strict=True):
-        done = list(render_scenes(replace(small, folder=str(folder), workers=workers)))
-        assert done[-1] == (4, 4)
-    files = [sorted(path.relative_to(folder) for path in folder.rglob("scene_*")) for folder in folders]
-    assert files[0] == files[1] and len(files[0]) == 4
-    for path in files[0]:
-        alone, together = (load_file(folder / path) for folder in folders)
-        assert all(torch.equal(alone[name], together[name]) for name in alone), path
-
-
-def test_scenes_that_come_while_training_runs_are_drawn_too(scenes: Path, fine_scenes: Path, tmp_path: Path) -> None:
-    plain, fine = (tmp_path / name for name in ("plain", "fine"))
-    for folder, source in ((plain, scenes), (fine, fine_scenes)):
-        shutil.copytree(source, folder)
-    model = EmbeddedModel.tiny(image_size=(64, 112))
-    model.save(tmp_path / "model")
-    weights = tmp_path / "model" / "autoencoder.safetensors"
-    both = scaled_scenes(str(plain), str(fine), model.autoencoder, weights, torch.device("cpu"))
-    first = both.store.paths[0]
-    before = len(both)
-    shutil.copyfile(first, first.with_name("scene_90000.safetensors"))
-    both.refresh()
-    assert len(both) == before, "not yet at both scales"
-    finer = fine / "training" / first.name
-    shutil.copyfile(finer, finer.with_name("scene_90000.safetensors"))
-    both.refresh()
-    assert len(both) == before + 1
-    last = both.scene(before)
-    assert last.finer is not None and last.finer.latents.shape[-1] == 2 * last.latents.shape[-1]
 
 
 def test_a_pool_is_renewed_little_by_little() -> None:
