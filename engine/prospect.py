@@ -9,7 +9,7 @@ forgotten first (:mod:`engine.renewal`).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +21,7 @@ from engine.cells import in_samples, without
 from engine.disocclusion import extend_background
 from engine.overscan import edge_unknown, inventing_steps, much_unknown, widened
 from engine.places import Forgotten
-from engine.renewal import FORGOTTEN_WEAR, due, wear_drawn
+from engine.renewal import FORGOTTEN_WEAR, due, retold_by_room, wear_drawn
 
 if TYPE_CHECKING:
     from engine.memory import LatentMemory, LatentView, Readout
@@ -38,7 +38,7 @@ class Prospect:
         inventive: much of it is new.
         steps: denoising steps it is worth.
         match: the place it was completed from, or the one before.
-        given: (h, w) bool, cells that come from a place, or ``None``.
+        given: (h, w) bool, cells that come from a place, or ``None``. anew: those of them that are known, too.
         wear: (h, w) uint8 of what is imagined, or ``None`` where no latent memory keeps account of it.
         renewed: (n,) tokens that it replaces. seamless: by what they were, in the same room of a building.
     """
@@ -50,6 +50,7 @@ class Prospect:
     steps: int
     match: Match | None
     given: Tensor | None = None
+    anew: Tensor | None = None
     wear: Tensor | None = None
     renewed: np.ndarray | tuple[()] = ()
     seamless: bool = False
@@ -132,7 +133,7 @@ def look_ahead(
         return readout if hides is None else without(readout, hides)
 
     known = trusted(known, camera)
-    renewal, entered = None, False
+    renewal, entered, lent = None, False, False
     if memory is not None and places is not None and renews:
         entered = places.another_room(latest, camera, biome)
         # The room that one began in was truly seen.
@@ -143,7 +144,7 @@ def look_ahead(
     built = places is not None and places.built(biome)
     believed = known if built else extend_background(known, between=True)
     inventive = wide or much_unknown(believed.coverage)
-    asks = places is not None and built and not bool(places.known(known, biome).all())
+    asks = places is not None and built and (lent or not bool(places.known(known, biome).all()))
     if not inventive and not asks:
         believed = extend_background(believed)
         return Prospect(camera, known, believed, False, steps, latest, wear=_wear(memory, known, None))
@@ -162,13 +163,15 @@ def look_ahead(
             latest = None
     elif wide:
         believed = known if built else extend_background(known, between=True)
-    given = provisional = None
+    given = anew = provisional = None
     if places is not None:
         if latest is None and before is not None and not bool((known.coverage > 0.0).any()):
             latest = places.complete(read(before), before, biome, generator).match
-        completed = places.complete(believed, camera, biome, generator, latest, forgotten)
+        retold = retold_by_room(memory, known) if memory is not None and lent else None
+        completed = places.complete(believed, camera, biome, generator, latest, forgotten, retold)
         believed, latest = completed.readout, completed.match
-        given, known = completed.taken, without(known, completed.hidden)
+        given, anew, known = completed.taken, completed.anew, without(known, completed.hidden)
+        known = replace(known, exact=torch.where(anew, 0.0, known.exact))
         provisional = completed.outside
     believed = extend_background(believed)
     if much_unknown(believed.coverage):
@@ -177,7 +180,7 @@ def look_ahead(
     if wear is not None and provisional is not None:  # until one enters that room
         wear = torch.where(provisional, FORGOTTEN_WEAR, wear)
     seamless = renewal is not None and renewal.everything and not entered
-    return Prospect(camera, known, believed, inventive, steps, latest, given, wear, renewed, seamless)
+    return Prospect(camera, known, believed, inventive, steps, latest, given, anew, wear, renewed, seamless)
 
 
 def _wear(memory: LatentMemory | None, known: Readout, given: Tensor | None) -> Tensor | None:
@@ -202,7 +205,10 @@ def as_given(ahead: Prospect, latents: Tensor, shown: Tensor, writable: Tensor) 
     if ahead.given is None or not bool(ahead.given.any()):
         return latents, shown, writable
     believed = ahead.believed
-    fine = in_samples(ahead.given, believed.covered) & believed.covered & ~ahead.known.covered
+    known = ahead.known.covered
+    if ahead.anew is not None:
+        known = known & ~in_samples(ahead.anew, known)
+    fine = in_samples(ahead.given, believed.covered) & believed.covered & ~known
     fine, given = fine.to(shown.device), ahead.given.to(latents.device)
     return (
         torch.where(given, believed.features.to(latents), latents),

@@ -23,6 +23,7 @@ from engine.disocclusion import surfaces
 from engine.hanging import LOWEST_DEG, elevation_deg, hanging
 from engine.memory import WORN, LatentMemory, Readout
 from engine.memory.points import project
+from engine.places import Retold
 
 if TYPE_CHECKING:
     from engine.places import Match
@@ -140,6 +141,14 @@ def due(
     if share < SHARE or (latest is not None and math.dist(camera.position, latest.since) < apart_m):
         return None
     return Renewal(memory, kept_m)
+
+
+def retold_by_room(memory: LatentMemory, readout: Readout) -> Retold:
+    """What the place whose room one is in tells better than the memory, which has it from there: all but what the user
+    keeps; of what lies outside, what was never given."""
+    free = ~_frozen(memory, readout)
+    drawn = free & (_wear(memory, readout) >= FORGOTTEN_WEAR)
+    return Retold(torch.from_numpy(free), torch.from_numpy(drawn))
 
 
 def wear_drawn(memory: LatentMemory, known: Readout, given: Tensor | None) -> Tensor:

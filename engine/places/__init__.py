@@ -8,8 +8,8 @@ Image Synthesis"), read out as any latent memory is and joined to it; from then 
 
 from engine.places.bank import Place, PlaceBank
 from engine.places.choice import Forgotten
-from engine.places.completion import Places
+from engine.places.completion import Places, Retold
 from engine.places.lighting import LIGHT_SIZES
 from engine.places.matching import Match
 
-__all__ = ["LIGHT_SIZES", "Forgotten", "Match", "Place", "PlaceBank", "Places"]
+__all__ = ["LIGHT_SIZES", "Forgotten", "Match", "Place", "PlaceBank", "Places", "Retold"]

@@ -38,6 +38,7 @@ class Completed:
         readout: to condition on.
         taken: (h, w) bool, cells that come from the place.
         hidden: (h, w) bool, those of them that were known, and that something of the place stands before.
+        anew: (h, w) bool, those of them that were known, and that the place tells better.
         match: which one.
         outside: (h, w) bool, those of them that lie outside of the place's room, if it is one.
     """
@@ -45,8 +46,18 @@ class Completed:
     readout: Readout
     taken: Tensor
     hidden: Tensor
+    anew: Tensor
     match: Match
     outside: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Retold:
+    """What the place that one is in may tell anew, though it is known: (h, w) bool each, of what it shows of its own
+    room, and of what lies outside."""
+
+    inside: Tensor
+    outside: Tensor
 
 
 class Places:
@@ -75,6 +86,7 @@ class Places:
         generator: torch.Generator,
         latest: Match | None = None,
         forgotten: Forgotten | None = None,
+        retold: Retold | None = None,
     ) -> Completed:
         """Fill what ``readout`` does not know of ``camera``; where it knows all, the match alone is worth asking for.
 
@@ -83,6 +95,7 @@ class Places:
                 all. latest: the match of the view before, which is stayed with as long as it fits.
             forgotten: what the place is set down in the stead of; with a ``latest``, it is that once more, turned
                 about.
+            retold: what the place tells anew that one is in, stays in or sets right.
         """
         readout = _on_cpu(readout)
         if forgotten is not None:
@@ -128,11 +141,20 @@ class Places:
             recalled = whole(recalled, seen, known, camera)
             recalled = continued(joined(recalled, seen, known, camera, self._std), seen, known, horizon)
             recalled = finished(recalled, seen, known, camera)
-        taken = (recalled.coverage >= 0.5) & ~known
+        anew = torch.zeros_like(known)
+        if retold is not None and (match is latest or forgotten is not None):
+            anew = known & (recalled.coverage > 0.99) & self._may(retold, recalled, match, camera, biome)
+        taken = (recalled.coverage >= 0.5) & (~known | anew)
         coverage = torch.where(taken, 1.0, readout.coverage)
         completed = replace(overlaid(readout, recalled, taken), coverage=coverage)
         outside = self._choice.outside(match, completed, camera, biome)
-        return Completed(completed, taken, hidden & taken, match, None if outside is None else taken & outside)
+        outside = None if outside is None else taken & outside
+        return Completed(completed, taken, hidden & taken, anew, match, outside)
+
+    def _may(self, retold: Retold, recalled: Readout, match: Match, camera: Camera, biome: str) -> Tensor:
+        """(h, w) bool: what is ``retold`` of what the place shows."""
+        outside = self._choice.outside(match, recalled, camera, biome)
+        return retold.inside if outside is None else torch.where(outside, retold.outside, retold.inside)
 
     def built(self, biome: str) -> bool:
         """Whether the worlds of a biome are buildings."""
