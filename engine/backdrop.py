@@ -18,6 +18,7 @@ from engine.camera import Camera
 from engine.cells import in_samples
 from engine.disocclusion import BACKGROUND, NEARER, STANDS, farthest_around, lend, solitary, surfaces
 from engine.ground import ground_behind
+from engine.halves import hidden_halves
 from engine.memory import LatentView
 
 FARTHEST = 1.0 / 150.0
@@ -56,6 +57,8 @@ def backdrop(
     hides = stands & new.cpu().numpy()
     if not hides.any():
         return None
+    half = hidden_halves(nearest, stands & clean)
+    column = np.where(half >= 0, half, column)
     source = torch.from_numpy(column)
     depth, seen = lend(inverse_depth, source, inverse_depth.shape[-1] // shape[1]), lend(latents.cpu(), source)
     given = hides & (column >= 0)
@@ -63,7 +66,7 @@ def backdrop(
         lent = np.where(given, np.take_along_axis(np.nan_to_num(nearest), np.maximum(column, 0), axis=1), np.inf)
         # What the row has is farther still where it is other country, as a lake is beside a tree on a hill.
         other = (HIDES * ground.nearness < lent) | (ground.nearness > NEARER * np.maximum(lent, BACKGROUND))
-        behind = ground.told & hides & other & (HIDES * ground.nearness < nearest)
+        behind = ground.told & hides & other & (HIDES * ground.nearness < nearest) & (half < 0)
         cells = torch.from_numpy(behind)
         depth = torch.where(in_samples(cells, depth), ground.inverse_depth, depth)
         seen = torch.where(cells, ground.latents.to(seen), seen)

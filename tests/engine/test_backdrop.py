@@ -15,6 +15,7 @@ from torch.nn.functional import avg_pool2d
 from engine.backdrop import HIDES, REACH_CELLS, backdrop, beside
 from engine.disocclusion import STANDS, WINDOW_CELLS
 from engine.explorer import Explorer, ExplorerConfig
+from engine.halves import CUTS, hidden_halves
 from engine.memory import LatentMemory, LatentView
 from engine.models.embedded import EmbeddedModel
 from engine.worlds import World, WorldSpec
@@ -173,3 +174,30 @@ def test_a_thing_that_stands_alone_is_not_lent_and_too_little_is_no_background()
     row[:, 13] = 1 / 400  # all that is seen behind a wood is one gap
     _, column = beside(row, np.ones((H, W), dtype=bool))
     assert (column == -1).all()
+
+
+def test_of_a_thing_behind_a_thing_the_rest_is_there_as_wide_as_it_is_seen() -> None:
+    latents, inverse = post(far=0.0)
+    inverse[:, 2 * POST.stop : 2 * POST.stop + 4] = 0.2  # two cells of a post at five metres, before the sky
+    layer = backdrop(CAMERA, latents, inverse, EVERYWHERE)
+    assert layer is not None
+    behind = torch.as_tensor(layer.inverse_depth)[::2, 2 * POST.start : 2 * POST.stop : 2]
+    assert behind.tolist() == [pytest.approx([0.0, 0.2, 0.2])] * H
+    assert torch.as_tensor(layer.latents)[0, :, POST][:, 1:].tolist() == [[14.0, 13.0]] * H
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=50, deadline=None)
+def test_only_what_hides_a_thing_is_lent_its_rest_and_of_several_the_nearest(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    nearest = np.repeat(rng.choice([0.5, 0.3, 0.1, 0.05], (4, 12)), 2, axis=1)
+    things = np.repeat(rng.random((4, 12)) < 0.7, 2, axis=1)
+    source = hidden_halves(nearest, things)
+    y, x = np.nonzero(source >= 0)
+    lender = source[y, x]
+    assert things[y, lender].all()
+    assert (nearest[y, x] > CUTS * nearest[y, lender]).all()
+    for row, here, there in zip(y, x, lender, strict=True):
+        seam = (here + there + np.sign(there - here)) // 2  # the cell of the thing that is next to what hides it
+        between = slice(min(seam, there), max(seam, there) + 1)
+        assert (nearest[row, between] == nearest[row, there]).all() and things[row, between].all()

@@ -31,6 +31,7 @@ from engine.renewal import (
     SCENERY_M,
     Renewal,
     due,
+    retold_by_room,
     wear_drawn,
 )
 from engine.world_model import Cancelled, CancelToken
@@ -158,6 +159,20 @@ def test_frozen_tokens_stay() -> None:
     gone = renewal.cells(readout, CAMERA)
     assert len(rows) and not bool(gone.any()) and not len(renewal.tokens(CAMERA, readout, gone))
     assert not due(memory, memory.readout(NEARER), NEARER, None)
+
+
+def test_a_room_tells_anew_all_but_what_is_kept_and_what_was_given_outside() -> None:
+    for wear in range(int(WORN) + 1):
+        memory = ground(wear)
+        readout = memory.readout(CAMERA)
+        seen = readout.token >= 0
+        kept = torch.unique(readout.token[seen])[::3]
+        memory.freeze(kept)
+        retold = retold_by_room(memory, readout)
+        frozen = seen & torch.isin(readout.token, kept)
+        assert bool(frozen.any())
+        assert torch.equal(retold.inside, ~frozen)
+        assert torch.equal(retold.outside[seen], (~frozen & (wear >= FORGOTTEN_WEAR))[seen])
 
 
 def test_wear_grows_by_octaves_and_ends_with_what_is_given() -> None:

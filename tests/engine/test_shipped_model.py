@@ -12,12 +12,15 @@ from torch.nn.functional import avg_pool2d
 
 from engine.camera import Camera, c2w_from_angles
 from engine.depth import sample_inverse_depth
+from engine.drawing import draw_readout
 from engine.evaluation.measures import mean_lab, sharpness_ratio
+from engine.evaluation.visibility import cells_to_pixels
 from engine.explorer import Explorer, ExplorerConfig
 from engine.memory import LatentMemory, LatentView, MemoryConfig
 from engine.metrics import psnr_db
 from engine.models import shipped_model_dir
 from engine.models.embedded import EmbeddedModel
+from engine.variants import empty_readout
 from engine.worlds import BIOMES, World, WorldSpec
 from engine.worlds.plan import BLOCK_M, COURT, ROOMS, style
 
@@ -279,5 +282,15 @@ def test_the_next_room_is_set_down_where_it_lies_and_has_a_ceiling(model: Embedd
         result = explorer.step(start.posed(c2w_from_angles(court + metres * ahead, yaw_deg, 8.0)))
     assert explorer.match is not None
     assert explorer.match.anchor == pytest.approx(tuple(court + BLOCK_M * ahead), abs=1e-6)
-    nearness = explorer.memory.readout(result.camera).readout.inverse_depth
-    assert float((nearness[:8] > 1.0 / 60.0).float().mean()) > 0.9, "there is sky in the hall"
+    remembered = explorer.memory.readout(result.camera).readout
+    assert float((remembered.inverse_depth[:8] > 1.0 / 60.0).float().mean()) > 0.9, "there is sky in the hall"
+    # It is shown as its place has it, which has lost nothing by having been drawn, not as it was remembered.
+    assert model.places is not None
+    place = model.places.complete(
+        empty_readout(model.spec, result.camera), result.camera, "interior", torch.Generator(), explorer.match
+    )
+    cells = (place.readout.coverage > 0.99) & (remembered.coverage > 0.99)
+    told, known = (draw_readout(model, part) for part in (place.readout, remembered))
+    pixels = cells_to_pixels(cells, model.spec.spatial_stride)
+    assert float(cells.float().mean()) > 0.5
+    assert psnr_db(result.rgb, told, pixels) > 2.0 + psnr_db(result.rgb, known, pixels)
