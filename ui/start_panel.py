@@ -124,7 +124,7 @@ class StartPanel(QFrame):
         start_row.setSpacing(6)
         start_row.addWidget(self.view_button, 1)
         start_row.addWidget(self.nothing_button, 1)
-        self._drop = QPushButton("Drop a picture here, or choose one")
+        self._drop = QPushButton("Drop a picture, or choose one")
         self._drop.setIcon(icons.icon("image"))
         self._drop.setToolTip("A photograph or rendering; drop its depth map with it if you have one.")
         self._drop.setStyleSheet(
@@ -232,7 +232,7 @@ class StartPanel(QFrame):
 
     def drag_left(self) -> None:
         """They went away again."""
-        self._drop.setText("Drop a picture here, or choose one")
+        self._drop.setText("Drop a picture, or choose one")
 
     def dropped(self, event: object) -> None:
         """Files were let go over the page: a picture, a picture and its depth, or a session."""
