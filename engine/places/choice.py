@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,9 +18,10 @@ from engine.places.bank import PlaceBank
 from engine.places.daylight import in_like_light
 from engine.places.glow import elevation_rad, level_along
 from engine.places.lighting import Lighting
-from engine.places.matching import Match, Matcher, direction_bins
+from engine.places.matching import AZIMUTHS, Match, Matcher, direction_bins
 from engine.places.module import Point, to_quarter
 from engine.places.rooms import WALL_M, RoomMatcher
+from engine.places.water import water_ahead
 
 COLOUR_WEIGHT = 2.0
 """A colour that is off by a standard deviation weighs so many of them where colours alone are compared."""
@@ -34,6 +35,8 @@ REACH_CELLS = 10.0
 """How far from the unknown a known cell still speaks for what comes next (e-folding)."""
 TURNS, OPEN = 8, 1.0 / 30.0
 """So many ways a place is turned to find one that is open: what is ahead is, on average, no nearer (1/m)."""
+LAKE = 0.4
+"""A lake lies ahead where so much of the near ground is water."""
 NEAR = 1.0 / 80.0
 """Inverse depth, 1/m: ground is told by what is nearer, before there is haze."""
 
@@ -77,6 +80,7 @@ class Choice:
         self._by_colour = Matcher(bank, self._colours)
         self._rooms = RoomMatcher(bank, mean, std, lighting.colours)
         self._grounds: dict[str, Tensor] = {}
+        self._waters: dict[int, Tensor] = {}
 
     def going_on(
         self,
@@ -148,14 +152,30 @@ class Choice:
         weight = (view.coverage > 0.0).float().flatten()
         places = in_like_light(
             self._lighting,
-            self._by_colour.among(biome),
+            self._with_land(self._by_colour.among(biome)),
             left,
             torch.rad2deg(elevation_rad(rays)),
             lambda place: level_along(self._glow(place), rays),
             None if forgotten.match is None else forgotten.match.place,
         )
-        match = self._by_colour.best(described, bins, weight, places, replaced=forgotten.match)
+        barred = self._to_sea(places, camera)
+        match = self._by_colour.best(described, bins, weight, places, replaced=forgotten.match, barred=barred)
         return replace(match, anchor=anchor)
+
+    def _water(self, place: int) -> Tensor:
+        if place not in self._waters:
+            self._waters[place] = water_ahead(self._bank[place])
+        return self._waters[place]
+
+    def _with_land(self, places: Sequence[int]) -> list[int]:
+        """Those of ``places`` that have land ahead in some direction; all if none has."""
+        return [place for place in places if float(self._water(place).min()) <= LAKE] or list(places)
+
+    def _to_sea(self, places: Sequence[int], camera: Camera) -> Tensor:
+        """(places, AZIMUTHS) bool: how places with land must not be turned, or a lake would lie ahead."""
+        ahead = math.floor(math.radians(camera.yaw_deg) * AZIMUTHS / (2.0 * math.pi))
+        water = torch.stack([self._water(place) for place in places])[:, (ahead - torch.arange(AZIMUTHS)) % AZIMUTHS]
+        return (water > LAKE) & (water.amin(dim=1, keepdim=True) <= LAKE)
 
     def _same_room(
         self, forgotten: Forgotten, left: Readout, camera: Camera, biome: str, anchor: Point, at: Point

@@ -150,8 +150,10 @@ class Matcher:
         places: Sequence[int],
         latest: Match | None = None,
         replaced: Match | None = None,
+        barred: Tensor | None = None,
     ) -> Match:
-        """The one of ``places`` and its turn nearest to a query: described (n, D), bins (n,), weight (n,) >= 0.
+        """The one of ``places`` and its turn nearest to a query: described (n, D), bins (n,), weight (n,) >= 0; none
+        that is ``barred (places, AZIMUTHS)`` bool, by how many columns of the grid it is turned.
 
         ``latest`` stays unless something fits clearly better: open country looks much the same every few degrees, and
         a search begun anew each time would go round in circles. The place of ``replaced`` is only taken, turned about
@@ -171,6 +173,8 @@ class Matcher:
         if replaced is not None and replaced.place in places:
             turns = (_column(replaced) + torch.arange(-ANOTHER_TURN, ANOTHER_TURN + 1)) % AZIMUTHS
             error[places.index(replaced.place), turns] *= LOYALTY
+        if barred is not None:
+            error = torch.where(barred, math.inf, error)
         row, column = divmod(int(error.argmin()), AZIMUTHS)
         if latest is not None and latest.place in places:
             same = error[places.index(latest.place), _column(latest)]

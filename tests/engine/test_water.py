@@ -1,0 +1,65 @@
+"""Who is over a lake comes ashore: where water is, and that a place that renews a view has land ahead."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.camera import Camera, c2w_from_angles
+from engine.models.embedded import EmbeddedModel
+from engine.places import Forgotten, Match, Place
+from engine.places.choice import LAKE, placed
+from engine.places.matching import AZIMUTHS
+from engine.places.water import water_ahead
+from engine.variants import empty_readout
+
+EYE_M, LAKE_M = 4.0, 6.0
+VIEWS = tuple(Camera.from_fov(c2w_from_angles(np.zeros(3), 60.0 * n, -10.0), 50.0, 176, 128) for n in range(6))
+
+
+def shore(towards_deg: float, level: bool = True) -> Place:
+    """A lake on one side, uneven ground on the other; not ``level``: ground that falls away where the lake was."""
+    depths = []
+    for camera in VIEWS:
+        rays = camera.resized(44, 32).rays()
+        azimuth = np.degrees(np.arctan2(rays[..., 1], rays[..., 0]))
+        lake = np.abs((azimuth - towards_deg + 180.0) % 360.0 - 180.0) < 90.0
+        below = np.maximum(-rays[..., 2], 0.0)
+        uneven = EYE_M + 0.3 * np.sin(azimuth / 3.0) + 0.5 * np.cos(40.0 * below)
+        wet = LAKE_M if level else LAKE_M + 2.0 * np.sin(azimuth / 5.0)
+        depths.append(torch.from_numpy(below / np.where(lake, wet, uneven)).float())
+    return Place(tuple(torch.zeros(16, 16, 22) for _ in VIEWS), tuple(depths), VIEWS, "meadow")
+
+
+@given(st.floats(-180.0, 180.0))
+@settings(max_examples=20, deadline=None)
+def test_water_is_level_and_lies_lowest(towards_deg: float) -> None:
+    water = water_ahead(shore(towards_deg))
+    middle = (np.arange(AZIMUTHS) + 0.5) * 360.0 / AZIMUTHS
+    apart = np.abs((middle - towards_deg + 180.0) % 360.0 - 180.0)
+    assert float(water[apart < 55.0].min()) > 0.95
+    assert float(water[apart > 125.0].max()) < 0.05
+    assert not bool(water_ahead(shore(towards_deg, level=False)).any())
+
+
+@pytest.mark.parametrize("yaw_deg", [0.0, 75.0, 190.0, 300.0])
+def test_over_a_lake_a_place_is_set_down_with_land_ahead(yaw_deg: float) -> None:
+    model = EmbeddedModel.load()
+    places = model.places
+    assert places is not None
+    meadows = [n for n, biome in enumerate(places.bank.biomes) if biome == "meadow"]
+    lake = max(meadows, key=lambda n: float(water_ahead(places.bank[n]).min()))
+    camera = Camera.from_fov(c2w_from_angles(np.zeros(3), yaw_deg, 0.0), 50.0, 448, 256)
+    over = places._memory(lake).readout(placed(camera, Match(lake, 0.0, 0.0, (0.0, 0.0, 0.0))))
+    assert float(water_ahead(places.bank[lake]).min()) > LAKE
+    done = places.complete(
+        empty_readout(model.spec, camera), camera, "meadow", torch.Generator(), forgotten=Forgotten(over, None)
+    )
+    ahead = math.floor((math.radians(yaw_deg) + done.match.turn_rad) * AZIMUTHS / (2.0 * math.pi)) % AZIMUTHS
+    water = water_ahead(places.bank[done.match.place])
+    assert float(water[[(ahead - 1) % AZIMUTHS, ahead, (ahead + 1) % AZIMUTHS]].min()) <= LAKE + 0.02
