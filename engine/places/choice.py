@@ -35,7 +35,7 @@ REACH_CELLS = 10.0
 """How far from the unknown a known cell still speaks for what comes next (e-folding)."""
 TURNS, OPEN = 8, 1.0 / 30.0
 """So many ways a place is turned to find one that is open: what is ahead is, on average, no nearer (1/m)."""
-LAKE = 0.4
+LAKE = 0.25
 """A lake lies ahead where so much of the near ground is water."""
 NEAR = 1.0 / 80.0
 """Inverse depth, 1/m: ground is told by what is nearer, before there is haze."""
@@ -158,6 +158,8 @@ class Choice:
             lambda place: level_along(self._glow(place), rays),
             None if forgotten.match is None else forgotten.match.place,
         )
+        if forgotten.match is not None:  # who stayed with what is most like itself would never get away from it
+            places = [place for place in places if place != forgotten.match.place] or places
         barred = self._to_sea(places, camera)
         match = self._by_colour.best(described, bins, weight, places, replaced=forgotten.match, barred=barred)
         return replace(match, anchor=anchor)

@@ -1,4 +1,4 @@
-"""Who is over a lake comes ashore: where water is, and that a place that renews a view has land ahead."""
+"""Who flies on gets on: where water is, that a place that renews a view has land ahead, and that it is another."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.camera import Camera, c2w_from_angles
+from engine.cells import only_sky, without
+from engine.memory import Readout
 from engine.models.embedded import EmbeddedModel
 from engine.places import Forgotten, Match, Place
 from engine.places.choice import LAKE, placed
@@ -34,6 +36,10 @@ def shore(towards_deg: float, level: bool = True) -> Place:
         wet = LAKE_M if level else LAKE_M + 2.0 * np.sin(azimuth / 5.0)
         depths.append(torch.from_numpy(below / np.where(lake, wet, uneven)).float())
     return Place(tuple(torch.zeros(16, 16, 22) for _ in VIEWS), tuple(depths), VIEWS, "meadow")
+
+
+def only_its_sky(readout: Readout) -> Readout:
+    return without(readout, ~only_sky(readout))
 
 
 @given(st.floats(-180.0, 180.0))
@@ -63,3 +69,20 @@ def test_over_a_lake_a_place_is_set_down_with_land_ahead(yaw_deg: float) -> None
     ahead = math.floor((math.radians(yaw_deg) + done.match.turn_rad) * AZIMUTHS / (2.0 * math.pi)) % AZIMUTHS
     water = water_ahead(places.bank[done.match.place])
     assert float(water[[(ahead - 1) % AZIMUTHS, ahead, (ahead + 1) % AZIMUTHS]].min()) <= LAKE + 0.02
+
+
+def test_what_is_most_like_a_place_is_that_place_but_another_comes_next() -> None:
+    model = EmbeddedModel.load()
+    places = model.places
+    assert places is not None
+    meadows = [n for n, biome in enumerate(places.bank.biomes) if biome == "meadow"]
+    camera = Camera.from_fov(c2w_from_angles(np.zeros(3), 0.0, 0.0), 50.0, 448, 256)
+    followed = []
+    for meadow in meadows:
+        match = Match(meadow, 0.0, 0.0, (0.0, 0.0, 0.0))
+        view = places._memory(meadow).readout(placed(camera, match))
+        next_place = places.complete(
+            only_its_sky(view), camera, "meadow", torch.Generator(), forgotten=Forgotten(view, match)
+        ).match.place
+        followed.append(next_place != meadow)
+    assert sum(followed) >= 5  # where no other is in like light it comes again
