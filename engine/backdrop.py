@@ -16,7 +16,7 @@ from torch import Tensor
 
 from engine.camera import Camera
 from engine.cells import in_samples
-from engine.disocclusion import BACKGROUND, NEARER, STANDS, farthest_around, lend, solitary, surfaces
+from engine.disocclusion import BACKGROUND, HIDES, NEARER, STANDS, farthest_around, lend, solitary, surfaces
 from engine.ground import ground_behind
 from engine.halves import hidden_halves
 from engine.memory import LatentView
@@ -29,8 +29,6 @@ ANOTHER = 1.8
 """Of two things that stand before a background the one that is so many times nearer stands before the other."""
 LEAST_CELLS, FEWEST_CELLS = 2, 5
 """Fewer that lend make a pattern: then nothing is lent; then the other side lends, if it has more."""
-HIDES = 1.15
-"""Only what is so many times farther is lent."""
 UPRIGHT_CELLS = 7
 """Notches in an outline that are no higher are closed first, so that what is lent row by row fits together."""
 
@@ -57,6 +55,7 @@ def backdrop(
     hides = stands & new.cpu().numpy()
     if not hides.any():
         return None
+    # What stands behind goes on first; what it leaves is the background's.
     half = hidden_halves(nearest, stands & clean)
     column = np.where(half >= 0, half, column)
     source = torch.from_numpy(column)

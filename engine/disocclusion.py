@@ -28,6 +28,8 @@ REACH_CELLS = 12
 """Nothing is lent farther than this."""
 NEARER = 1.3
 """What lies so many times nearer than the farthest in reach is a thing before the background: it is not lent."""
+HIDES = 1.15
+"""What lies so many times nearer hides what lies behind it."""
 BACKGROUND = 0.01
 """Inverse depth, 1/m: beyond a hundred metres all is background."""
 STANDS, WINDOW_CELLS = 1.2, 16

@@ -10,10 +10,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from engine.disocclusion import HIDES
+
 ONE_THING = 1.08
 """Neighbouring cells of a thing differ no more in depth."""
-CUTS = 1.15
-"""What is so many times nearer beside a thing cuts it off."""
 
 
 @njit(cache=True)
@@ -42,7 +42,7 @@ def hidden_halves(nearest: np.ndarray, things: np.ndarray) -> np.ndarray:
                 for away in range(1, last - first + 2):
                     at, mirrored = seam + away * towards, seam - (away - 1) * towards
                     near = nearest[y, mirrored]
-                    if not (0 <= at < w and nearest[y, at] > CUTS * near):
+                    if not (0 <= at < w and nearest[y, at] > HIDES * near):
                         break
                     if near > lent[y, at]:
                         source[y, at], lent[y, at] = mirrored, near

@@ -19,12 +19,11 @@ from engine.camera import Camera
 from engine.cells import connected, in_samples, overlaid, sky_share
 from engine.disocclusion import lent, surfaces
 from engine.ground import steep
+from engine.halves import ONE_THING
 from engine.memory import Readout
 
 CUT = 0.15
 """A thing may lose so much of what is seen of it."""
-ONE_THING = 1.08
-"""Neighbouring cells of a thing differ no more in depth."""
 CUT_ROWS, WHOLE_ROWS = 0.2, 2
 """A thing is cut off where so much of its height ends at a seam; so many rows that do not tell where its middle is."""
 HALF_CUT = 0.6

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import avg_pool2d
 
-from engine.backdrop import HIDES, REACH_CELLS, backdrop, beside
-from engine.disocclusion import STANDS, WINDOW_CELLS
+from engine.backdrop import REACH_CELLS, backdrop, beside
+from engine.disocclusion import HIDES, STANDS, WINDOW_CELLS
 from engine.explorer import Explorer, ExplorerConfig
-from engine.halves import CUTS, hidden_halves
+from engine.halves import hidden_halves
 from engine.memory import LatentMemory, LatentView
 from engine.models.embedded import EmbeddedModel
 from engine.worlds import World, WorldSpec
@@ -196,7 +196,7 @@ def test_only_what_hides_a_thing_is_lent_its_rest_and_of_several_the_nearest(see
     y, x = np.nonzero(source >= 0)
     lender = source[y, x]
     assert things[y, lender].all()
-    assert (nearest[y, x] > CUTS * nearest[y, lender]).all()
+    assert (nearest[y, x] > HIDES * nearest[y, lender]).all()
     for row, here, there in zip(y, x, lender, strict=True):
         seam = (here + there + np.sign(there - here)) // 2  # the cell of the thing that is next to what hides it
         between = slice(min(seam, there), max(seam, there) + 1)
