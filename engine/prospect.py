@@ -156,7 +156,7 @@ def look_ahead(
     if renewal is not None:
         gone = renewal.cells(known, camera)
         renewed = renewal.tokens(camera, known, gone)
-        forgotten = Forgotten(known, None if renewal.inside else latest)
+        forgotten = Forgotten(known, None if renewal.inside else latest, gone)
         with renewal.memory.overlooking(renewed):
             believed = known = trusted(renewal.left(read(camera), camera, gone), camera)
         if not renewal.inside:  # there the place that one came from is the best guess
@@ -179,7 +179,7 @@ def look_ahead(
     wear = _wear(memory, known, given)
     if wear is not None and provisional is not None:  # until one enters that room
         wear = torch.where(provisional, FORGOTTEN_WEAR, wear)
-    seamless = renewal is not None and renewal.everything and not entered
+    seamless = renewal is not None and renewal.room and not entered
     return Prospect(camera, known, believed, inventive, steps, latest, given, anew, wear, renewed, seamless)
 
 

@@ -2,8 +2,9 @@
 
 What lies behind things is imagined in strips, and what comes nearer is drawn anew from what it was seen as from afar.
 Each time it loses shape: a wood becomes leaves without trees. While that is a small part of a view it does not matter;
-when it is much of it, it is forgotten, and one of the stored places (:mod:`engine.places`) that looks like it is set
-down in its stead, joined to all that is known better. So a flight can go on for as long as one likes.
+when it is much of it, and most of what one sees is no longer what the first view showed, all of it is forgotten, and
+one of the stored places (:mod:`engine.places`) that looks like it is set down in its stead, under the same sky and
+behind what is at one's feet. So a flight can go on for as long as one likes.
 """
 
 from __future__ import annotations
@@ -34,13 +35,14 @@ over it sees it no nearer than it was drawn."""
 KEPT_M, FARTHEST_M = 3.0, 80.0
 """What is so near will soon be passed, what is so far is scenery: neither is a reason, but for what is worn and rises
 above the horizon."""
+TRUE_SHARE = 0.5
+"""While so much of what is in between is what the first view showed, none of it goes."""
+SCENERY_M = 400.0
+"""Then all goes that is no farther, however well it is known: what is left of one country stands in another like
+rubble, and hills that lie elsewhere end as cut by a knife. A mountain beyond stays where it stands. What is worn and
+rises above the horizon goes however far it is: it was imagined behind something near, and would hang in the sky."""
 FORGOTTEN_WEAR = 1
-"""Where that is so, all in between goes that was ever drawn anew: what is left of it would stand in the place like
-rubble."""
-SCENERY_M = 300.0
-"""So far what is worn goes with it, too: leaves without trees along the horizon. A mountain that was drawn anew once
-stays where it stands. What is worn and rises above the horizon goes however far it is: it was imagined behind something
-near, and would hang in the sky."""
+"""Of a room only that goes which was ever drawn anew: the room that is set down is the one that it was."""
 INSIDE_M, INSIDE_SHARE = 1.5, 0.4
 """Where so much of a view is worn and nearer than eyes are above the ground, one is inside of what was imagined, a hill
 or a crown: then nothing is kept for being near."""
@@ -61,12 +63,12 @@ class Renewal:
 
     Attributes:
         memory: where from. kept_m: what is nearer stays, metres; 0 where one is inside of something worn.
-        everything: that was drawn anew goes, however far it is: in a building nothing is scenery.
+        room: whether it is one that is set right; in a building nothing is scenery.
     """
 
     memory: LatentMemory
     kept_m: float
-    everything: bool = False
+    room: bool = False
 
     @property
     def inside(self) -> bool:
@@ -74,13 +76,13 @@ class Renewal:
         return self.kept_m == 0.0
 
     def cells(self, readout: Readout, camera: Camera) -> Tensor:
-        """(h, w) bool: cells of ``readout`` that are worn, gaps in between, and what would hang in the air then."""
+        """(h, w) bool: cells of ``readout`` that go, gaps in between, and what would hang in the air then."""
         wear, nearness = _wear(self.memory, readout), _nearness(readout)
         seen, frozen = readout.token.cpu().numpy() >= 0, _frozen(self.memory, readout)
-        worn = seen & ~frozen & self._goes(wear, nearness, _high(camera, wear.shape))
-        closed = binary_closing(np.pad(worn, GAPS + 1), np.ones((3, 3)), iterations=GAPS)
+        goes = seen & self._goes(wear, nearness, _high(camera, wear.shape))
+        closed = binary_closing(np.pad(goes, GAPS + 1), np.ones((3, 3)), iterations=GAPS)
         inner = slice(GAPS + 1, -GAPS - 1)
-        gone = worn | (closed[inner, inner] & _reached(readout, self.kept_m))
+        gone = (goes | (closed[inner, inner] & _reached(readout, self.kept_m))) & ~frozen
         hangs = hanging(readout, camera, gone, wear < FORGOTTEN_WEAR)
         return torch.from_numpy(gone | (hangs & ~frozen & (nearness * self.kept_m < 1.0)))
 
@@ -88,7 +90,7 @@ class Renewal:
         """(n,) int64 ids of the tokens that go with the ``gone`` cells (h, w) of a view, ``readout``, hidden ones and
         those a little beyond its edges too; none that is frozen."""
         store = self.memory.store
-        rows = np.flatnonzero((store.wear >= FORGOTTEN_WEAR) & store.alive & ~store.frozen)
+        rows = np.flatnonzero(store.alive & ~store.frozen)
         x, y, inverse_depth = project(store, rows, camera, self.memory.config.cell_center)
         directions = np.stack([x, y, np.ones_like(x)], axis=-1) @ np.linalg.inv(camera.K).T @ camera.c2w[:3, :3].T
         goes = self._goes(store.wear_at(rows), inverse_depth, elevation_deg(directions) > LOWEST_DEG)
@@ -109,10 +111,10 @@ class Renewal:
 
     def _goes(self, wear: np.ndarray, nearness: np.ndarray, high: np.ndarray) -> np.ndarray:
         """Whether what is so worn, so near (1/m), and above the horizon or not, any shape, is forgotten."""
-        farthest = np.where(wear >= int(WORN), np.where(high, 0.0, 1.0 / SCENERY_M), 1.0 / FARTHEST_M)
-        if self.everything:
-            farthest = np.full(wear.shape, -1.0)
-        return (wear >= FORGOTTEN_WEAR) & (nearness > farthest) & (nearness * self.kept_m < 1.0)
+        if self.room:
+            return (wear >= FORGOTTEN_WEAR) & (nearness * self.kept_m < 1.0)
+        scenery = np.where((wear >= int(WORN)) & high, 0.0, 1.0 / SCENERY_M)
+        return (nearness > scenery) & (nearness * self.kept_m < 1.0)
 
 
 def due(
@@ -124,21 +126,24 @@ def due(
     lent: bool = False,
     entered: bool = False,
 ) -> Renewal | None:
-    """The renewal of what ``camera`` sees, ``readout``, if so much of it is worn that another place than the ``latest``
-    is better. In a room that is ``lent`` from a place, that still tells what was drawn anew: it is set right every few
-    metres, and when one has ``entered`` it, for it was seen through a door before."""
+    """The renewal of what ``camera`` sees, ``readout``, if so much of it is worn and so little true that another place
+    than the ``latest`` is better. In a room that is ``lent`` from a place, that still tells what was drawn anew:
+    it is set right every few metres, and when one has ``entered`` it, for it was seen through a door before."""
     if not len(memory.store):
         return None
     if lent:
         drawn = (_wear(memory, readout) >= FORGOTTEN_WEAR) & _reached(readout, KEPT_M) & ~_frozen(memory, readout)
         soon = not entered and latest is not None and math.dist(camera.position, latest.since) < ROOM_APART_M
-        return None if soon or float(drawn.mean()) < ROOM_SHARE else Renewal(memory, KEPT_M, everything=True)
+        return None if soon or float(drawn.mean()) < ROOM_SHARE else Renewal(memory, KEPT_M, room=True)
     inside = _worn(memory, readout, 0.0, False) & (_nearness(readout) > 1.0 / INSIDE_M)
     kept_m = 0.0 if float(inside.mean()) > INSIDE_SHARE else KEPT_M
     nearer = readout.log2_scale.cpu().numpy() > 0.0
     share = float((_worn(memory, readout, kept_m, _high(camera, nearer.shape)) & nearer).mean())
     apart_m = MUCH_APART_M if kept_m == 0.0 or share >= MUCH else APART_M
     if share < SHARE or (latest is not None and math.dist(camera.position, latest.since) < apart_m):
+        return None
+    # Inside of something nothing true is seen.
+    if kept_m > 0.0 and _true_share(memory, readout) >= TRUE_SHARE:
         return None
     return Renewal(memory, kept_m)
 
@@ -190,6 +195,14 @@ def _worn(memory: LatentMemory, readout: Readout, kept_m: float, high: np.ndarra
     """(h, w) bool: the same cells, where what they show is worn and nobody keeps it."""
     worn = (readout.token.cpu().numpy() >= 0) & (_wear(memory, readout) >= int(WORN))
     return worn & _reached(readout, kept_m, high) & ~_frozen(memory, readout)
+
+
+def _true_share(memory: LatentMemory, readout: Readout) -> float:
+    """How much of what is neither near nor far in a view is what the first view showed, and was never drawn anew."""
+    token = readout.token.cpu().numpy()
+    reached = (token >= 0) & _reached(readout, KEPT_M)
+    true = memory.began_with(np.maximum(token, 0)) & (_wear(memory, readout) == 0)
+    return float((true & reached).sum()) / max(1, int(reached.sum()))
 
 
 def _frozen(memory: LatentMemory, readout: Readout) -> np.ndarray:

@@ -87,6 +87,13 @@ class LatentMemory:
         x, y, z = self.store.keyframes.rows[0, 9:12].tolist()
         return x, y, z
 
+    def began_with(self, rows: np.ndarray) -> np.ndarray:
+        """Whether tokens (any shape) were written with the first view."""
+        nodes = self.store.keyframe_node.rows
+        if not len(nodes):
+            return np.zeros(rows.shape, np.bool_)
+        return nodes[self.store.keyframes_of(rows.ravel())].reshape(rows.shape) == nodes[0]
+
     # ---------------------------------------------------------------- writing
 
     def write(

@@ -49,10 +49,12 @@ class Forgotten:
         view: what was known before; the place is to lie as its ground does.
         match: the place that was seen there; another is taken if it fits nearly as well. None where one is inside of
             what is forgotten, and nothing that is seen tells what lies outside.
+        gone: (h, w) bool, the cells that it is forgotten in.
     """
 
     view: Readout
     match: Match | None
+    gone: Tensor
 
 
 class Choice:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from engine.camera import Camera
-from engine.cells import cell_means, distance_to, overlaid, sky_share, unroofed, without
+from engine.cells import cell_means, distance_to, only_sky, overlaid, sky_share, unroofed, without
 from engine.memory import LatentMemory, LatentView, MemoryConfig, Readout, ReadoutNetwork
 from engine.places.bank import PlaceBank
 from engine.places.choice import Choice, Forgotten, placed, rays_of
@@ -119,7 +119,11 @@ class Places:
             both = there & (recalled.coverage > 0.99)
             scale = self._scale(told, recalled, both, camera)
             match = replace(match, scale=min(max(scale, 1.0 / most), most))
-        horizon = ridges(readout, known)
+        # What is forgotten hid some sky, and the place's hills may hide it again.
+        hidden = torch.zeros_like(known)
+        if forgotten is not None and not self.built(biome):
+            hidden = forgotten.gone & only_sky(readout)
+        horizon = ridges(readout, known & ~hidden)
         recalled = replace(recalled, inverse_depth=recalled.inverse_depth * match.scale)
         recalled = lowered(recalled, horizon.too_high)
         if match is not latest and not math.isinf(match.error):
@@ -133,9 +137,10 @@ class Places:
             glow = self._glow(match.place)
             broad = level_along(glow, rays), glow_along(glow, rays, match.turn_rad)
             recalled = replace(recalled, features=self._lighting.lit(recalled, elevation_deg, *broad, match.light))
-        seen, hidden = readout, torch.zeros_like(known)
+        seen = readout
         if forgotten is not None:
-            hidden = hiding(recalled, seen, known, camera)
+            hidden &= (recalled.coverage > 0.99) & (sky_share(recalled, recalled.coverage) < 0.5)
+            hidden |= hiding(recalled, seen, known, camera)
             seen, known = without(seen, hidden), known & ~hidden
         if not self.built(biome):  # a room's walls and pillars stand where those do that are known
             recalled = whole(recalled, seen, known, camera)

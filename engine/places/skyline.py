@@ -22,7 +22,7 @@ FAR = 1.0 / 50.0
 STEEPEST = 0.4
 """Rows that a skyline may rise or fall a column."""
 KNOWN_COLUMN = 0.6
-"""A column of which so much is known tells where its skyline is."""
+"""A column of which so much is known tells where its skyline is, if its ground reaches up to its sky."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,17 +46,18 @@ def ridges(readout: Readout, known: Tensor) -> Ridges:
     _, far = _sky_and_far(readout, known)
     ground = known & (sky_share(readout, known) <= 0.5)
     rows, columns = np.arange(h), np.arange(w)
-    told = known.float().mean(0).numpy() >= KNOWN_COLUMN
-    nothing = torch.zeros(h, w, dtype=torch.bool)
-    if not told.any() or told.all():
-        return Ridges(nothing, nothing, torch.zeros(h, w, dtype=torch.int64))
-    nearest = np.argmin(np.where(told[None], np.abs(columns[:, None] - columns[None]), 10 * w), axis=1)
-    apart = np.abs(columns - nearest)
 
     def tops(cells: Tensor) -> np.ndarray:
         """(w,) the highest row of ``cells`` in each column; h where there is none."""
         return np.where(cells.any(0).numpy(), cells.int().argmax(0).numpy(), h)
 
+    above = known.numpy()[np.maximum(tops(ground) - 1, 0), columns]
+    told = above & (known.float().mean(0).numpy() >= KNOWN_COLUMN)
+    nothing = torch.zeros(h, w, dtype=torch.bool)
+    if not told.any() or told.all():
+        return Ridges(nothing, nothing, torch.zeros(h, w, dtype=torch.int64))
+    nearest = np.argmin(np.where(told[None], np.abs(columns[:, None] - columns[None]), 10 * w), axis=1)
+    apart = np.abs(columns - nearest)
     highest, ridge = tops(ground)[nearest], tops(known & far)[nearest]
     mirrored = np.clip(nearest + np.sign(nearest - columns) * (apart - 1), 0, w - 1)
     unknown = ~told[None]

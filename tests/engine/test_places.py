@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from engine.camera import Camera, c2w_from_angles, rotation_about_up
 from engine.cells import only_sky, without
@@ -21,8 +22,9 @@ from engine.memory import LatentMemory, LatentView, MemoryConfig, Readout
 from engine.models.embedded import EmbeddedModel
 from engine.places import LIGHT_SIZES, Forgotten, PlaceBank, Places
 from engine.places.bank import LATENT_STEP, decode_depth, encode_depth
-from engine.places.choice import OPEN, TURNS
+from engine.places.choice import OPEN, TURNS, placed
 from engine.places.lighting import DIRECTIONS
+from engine.places.skyline import FAR
 from engine.prospect import News, as_given, look_ahead
 from engine.reopen import capture, memory_saver, reopen
 from engine.session import save_session
@@ -31,6 +33,7 @@ from engine.training.places import pack_places, rig
 from engine.training.run import train
 from engine.variants import empty_readout
 from engine.worlds import BIOMES, World, WorldSpec
+from tests.engine.memory_support import readout_of
 from tests.engine.places_support import SMALL, statistics
 
 
@@ -206,7 +209,7 @@ def test_a_place_is_brought_into_the_light_of_the_memory(bank: PlaceBank) -> Non
     # What is renewed is lit by the sky that is left; the ground keeps the place's own colours.
     here = (half > 0) & only_sky(recalled)
     left = without(lit, (half > 0) & ~here)
-    renewed = places.complete(left, camera, "", torch.Generator(), forgotten=Forgotten(lit, None))
+    renewed = places.complete(left, camera, "", torch.Generator(), forgotten=Forgotten(lit, None, (half > 0) & ~here))
     assert len(renewed.match.light) == max(LIGHT_SIZES) and not any(renewed.match.light[:DIRECTIONS])
     there = only_sky(renewed.readout) & renewed.taken
     assert bool(there.any()) and bool(here.any())
@@ -215,13 +218,35 @@ def test_a_place_is_brought_into_the_light_of_the_memory(bank: PlaceBank) -> Non
     assert float(missed.abs().mean()) < 0.4 * float(asked.abs().mean())
 
 
+def test_hills_rise_before_the_sky_that_what_is_forgotten_hid(bank: PlaceBank, model: EmbeddedModel) -> None:
+    """A sky that was seen has no hills, and none rise there."""
+    places, camera = model.places, Camera.from_fov(looking(10.0).c2w, 50.0, 224, 128)
+    assert places is not None
+    view = seen_at_home(bank, 0, camera)
+    seen = only_sky(view) | (torch.arange(16) < 8)[:, None]
+    sky = readout_of(view.features, torch.zeros_like(view.inverse_depth), seen)
+
+    def hidden(gone: Tensor) -> tuple[Tensor, Tensor]:
+        """What the place stands before, and its hills among the sky."""
+        done = places.complete(sky, camera, "", torch.Generator(), forgotten=Forgotten(view, None, gone))
+        place = places._memory(done.match.place).readout(placed(camera, done.match))
+        far = (place.inverse_depth < FAR)[::2, ::2] & (place.inverse_depth > 0.0)[::2, ::2]
+        return done.hidden, far & (place.coverage > 0.99) & seen & ~only_sky(place)
+
+    for gone in (~only_sky(view), torch.zeros(16, 28, dtype=torch.bool)):
+        stands, hills = hidden(gone)
+        assert int(hills.sum()) > 4
+        share = float(stands[hills].float().mean())
+        assert share > 0.8 if bool(gone.any()) else share < 0.2
+
+
 def test_inside_of_something_the_place_comes_once_more_turned_to_where_it_is_open(model: EmbeddedModel) -> None:
     places, camera = model.places, looking(10.0)
     assert places is not None
     before = replace(places.complete(empty_readout(model.spec, camera), camera, "", torch.Generator()).match, scale=2.0)
     moved = camera.posed(camera.c2w + np.array([[0, 0, 0, 4.0], [0] * 4, [0] * 4, [0] * 4]))
     inside = empty_readout(model.spec, moved)
-    forgotten = Forgotten(inside, None)
+    forgotten = Forgotten(inside, None, inside.coverage > 0.0)
     done = places.complete(inside, moved, "", torch.Generator(), before, forgotten)
     match = done.match
     assert match.place == before.place and match.anchor == tuple(moved.position) and match.scale == 1.0

@@ -29,6 +29,7 @@ from engine.renewal import (
     KEPT_M,
     MUCH_APART_M,
     SCENERY_M,
+    TRUE_SHARE,
     Renewal,
     due,
     retold_by_room,
@@ -40,6 +41,13 @@ from tests.engine.memory_support import CHANNELS, camera_at, memory_of, samples_
 from tests.engine.test_flight import Shelf
 
 CAMERA, NEARER = (camera_at(x, 0.0, 3.0, pitch_deg=-8.0) for x in (0.0, 2.0))
+
+
+def begun() -> LatentMemory:
+    """What is written now is not what the first view showed: that was elsewhere."""
+    memory = memory_of([])
+    memory.write(scene_view(camera_at(-500.0, 0.0, 3.0, yaw_deg=180.0)))
+    return memory
 
 
 def ground(wear: int) -> LatentMemory:
@@ -68,12 +76,31 @@ def test_where_most_of_a_view_is_worn_another_place_is_set_down_sooner() -> None
     view = scene_view(CAMERA, planes=((np.array([1.0, 0.0, 0.0]), 8.0),))
     rows, columns = np.shape(view.latents)[1:]
     for worn_columns, sooner in ((columns // 3, False), (columns, True)):
-        memory = memory_of([])
+        memory = begun()
         memory.write(view, wear=np.where(np.arange(columns) < worn_columns, int(WORN), 0)[None].repeat(rows, 0))
         readout = memory.readout(NEARER)
         for apart_m, renewed in ((MUCH_APART_M - 0.1, False), (MUCH_APART_M + 0.1, sooner), (APART_M + 0.1, True)):
             latest = Match(0, 0.0, 1.0, (2.0 - apart_m, 0.0, 3.0))
             assert (due(memory, readout, NEARER, latest) is not None) == renewed
+
+
+def test_while_most_of_a_view_is_what_the_first_one_showed_none_of_it_goes() -> None:
+    view = scene_view(CAMERA, planes=((np.array([1.0, 0.0, 0.0]), 8.0),))
+    rows, columns = np.shape(view.latents)[1:]
+    for worn_share in (0.3, 0.7):
+        worn = np.arange(columns) < worn_share * columns
+        memory = memory_of([])
+        memory.write(view, wear=np.where(worn, int(WORN), 0)[None].repeat(rows, 0))
+        assert (due(memory, memory.readout(NEARER), NEARER, None) is not None) == (worn_share > TRUE_SHARE)
+
+
+def test_a_memory_tells_what_it_began_with() -> None:
+    memory = begun()
+    count = len(memory.store)
+    assert count and not memory_of([]).began_with(np.empty(0, np.int64)).size
+    memory.write(scene_view(CAMERA))
+    rows = np.arange(len(memory.store)).reshape(1, -1)
+    assert np.array_equal(memory.began_with(rows), rows < count)
 
 
 @pytest.mark.parametrize("height_m", [4.0, 60.0])
@@ -94,27 +121,33 @@ def test_only_the_middle_ground_is_forgotten() -> None:
     after = without(before, gone)
     depth = 1.0 / before.inverse_depth.clamp(min=1e-6)
     nearest = torch.nn.functional.max_pool2d(-depth[None], 2)[0].neg()
-    assert bool(gone.any()) and float(nearest[gone].min()) > KEPT_M and float(nearest[gone].max()) < FARTHEST_M
+    assert bool(gone.any()) and float(nearest[gone].min()) > KEPT_M and float(nearest[gone].max()) < SCENERY_M
     assert bool((after.coverage > 0.0).any())  # what is near, what is far and the sky
     assert bool((after.token[gone] == -1).all()) and not bool(after.covered[in_samples(gone, after.covered)].any())
     assert torch.equal(after.features[:, ~gone], before.features[:, ~gone])
     assert after.samples is not None and torch.equal(after.samples.covered, after.covered)
 
 
+@pytest.mark.parametrize("room", [False, True])
 @pytest.mark.parametrize("wear", [0, FORGOTTEN_WEAR, int(WORN)])
-@pytest.mark.parametrize("depth_m", [0.7 * FARTHEST_M, 0.7 * SCENERY_M, 1.3 * SCENERY_M])
-def test_the_more_something_is_worn_the_farther_it_goes(wear: int, depth_m: float) -> None:
+@pytest.mark.parametrize("depth_m", [0.7 * SCENERY_M, 1.3 * SCENERY_M])
+def test_all_but_the_scenery_goes_and_of_a_room_what_was_drawn(wear: int, depth_m: float, room: bool) -> None:
     wall = (np.array([1.0, 0.0, 0.0]), depth_m)
     memory = memory_of([])
     view = scene_view(CAMERA, planes=(wall,))
     memory.write(view, wear=np.full(np.shape(view.latents)[1:], wear))
     readout = memory.readout(CAMERA)
-    renewal = Renewal(memory, KEPT_M)
+    renewal = Renewal(memory, KEPT_M, room=room)
     gone = renewal.cells(readout, CAMERA)
-    goes = depth_m < {0: 0.0, FORGOTTEN_WEAR: FARTHEST_M, int(WORN): SCENERY_M}[wear]
+    goes = wear >= FORGOTTEN_WEAR if room else depth_m < SCENERY_M
     high = torch.from_numpy(elevation_deg(CAMERA.resized(*gone.shape[::-1]).rays()) > LOWEST_DEG)
     assert bool(high.any()) and not bool(high.all())
-    assert bool(gone[~high].all() if goes else not gone[~high].any())
+    if goes:
+        assert bool(gone[~high].all())
+    else:
+        assert not bool(
+            (gone & ~high & (readout.inverse_depth[::2, ::2] < 1.0 / SCENERY_M)).any() or (room and gone.any())
+        )
     assert bool(gone[high].all() if goes or wear == int(WORN) else not gone[high].any())  # or it would hang in the sky
     assert len(renewal.tokens(CAMERA, readout, gone)) == int(gone.sum())
 

@@ -65,6 +65,14 @@ def test_a_memorys_mountain_runs_out_instead_of_breaking_off() -> None:
     assert torch.allclose(found.inverse_depth[2 * slope[0] : 30, 2 * SEAM], torch.tensor(RIDGE))
 
 
+def test_a_crown_at_ones_feet_tells_nothing_of_the_skyline() -> None:
+    """Between it and the sky nothing is known: the place's mountains rise there as they do."""
+    known = everywhere()
+    known[9:15] = known[:, :3] = False
+    found = ridges(view([15] * W, known, 1.0), known)
+    assert not bool(found.too_high.any()) and not bool(found.goes_on.any())
+
+
 def test_near_things_stand_where_they_stand() -> None:
     memory, place = view([15] * W, left(), 1.0), view([3] * W, everywhere(), 2.0)
     place.inverse_depth[:] = torch.where(place.sky, 0.0, 4.0 * FAR)

@@ -64,7 +64,11 @@ def test_over_a_lake_a_place_is_set_down_with_land_ahead(yaw_deg: float) -> None
     over = places._memory(lake).readout(placed(camera, Match(lake, 0.0, 0.0, (0.0, 0.0, 0.0))))
     assert float(water_ahead(places.bank[lake]).min()) > LAKE
     done = places.complete(
-        empty_readout(model.spec, camera), camera, "meadow", torch.Generator(), forgotten=Forgotten(over, None)
+        empty_readout(model.spec, camera),
+        camera,
+        "meadow",
+        torch.Generator(),
+        forgotten=Forgotten(over, None, over.coverage > 0.0),
     )
     ahead = math.floor((math.radians(yaw_deg) + done.match.turn_rad) * AZIMUTHS / (2.0 * math.pi)) % AZIMUTHS
     water = water_ahead(places.bank[done.match.place])
@@ -82,7 +86,7 @@ def test_what_is_most_like_a_place_is_that_place_but_another_comes_next() -> Non
         match = Match(meadow, 0.0, 0.0, (0.0, 0.0, 0.0))
         view = places._memory(meadow).readout(placed(camera, match))
         next_place = places.complete(
-            only_its_sky(view), camera, "meadow", torch.Generator(), forgotten=Forgotten(view, match)
+            only_its_sky(view), camera, "meadow", torch.Generator(), forgotten=Forgotten(view, match, ~only_sky(view))
         ).match.place
         followed.append(next_place != meadow)
     assert sum(followed) >= 5  # where no other is in like light it comes again
