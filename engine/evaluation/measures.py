@@ -4,6 +4,8 @@ in docs/measuring.md.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +44,33 @@ def mean_lab(image: np.ndarray) -> np.ndarray:
     from skimage.color import rgb2lab
 
     return rgb2lab(image[::2, ::2]).reshape(-1, 3).mean(axis=0)
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What a picture looks like from afar, or how that changed.
+
+    Attributes:
+        sharpness: Laplacian variance; of a change, its octaves. lab: (3,) mean CIELAB colour.
+    """
+
+    sharpness: float
+    lab: np.ndarray
+
+
+def look_of(image: np.ndarray) -> Look:
+    """Of ``image (H, W, 3)`` uint8."""
+    return Look(laplacian_variance(image), mean_lab(image))
+
+
+def change(before: Sequence[Look], after: Sequence[Look]) -> Look:
+    """From the mean of one part of a flight to that of another."""
+    first, last = (
+        Look(float(np.mean([look.sharpness for look in part])), np.mean([look.lab for look in part], axis=0))
+        for part in (before, after)
+    )
+    told = min(first.sharpness, last.sharpness) > 1e-6
+    return Look(math.log2(last.sharpness / first.sharpness) if told else math.nan, last.lab - first.lab)
 
 
 @dataclass(frozen=True)

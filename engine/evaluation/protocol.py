@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from engine.camera import Camera
-from engine.evaluation.measures import depth_error, flicker, mean_lab, sharpness_ratio
+from engine.evaluation.measures import Look, change, depth_error, flicker, look_of, mean_lab, sharpness_ratio
 from engine.evaluation.pose import PoseErrors, PoseProbe, pose_errors, probe_frames
 from engine.evaluation.scenes import Scene, TrueView
 from engine.evaluation.settings import EvaluationSettings
@@ -170,10 +170,13 @@ class Trial:
         return figures
 
     def drift(self, explorer: Explorer) -> Figures:
-        """A long flight into the unknown: sharpness and colour against the true world's at the same cameras."""
+        """A long flight into the unknown: sharpness and colour against the true world's at the same cameras, and how
+        either changed by itself, for other country is not the same country worse."""
         cameras, every = self.scene.drift, self.settings.drift_every
         self.begin(explorer)
-        frames, sharp, colour, psnr, coverage = [], [], [], [], []
+        frames, sharp, psnr, coverage = [], [], [], []
+        looks: list[Look] = []
+        true_looks: list[Look] = []
         for n, camera in enumerate(cameras[1:], start=1):
             result = self.step(explorer, camera)
             if n % every and n != len(cameras) - 1:
@@ -181,21 +184,25 @@ class Trial:
             truth = self.scene.true_view(camera).image
             frames.append(n)
             sharp.append(sharpness_ratio(result.rgb, truth))
-            colour.append(mean_lab(result.rgb) - mean_lab(truth))
+            looks.append(look_of(result.rgb))
+            true_looks.append(look_of(truth))
             psnr.append(psnr_db(result.rgb, truth))
             coverage.append(result.coverage_mean)
         tenth = max(1, len(frames) // 10)
-        early, late = sharp[:tenth], sharp[-tenth:]
-        cast = np.mean(colour[-tenth:], axis=0) - np.mean(colour[:tenth], axis=0)
-        first, last = mean_of(early), mean_of(late)
+        first, last = mean_of(sharp[:tenth]), mean_of(sharp[-tenth:])
+        own, true = (change(part[:tenth], part[-tenth:]) for part in (looks, true_looks))
         return {
             "frames": frames,
             "sharpness": sharp,
             "psnr_db": psnr,
             "coverage": coverage,
-            "colour_from_truth": [float(np.linalg.norm(value)) for value in colour],
+            "colour_from_truth": [float(np.linalg.norm(a.lab - b.lab)) for a, b in zip(looks, true_looks, strict=True)],
             "sharpness_change": last / first - 1.0 if first and last is not None else None,
-            "colour_drift": float(np.linalg.norm(cast)),
+            "colour_drift": float(np.linalg.norm(own.lab - true.lab)),
+            "sharpness_octaves": own.sharpness,
+            "true_sharpness_octaves": true.sharpness,
+            "colour_change": float(np.linalg.norm(own.lab)),
+            "true_colour_change": float(np.linalg.norm(true.lab)),
         }
 
     def reference(self) -> Figures:

@@ -11,7 +11,7 @@ from engine.errors import InputError
 from engine.messages import MEMORY_VARIANTS, MemoryVariant
 from engine.world_model import ModelSpec
 
-PROTOCOL_VERSION = 5
+PROTOCOL_VERSION = 6
 """Raised whenever a figure's meaning changes: results of another version are measured again, never mixed."""
 
 FIRST_SEED = 1_000_100
@@ -43,7 +43,7 @@ class EvaluationSettings:
     loop_distance_m: float = 10.0
     loop_turn_deg: float = 140.0
     drift_frames: int = 1000
-    drift_scenes: int = 2
+    drift_scenes: int = 8
     drift_variants: tuple[MemoryVariant, ...] = ("latent", "latent-flat", "latent-nearest", "none")
     drift_every: int = 10
     pose_frames: int = 10

@@ -60,6 +60,10 @@ POSE = [
 DRIFT = [
     Column("sharpness, change first to last tenth, %", ("drift", "sharpness_change"), 1, 100.0),
     Column("colour drift, ΔE", ("drift", "colour_drift")),
+    Column("own sharpness, octaves", ("drift", "sharpness_octaves")),
+    Column("the true world's, octaves", ("drift", "true_sharpness_octaves")),
+    Column("own colour, ΔE", ("drift", "colour_change")),
+    Column("the true world's, ΔE", ("drift", "true_colour_change")),
 ]
 
 

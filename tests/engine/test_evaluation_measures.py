@@ -9,7 +9,15 @@ from scipy.ndimage import uniform_filter
 
 from engine.camera import Camera, c2w_from_angles
 from engine.errors import InputError
-from engine.evaluation.measures import depth_error, flicker, laplacian_variance, mean_lab, sharpness_ratio
+from engine.evaluation.measures import (
+    change,
+    depth_error,
+    flicker,
+    laplacian_variance,
+    look_of,
+    mean_lab,
+    sharpness_ratio,
+)
 from engine.evaluation.protocol import hole_rate
 from engine.evaluation.settings import FIRST_SEED, EvaluationSettings
 from engine.evaluation.statistics import bootstrap, mean_of, paired_difference
@@ -51,6 +59,16 @@ def test_colour_is_cielab() -> None:
     red = np.zeros((8, 8, 3), np.uint8)
     red[..., 0] = 255
     assert mean_lab(red) == pytest.approx([53.2, 80.1, 67.2], abs=0.2)
+
+
+def test_how_a_flight_changes_by_itself() -> None:
+    dark = (NOISE // 2).astype(np.uint8)
+    same, softer = (change([look_of(NOISE)] * 2, [look_of(image)] * 3) for image in (NOISE, dark))
+    assert same.sharpness == 0.0 and np.array_equal(same.lab, np.zeros(3))
+    assert softer.sharpness == pytest.approx(-2.0, abs=0.05)  # half the contrast, a quarter of the variance
+    assert softer.lab == pytest.approx(mean_lab(dark) - mean_lab(NOISE)) and softer.lab[0] < -10.0
+    flat = look_of(np.full_like(NOISE, 90))
+    assert np.isnan(change([flat], [look_of(NOISE)]).sharpness)
 
 
 def test_depth_error_of_a_known_factor() -> None:

@@ -75,6 +75,9 @@ def test_an_evaluation_measures_resumes_and_reports(tiny_model: EmbeddedModel, t
     assert latent["novel"]["1 m"]["coverage"] > 0.5 > none["novel"]["1 m"]["coverage"] == 0.0
     assert none["loop"]["mib"] == 0.0 < latent["loop"]["mib"]
     assert latent["loop"]["pairs"] == 2
+    drift = latent["drift"]
+    assert drift["true_sharpness_octaves"] == none["drift"]["true_sharpness_octaves"]
+    assert drift["colour_drift"] <= drift["colour_change"] + drift["true_colour_change"] + 1e-9
 
     kept = sorted((tmp_path / "measurements").iterdir())
     assert len(kept) == 4
