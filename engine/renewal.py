@@ -38,9 +38,9 @@ above the horizon."""
 TRUE_SHARE = 0.5
 """While so much of what is in between is what the first view showed, none of it goes."""
 SCENERY_M = 400.0
-"""Then all goes that is no farther, however well it is known: what is left of one country stands in another like
-rubble, and hills that lie elsewhere end as cut by a knife. A mountain beyond stays where it stands. What is worn and
-rises above the horizon goes however far it is: it was imagined behind something near, and would hang in the sky."""
+"""Then all goes, however well it is known, but the sky and what it showed that is farther: what is left of one country
+stands in another like rubble, hills that lie elsewhere end as cut by a knife, and crowns hang in the air. A mountain
+that was seen from the beginning stays where it stands."""
 FORGOTTEN_WEAR = 1
 """Of a room only that goes which was ever drawn anew: the room that is set down is the one that it was."""
 INSIDE_M, INSIDE_SHARE = 1.5, 0.4
@@ -78,8 +78,8 @@ class Renewal:
     def cells(self, readout: Readout, camera: Camera) -> Tensor:
         """(h, w) bool: cells of ``readout`` that go, gaps in between, and what would hang in the air then."""
         wear, nearness = _wear(self.memory, readout), _nearness(readout)
-        seen, frozen = readout.token.cpu().numpy() >= 0, _frozen(self.memory, readout)
-        goes = seen & self._goes(wear, nearness, _high(camera, wear.shape))
+        token, frozen = readout.token.cpu().numpy(), _frozen(self.memory, readout)
+        goes = (token >= 0) & self._goes(np.maximum(token, 0), nearness)
         closed = binary_closing(np.pad(goes, GAPS + 1), np.ones((3, 3)), iterations=GAPS)
         inner = slice(GAPS + 1, -GAPS - 1)
         gone = (goes | (closed[inner, inner] & _reached(readout, self.kept_m))) & ~frozen
@@ -92,8 +92,7 @@ class Renewal:
         store = self.memory.store
         rows = np.flatnonzero(store.alive & ~store.frozen)
         x, y, inverse_depth = project(store, rows, camera, self.memory.config.cell_center)
-        directions = np.stack([x, y, np.ones_like(x)], axis=-1) @ np.linalg.inv(camera.K).T @ camera.c2w[:3, :3].T
-        goes = self._goes(store.wear_at(rows), inverse_depth, elevation_deg(directions) > LOWEST_DEG)
+        goes = self._goes(rows, inverse_depth)
         across, down = np.abs(x / camera.width - 0.5), np.abs(y / camera.height - 0.5)
         rows = rows[goes & (across < 0.5 + BEYOND) & (down < 0.5 + BEYOND)]
         seen = readout.samples
@@ -109,12 +108,13 @@ class Renewal:
         sky = only_sky(behind) & torch.from_numpy(_high(camera, gone.shape))
         return without(behind, gone & ~sky)
 
-    def _goes(self, wear: np.ndarray, nearness: np.ndarray, high: np.ndarray) -> np.ndarray:
-        """Whether what is so worn, so near (1/m), and above the horizon or not, any shape, is forgotten."""
+    def _goes(self, token: np.ndarray, nearness: np.ndarray) -> np.ndarray:
+        """Whether a token that is seen so near (1/m), any shape, is forgotten."""
         if self.room:
-            return (wear >= FORGOTTEN_WEAR) & (nearness * self.kept_m < 1.0)
-        scenery = np.where((wear >= int(WORN)) & high, 0.0, 1.0 / SCENERY_M)
-        return (nearness > scenery) & (nearness * self.kept_m < 1.0)
+            goes = self.memory.store.wear_at(token) >= FORGOTTEN_WEAR
+        else:
+            goes = (nearness > 1.0 / SCENERY_M) | ((nearness > 0.0) & ~_true(self.memory, token))
+        return goes & (nearness * self.kept_m < 1.0)
 
 
 def due(
@@ -197,12 +197,16 @@ def _worn(memory: LatentMemory, readout: Readout, kept_m: float, high: np.ndarra
     return worn & _reached(readout, kept_m, high) & ~_frozen(memory, readout)
 
 
+def _true(memory: LatentMemory, token: np.ndarray) -> np.ndarray:
+    """Whether tokens (any shape) are what the first view showed, and not what it hid."""
+    return memory.began_with(token) & (memory.store.wear_at(token) == 0)
+
+
 def _true_share(memory: LatentMemory, readout: Readout) -> float:
-    """How much of what is neither near nor far in a view is what the first view showed, and was never drawn anew."""
+    """How much of what is neither near nor far in a view is true."""
     token = readout.token.cpu().numpy()
     reached = (token >= 0) & _reached(readout, KEPT_M)
-    true = memory.began_with(np.maximum(token, 0)) & (_wear(memory, readout) == 0)
-    return float((true & reached).sum()) / max(1, int(reached.sum()))
+    return float((_true(memory, np.maximum(token, 0)) & reached).sum()) / max(1, int(reached.sum()))
 
 
 def _frozen(memory: LatentMemory, readout: Readout) -> np.ndarray:

@@ -15,7 +15,6 @@ from engine.cells import in_samples, only_sky, without
 from engine.errors import SessionError
 from engine.explorer import Explorer, ExplorerConfig
 from engine.flight import fly
-from engine.hanging import LOWEST_DEG, elevation_deg
 from engine.memory import WORN, LatentMemory, MemoryConfig
 from engine.memory.kernels import WEAR_SHIFT
 from engine.memory.saving import _sha256
@@ -128,27 +127,26 @@ def test_only_the_middle_ground_is_forgotten() -> None:
     assert after.samples is not None and torch.equal(after.samples.covered, after.covered)
 
 
+@pytest.mark.parametrize("began", [False, True])
 @pytest.mark.parametrize("room", [False, True])
 @pytest.mark.parametrize("wear", [0, FORGOTTEN_WEAR, int(WORN)])
 @pytest.mark.parametrize("depth_m", [0.7 * SCENERY_M, 1.3 * SCENERY_M])
-def test_all_but_the_scenery_goes_and_of_a_room_what_was_drawn(wear: int, depth_m: float, room: bool) -> None:
+def test_all_goes_but_true_mountains_and_of_a_room_what_was_drawn(
+    wear: int, depth_m: float, room: bool, began: bool
+) -> None:
     wall = (np.array([1.0, 0.0, 0.0]), depth_m)
-    memory = memory_of([])
+    memory = memory_of([]) if began else begun()
     view = scene_view(CAMERA, planes=(wall,))
     memory.write(view, wear=np.full(np.shape(view.latents)[1:], wear))
     readout = memory.readout(CAMERA)
     renewal = Renewal(memory, KEPT_M, room=room)
     gone = renewal.cells(readout, CAMERA)
-    goes = wear >= FORGOTTEN_WEAR if room else depth_m < SCENERY_M
-    high = torch.from_numpy(elevation_deg(CAMERA.resized(*gone.shape[::-1]).rays()) > LOWEST_DEG)
-    assert bool(high.any()) and not bool(high.all())
-    if goes:
-        assert bool(gone[~high].all())
+    far = readout.inverse_depth[::2, ::2] < 1.0 / SCENERY_M
+    if room:
+        assert torch.equal(gone, torch.full_like(gone, wear >= FORGOTTEN_WEAR))
     else:
-        assert not bool(
-            (gone & ~high & (readout.inverse_depth[::2, ::2] < 1.0 / SCENERY_M)).any() or (room and gone.any())
-        )
-    assert bool(gone[high].all() if goes or wear == int(WORN) else not gone[high].any())  # or it would hang in the sky
+        stays = far if began and wear == 0 else torch.zeros_like(far)
+        assert torch.equal(gone, ~stays) and (bool(far.any()) or depth_m < SCENERY_M)
     assert len(renewal.tokens(CAMERA, readout, gone)) == int(gone.sum())
 
 
