@@ -154,7 +154,7 @@ def look_ahead(
     forgotten: Forgotten | None = None
     renewed: np.ndarray | tuple[()] = ()
     if renewal is not None:
-        gone = renewal.cells(known, camera)
+        gone = renewal.cells(known)
         renewed = renewal.tokens(camera, known, gone)
         forgotten = Forgotten(known, None if renewal.inside else latest, gone)
         with renewal.memory.overlooking(renewed):

@@ -21,7 +21,6 @@ from torch import Tensor
 from engine.camera import Camera
 from engine.cells import in_samples, only_sky, without
 from engine.disocclusion import surfaces
-from engine.hanging import LOWEST_DEG, elevation_deg, hanging
 from engine.memory import WORN, LatentMemory, Readout
 from engine.memory.points import project
 from engine.places import Retold
@@ -43,6 +42,8 @@ stands in another like rubble, hills that lie elsewhere end as cut by a knife, a
 that was seen from the beginning stays where it stands."""
 FORGOTTEN_WEAR = 1
 """Of a room only that goes which was ever drawn anew: the room that is set down is the one that it was."""
+HORIZON_DEG = 3.0
+"""What rises higher is above the horizon."""
 INSIDE_M, INSIDE_SHARE = 1.5, 0.4
 """Where so much of a view is worn and nearer than eyes are above the ground, one is inside of what was imagined, a hill
 or a crown: then nothing is kept for being near."""
@@ -75,16 +76,14 @@ class Renewal:
         """Nothing that is seen tells what is outside of what one is in."""
         return self.kept_m == 0.0
 
-    def cells(self, readout: Readout, camera: Camera) -> Tensor:
-        """(h, w) bool: cells of ``readout`` that go, gaps in between, and what would hang in the air then."""
-        wear, nearness = _wear(self.memory, readout), _nearness(readout)
-        token, frozen = readout.token.cpu().numpy(), _frozen(self.memory, readout)
-        goes = (token >= 0) & self._goes(np.maximum(token, 0), nearness)
+    def cells(self, readout: Readout) -> Tensor:
+        """(h, w) bool: cells of ``readout`` that go, and gaps in between."""
+        token = readout.token.cpu().numpy()
+        goes = (token >= 0) & self._goes(np.maximum(token, 0), _nearness(readout))
         closed = binary_closing(np.pad(goes, GAPS + 1), np.ones((3, 3)), iterations=GAPS)
         inner = slice(GAPS + 1, -GAPS - 1)
-        gone = (goes | (closed[inner, inner] & _reached(readout, self.kept_m))) & ~frozen
-        hangs = hanging(readout, camera, gone, wear < FORGOTTEN_WEAR)
-        return torch.from_numpy(gone | (hangs & ~frozen & (nearness * self.kept_m < 1.0)))
+        gone = goes | (closed[inner, inner] & _reached(readout, self.kept_m))
+        return torch.from_numpy(gone & ~_frozen(self.memory, readout))
 
     def tokens(self, camera: Camera, readout: Readout, gone: Tensor) -> np.ndarray:
         """(n,) int64 ids of the tokens that go with the ``gone`` cells (h, w) of a view, ``readout``, hidden ones and
@@ -167,7 +166,8 @@ def wear_drawn(memory: LatentMemory, known: Readout, given: Tensor | None) -> Te
 
 def _high(camera: Camera, shape: tuple[int, ...]) -> np.ndarray:
     """(h, w) bool, of ``shape``: cells of a view above the horizon."""
-    return elevation_deg(camera.resized(shape[1], shape[0]).rays()) > LOWEST_DEG
+    rays = camera.resized(shape[1], shape[0]).rays()
+    return np.asarray(np.arctan2(rays[..., 2], np.hypot(rays[..., 0], rays[..., 1])) > np.deg2rad(HORIZON_DEG))
 
 
 def _wear(memory: LatentMemory, readout: Readout) -> np.ndarray:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from engine.camera import Camera
+from engine.depth import sample_inverse_depth
+from engine.evaluation.hanging import hanging
 from engine.evaluation.measures import Look, change, depth_error, flicker, look_of, mean_lab, sharpness_ratio
 from engine.evaluation.pose import PoseErrors, PoseProbe, pose_errors, probe_frames
 from engine.evaluation.scenes import Scene, TrueView
@@ -174,15 +176,19 @@ class Trial:
         either changed by itself, for other country is not the same country worse."""
         cameras, every = self.scene.drift, self.settings.drift_every
         self.begin(explorer)
-        frames, sharp, psnr, coverage = [], [], [], []
+        frames, sharp, psnr, coverage, hangs, true_hangs = [], [], [], [], [], []
         looks: list[Look] = []
         true_looks: list[Look] = []
         for n, camera in enumerate(cameras[1:], start=1):
             result = self.step(explorer, camera)
             if n % every and n != len(cameras) - 1:
                 continue
-            truth = self.scene.true_view(camera).image
+            view = self.scene.true_view(camera)
+            truth, shown = view.image, result.inverse_depth
             frames.append(n)
+            hangs.append(float(hanging(shown, camera, result.coverage.shape).mean()))
+            true_depth = sample_inverse_depth(view.depth_m, *shown.shape).nan_to_num().numpy()
+            true_hangs.append(float(hanging(true_depth, camera, result.coverage.shape).mean()))
             sharp.append(sharpness_ratio(result.rgb, truth))
             looks.append(look_of(result.rgb))
             true_looks.append(look_of(truth))
@@ -196,6 +202,8 @@ class Trial:
             "sharpness": sharp,
             "psnr_db": psnr,
             "coverage": coverage,
+            "hanging": mean_of(hangs),
+            "true_hanging": mean_of(true_hangs),
             "colour_from_truth": [float(np.linalg.norm(a.lab - b.lab)) for a, b in zip(looks, true_looks, strict=True)],
             "sharpness_change": last / first - 1.0 if first and last is not None else None,
             "colour_drift": float(np.linalg.norm(own.lab - true.lab)),

@@ -60,6 +60,8 @@ POSE = [
 DRIFT = [
     Column("sharpness, change first to last tenth, %", ("drift", "sharpness_change"), 1, 100.0),
     Column("colour drift, ΔE", ("drift", "colour_drift")),
+    Column("hangs in the air, %", ("drift", "hanging"), 2, 100.0),
+    Column("in the true world, %", ("drift", "true_hanging"), 2, 100.0),
     Column("own sharpness, octaves", ("drift", "sharpness_octaves")),
     Column("the true world's, octaves", ("drift", "true_sharpness_octaves")),
     Column("own colour, ΔE", ("drift", "colour_change")),

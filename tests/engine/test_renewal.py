@@ -116,7 +116,7 @@ def test_far_country_is_a_reason_where_it_rises_into_the_sky(height_m: float) ->
 def test_only_the_middle_ground_is_forgotten() -> None:
     memory = ground(int(WORN))
     before = memory.readout(CAMERA)
-    gone = Renewal(memory, KEPT_M).cells(before, CAMERA)
+    gone = Renewal(memory, KEPT_M).cells(before)
     after = without(before, gone)
     depth = 1.0 / before.inverse_depth.clamp(min=1e-6)
     nearest = torch.nn.functional.max_pool2d(-depth[None], 2)[0].neg()
@@ -140,7 +140,7 @@ def test_all_goes_but_true_mountains_and_of_a_room_what_was_drawn(
     memory.write(view, wear=np.full(np.shape(view.latents)[1:], wear))
     readout = memory.readout(CAMERA)
     renewal = Renewal(memory, KEPT_M, room=room)
-    gone = renewal.cells(readout, CAMERA)
+    gone = renewal.cells(readout)
     far = readout.inverse_depth[::2, ::2] < 1.0 / SCENERY_M
     if room:
         assert torch.equal(gone, torch.full_like(gone, wear >= FORGOTTEN_WEAR))
@@ -160,7 +160,7 @@ def test_inside_of_something_worn_nothing_is_kept_for_being_near() -> None:
         readout = memory.readout(before)
         renewal = due(memory, readout, before, None)
         assert renewal is None if kept_m else renewal is not None and renewal.inside
-        assert bool(Renewal(memory, kept_m).cells(readout, before).all()) == (kept_m == 0.0)
+        assert bool(Renewal(memory, kept_m).cells(readout).all()) == (kept_m == 0.0)
 
 
 def test_the_sky_that_something_worn_hid_is_seen_again() -> None:
@@ -170,7 +170,7 @@ def test_the_sky_that_something_worn_hid_is_seen_again() -> None:
     memory.write(view, wear=np.full(np.shape(view.latents)[1:], WORN))
     hidden, alive = memory.readout(CAMERA), memory.store.alive.copy()
     renewal = Renewal(memory, 0.0)
-    gone = renewal.cells(hidden, CAMERA)
+    gone = renewal.cells(hidden)
     assert float(gone.float().mean()) > 0.9 and float(only_sky(hidden)[gone].float().sum()) == 0.0
     with memory.overlooking(renewal.tokens(CAMERA, hidden, gone)):
         left = renewal.left(memory.readout(CAMERA), CAMERA, gone)
@@ -185,9 +185,9 @@ def test_frozen_tokens_stay() -> None:
     memory = ground(int(WORN))
     renewal = Renewal(memory, KEPT_M)
     readout = memory.readout(CAMERA)
-    rows = renewal.tokens(CAMERA, readout, renewal.cells(readout, CAMERA))
+    rows = renewal.tokens(CAMERA, readout, renewal.cells(readout))
     memory.freeze(rows)
-    gone = renewal.cells(readout, CAMERA)
+    gone = renewal.cells(readout)
     assert len(rows) and not bool(gone.any()) and not len(renewal.tokens(CAMERA, readout, gone))
     assert not due(memory, memory.readout(NEARER), NEARER, None)
 
