@@ -27,6 +27,9 @@ SHAPE_CELLS, LOOK_CELLS = (3.0, 10.0), (1.0, 5.0)
 of a finer view are smaller."""
 BUMP = 1.25
 """Whatever is so many times nearer than the ground around is a bush."""
+SLOPE, LOWEST, LEAST_BELOW = 0.08, 0.8, 16
+"""How far below the camera ground lies is told where rays fall at least so steeply; crowns and roofs are below it too,
+so that quantile is; by no fewer cells."""
 LEAST_CELLS, SOME = 6.0, 0.003
 """Fewer, weighted by how near they lie, tell nothing of where it passes, or of what it looks like."""
 
@@ -75,6 +78,21 @@ def ground_behind(camera: Camera, latents: Tensor, inverse_depth: Tensor, finene
     fine = level + down * offset[None, :, None, None] + right * offset[None, None, None, :]
     fine = np.maximum(fine, 0.5 * FARTHEST).reshape(shape[0] * s, shape[1] * s)
     return Ground(told, plane[0], torch.from_numpy(fine).float(), torch.from_numpy(mean).float())
+
+
+def clearance_m(camera: Camera, inverse_depth: Tensor, cells: Tensor) -> float | None:
+    """How far the ground lies below the camera, metres; ``None`` where too little of it is seen.
+
+    Args:
+        camera: the view. inverse_depth: (h*s, w*s) 1/m. cells: (h, w) bool, those that count.
+    """
+    h, w = cells.shape
+    down = -torch.from_numpy(camera.resized(w, h).rays()[..., 2]).float()
+    nearness = cell_means(inverse_depth, cells)
+    ground = cells & (nearness > 0.0) & (down > SLOPE)
+    if int(ground.sum()) < LEAST_BELOW:
+        return None
+    return float(torch.quantile(down[ground] / nearness[ground], LOWEST))
 
 
 def _seen(camera: Camera, nearest: np.ndarray, told: np.ndarray, fineness: int) -> np.ndarray:

@@ -21,6 +21,7 @@ from torch import Tensor
 from engine.camera import Camera
 from engine.cells import in_samples, only_sky, without
 from engine.disocclusion import surfaces
+from engine.ground import clearance_m
 from engine.memory import WORN, LatentMemory, Readout
 from engine.memory.points import project
 from engine.places import Retold
@@ -28,12 +29,12 @@ from engine.places import Retold
 if TYPE_CHECKING:
     from engine.places import Match
 
-SHARE = 0.15
+SHARE = 0.08
 """So much of a view must be worn, and nearer than it was ever drawn, before it is worth another place: who flies back
 over it sees it no nearer than it was drawn."""
-KEPT_M, FARTHEST_M = 3.0, 80.0
-"""What is so near will soon be passed, what is so far is scenery: neither is a reason, but for what is worn and rises
-above the horizon."""
+KEPT_M, FARTHEST_M, FARTHEST_HEIGHTS = 3.0, 80.0, 6.0
+"""What is so near will soon be passed, what is so far, or so many times farther than the ground is below, is scenery:
+neither is a reason, but for what is worn and rises above the horizon."""
 TRUE_SHARE = 0.5
 """While so much of what is in between is what the first view showed, none of it goes."""
 SCENERY_M = 400.0
@@ -64,11 +65,13 @@ class Renewal:
 
     Attributes:
         memory: where from. kept_m: what is nearer stays, metres; 0 where one is inside of something worn.
+        far_m: what is farther is scenery.
         room: whether it is one that is set right; in a building nothing is scenery.
     """
 
     memory: LatentMemory
     kept_m: float
+    far_m: float = FARTHEST_M
     room: bool = False
 
     @property
@@ -82,7 +85,7 @@ class Renewal:
         goes = (token >= 0) & self._goes(np.maximum(token, 0), _nearness(readout))
         closed = binary_closing(np.pad(goes, GAPS + 1), np.ones((3, 3)), iterations=GAPS)
         inner = slice(GAPS + 1, -GAPS - 1)
-        gone = goes | (closed[inner, inner] & _reached(readout, self.kept_m))
+        gone = goes | (closed[inner, inner] & _reached(readout, self.kept_m, self.far_m))
         return torch.from_numpy(gone & ~_frozen(self.memory, readout))
 
     def tokens(self, camera: Camera, readout: Readout, gone: Tensor) -> np.ndarray:
@@ -131,20 +134,23 @@ def due(
     if not len(memory.store):
         return None
     if lent:
-        drawn = (_wear(memory, readout) >= FORGOTTEN_WEAR) & _reached(readout, KEPT_M) & ~_frozen(memory, readout)
+        drawn = (_wear(memory, readout) >= FORGOTTEN_WEAR) & ~_frozen(memory, readout)
+        drawn &= _reached(readout, KEPT_M, FARTHEST_M)
         soon = not entered and latest is not None and math.dist(camera.position, latest.since) < ROOM_APART_M
         return None if soon or float(drawn.mean()) < ROOM_SHARE else Renewal(memory, KEPT_M, room=True)
-    inside = _worn(memory, readout, 0.0, False) & (_nearness(readout) > 1.0 / INSIDE_M)
+    below_m = clearance_m(camera, readout.inverse_depth.cpu(), readout.token.cpu() >= 0)
+    far_m = max(FARTHEST_M, FARTHEST_HEIGHTS * (below_m or 0.0))
+    inside = _worn(memory, readout, 0.0, far_m) & (_nearness(readout) > 1.0 / INSIDE_M)
     kept_m = 0.0 if float(inside.mean()) > INSIDE_SHARE else KEPT_M
     nearer = readout.log2_scale.cpu().numpy() > 0.0
-    share = float((_worn(memory, readout, kept_m, _high(camera, nearer.shape)) & nearer).mean())
+    share = float((_worn(memory, readout, kept_m, far_m, _high(camera, nearer.shape)) & nearer).mean())
     apart_m = MUCH_APART_M if kept_m == 0.0 or share >= MUCH else APART_M
     if share < SHARE or (latest is not None and math.dist(camera.position, latest.since) < apart_m):
         return None
     # Inside of something nothing true is seen.
-    if kept_m > 0.0 and _true_share(memory, readout) >= TRUE_SHARE:
+    if kept_m > 0.0 and _true_share(memory, readout, far_m) >= TRUE_SHARE:
         return None
-    return Renewal(memory, kept_m)
+    return Renewal(memory, kept_m, far_m)
 
 
 def retold_by_room(memory: LatentMemory, readout: Readout) -> Retold:
@@ -184,17 +190,19 @@ def _nearness(readout: Readout) -> np.ndarray:
     return surfaces(readout.inverse_depth, (readout.coverage.shape[0], readout.coverage.shape[1]))[0]
 
 
-def _reached(readout: Readout, kept_m: float, high: np.ndarray | bool = False) -> np.ndarray:
+def _reached(readout: Readout, kept_m: float, far_m: float, high: np.ndarray | bool = False) -> np.ndarray:
     """(h, w) bool: cells that show something which is neither kept for being near nor for being far; what is ``high``
     is never too far."""
     nearness = _nearness(readout)
-    return (nearness > np.where(high, 0.0, 1.0 / FARTHEST_M)) & (nearness * kept_m < 1.0)
+    return (nearness > np.where(high, 0.0, 1.0 / far_m)) & (nearness * kept_m < 1.0)
 
 
-def _worn(memory: LatentMemory, readout: Readout, kept_m: float, high: np.ndarray | bool) -> np.ndarray:
+def _worn(
+    memory: LatentMemory, readout: Readout, kept_m: float, far_m: float, high: np.ndarray | bool = False
+) -> np.ndarray:
     """(h, w) bool: the same cells, where what they show is worn and nobody keeps it."""
     worn = (readout.token.cpu().numpy() >= 0) & (_wear(memory, readout) >= int(WORN))
-    return worn & _reached(readout, kept_m, high) & ~_frozen(memory, readout)
+    return worn & _reached(readout, kept_m, far_m, high) & ~_frozen(memory, readout)
 
 
 def _true(memory: LatentMemory, token: np.ndarray) -> np.ndarray:
@@ -202,10 +210,10 @@ def _true(memory: LatentMemory, token: np.ndarray) -> np.ndarray:
     return memory.began_with(token) & (memory.store.wear_at(token) == 0)
 
 
-def _true_share(memory: LatentMemory, readout: Readout) -> float:
+def _true_share(memory: LatentMemory, readout: Readout, far_m: float) -> float:
     """How much of what is neither near nor far in a view is true."""
     token = readout.token.cpu().numpy()
-    reached = (token >= 0) & _reached(readout, KEPT_M)
+    reached = (token >= 0) & _reached(readout, KEPT_M, far_m)
     return float((_true(memory, np.maximum(token, 0)) & reached).sum()) / max(1, int(reached.sum()))
 
 

@@ -10,6 +10,6 @@ from engine.places.bank import Place, PlaceBank
 from engine.places.choice import Forgotten
 from engine.places.completion import Places, Retold
 from engine.places.lighting import LIGHT_SIZES
-from engine.places.matching import Match
+from engine.places.matching import MOST_PAST, Match
 
-__all__ = ["LIGHT_SIZES", "Forgotten", "Match", "Place", "PlaceBank", "Places", "Retold"]
+__all__ = ["LIGHT_SIZES", "MOST_PAST", "Forgotten", "Match", "Place", "PlaceBank", "Places", "Retold"]

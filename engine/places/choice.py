@@ -14,6 +14,7 @@ from torch.nn.functional import max_pool2d
 from engine.camera import Camera, rotation_about_up
 from engine.cells import cell_means
 from engine.memory import LatentMemory, Readout
+from engine.places.ahead import blocked_ahead, water_ahead
 from engine.places.bank import PlaceBank
 from engine.places.daylight import in_like_light
 from engine.places.glow import elevation_rad, level_along
@@ -21,7 +22,6 @@ from engine.places.lighting import Lighting
 from engine.places.matching import AZIMUTHS, Match, Matcher, direction_bins
 from engine.places.module import Point, to_quarter
 from engine.places.rooms import WALL_M, RoomMatcher
-from engine.places.water import water_ahead
 
 COLOUR_WEIGHT = 2.0
 """A colour that is off by a standard deviation weighs so many of them where colours alone are compared."""
@@ -29,14 +29,17 @@ FADED = 0.03
 """What is forgotten of a room tells so much less which it was than what is left of it."""
 LEAVE_M = 5.0
 """So far from where a place was set down another one is looked for: what lies behind its near things is missing."""
+TO_CHOOSE = 2
+"""Of so many places that were not there lately one is taken that looks like what it is to follow."""
 AHEAD_M = 4.0
 """One is in the room that one is about to enter so far ahead."""
 REACH_CELLS = 10.0
 """How far from the unknown a known cell still speaks for what comes next (e-folding)."""
 TURNS, OPEN = 8, 1.0 / 30.0
 """So many ways a place is turned to find one that is open: what is ahead is, on average, no nearer (1/m)."""
-LAKE = 0.25
-"""A lake lies ahead where so much of the near ground is water."""
+LAKE, CROWDED = 0.25, 0.3
+"""A lake lies ahead where so much of the ground is water; and something that one flies into, where it is so much of
+what is at eye level."""
 NEAR = 1.0 / 80.0
 """Inverse depth, 1/m: ground is told by what is nearer, before there is haze."""
 
@@ -82,7 +85,7 @@ class Choice:
         self._by_colour = Matcher(bank, self._colours)
         self._rooms = RoomMatcher(bank, mean, std, lighting.colours)
         self._grounds: dict[str, Tensor] = {}
-        self._waters: dict[int, Tensor] = {}
+        self._ways: dict[int, Tensor] = {}
 
     def going_on(
         self,
@@ -97,6 +100,7 @@ class Choice:
         """The place that goes on best from what is ``known (h, w)`` bool of a view, most of all where the unknown is
         not far ``away (h, w)`` in cells; other arguments as for :meth:`engine.places.completion.Places.complete`."""
         anchor, at = self._spot(camera, biome, latest)
+        before = latest
         if latest is not None and math.dist(anchor, latest.anchor) > LEAVE_M:
             latest = None
         places = self._by_look.among(biome)
@@ -120,7 +124,7 @@ class Choice:
             )
         if latest is not None and match.turn_rad == latest.turn_rad:
             return latest
-        return replace(match, anchor=anchor, chosen_at=at)
+        return replace(match, anchor=anchor, chosen_at=at).following(before)
 
     def elsewhere(self, latest: Match, camera: Camera, biome: str) -> Match:
         """The same place, turned to where it is open ahead and no lake: what one is inside of would stand there once
@@ -160,26 +164,31 @@ class Choice:
             lambda place: level_along(self._glow(place), rays),
             None if forgotten.match is None else forgotten.match.place,
         )
-        if forgotten.match is not None:  # who stayed with what is most like itself would never get away from it
-            places = [place for place in places if place != forgotten.match.place] or places
-        barred = self._to_sea(places, camera)
+        if forgotten.match is not None:
+            places = _not_lately(places, forgotten.match)
+        barred = self._no_way(places, camera)
         match = self._by_colour.best(described, bins, weight, places, replaced=forgotten.match, barred=barred)
-        return replace(match, anchor=anchor)
+        return replace(match, anchor=anchor).following(forgotten.match)
 
-    def _water(self, place: int) -> Tensor:
-        if place not in self._waters:
-            self._waters[place] = water_ahead(self._bank[place])
-        return self._waters[place]
+    def _ways_on(self, place: int) -> Tensor:
+        """(AZIMUTHS,) bool: the directions in which one gets on from a place, over land, and if possible into nothing;
+        none where a lake lies all around."""
+        if place not in self._ways:
+            unpacked = self._bank[place]
+            land = water_ahead(unpacked) <= LAKE
+            free = land & (blocked_ahead(unpacked) <= CROWDED)
+            self._ways[place] = free if bool(free.any()) else land
+        return self._ways[place]
 
     def _with_land(self, places: Sequence[int]) -> list[int]:
-        """Those of ``places`` that have land ahead in some direction; all if none has."""
-        return [place for place in places if float(self._water(place).min()) <= LAKE] or list(places)
+        """Those of ``places`` from which one gets on in some direction; all if there is none."""
+        return [place for place in places if bool(self._ways_on(place).any())] or list(places)
 
-    def _to_sea(self, places: Sequence[int], camera: Camera) -> Tensor:
-        """(places, AZIMUTHS) bool: how places with land must not be turned, or a lake would lie ahead."""
+    def _no_way(self, places: Sequence[int], camera: Camera) -> Tensor:
+        """(places, AZIMUTHS) bool: how places from which one gets on must not be turned, or one would not."""
         ahead = math.floor(math.radians(camera.yaw_deg) * AZIMUTHS / (2.0 * math.pi))
-        water = torch.stack([self._water(place) for place in places])[:, (ahead - torch.arange(AZIMUTHS)) % AZIMUTHS]
-        return (water > LAKE) & (water.amin(dim=1, keepdim=True) <= LAKE)
+        ways = torch.stack([self._ways_on(place) for place in places])[:, (ahead - torch.arange(AZIMUTHS)) % AZIMUTHS]
+        return ~ways & ways.any(dim=1, keepdim=True)
 
     def _same_room(
         self, forgotten: Forgotten, left: Readout, camera: Camera, biome: str, anchor: Point, at: Point
@@ -240,6 +249,17 @@ class Choice:
         """Broad colours of latents (C, h, w), (DIRECTIONS, h, w), weighed."""
         spread = torch.sqrt(self._lighting.colours.square() @ self._std.flatten().square())
         return COLOUR_WEIGHT * self._lighting.coordinates(latents) / spread[:, None, None]
+
+
+def _not_lately(places: Sequence[int], before: Match) -> list[int]:
+    """``places`` without the one ``before``, what is most like which is itself, and without those before that, as long
+    as some are left to choose from."""
+    left = [place for place in places if place != before.place] or list(places)
+    for place in before.past:
+        if len(left) <= TO_CHOOSE:
+            break
+        left = [other for other in left if other != place]
+    return left
 
 
 def rays_of(camera: Camera, readout: Readout) -> Tensor:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from engine.camera import Camera
-from engine.cells import cell_means, distance_to, only_sky, overlaid, sky_share, unroofed, without
+from engine.cells import distance_to, only_sky, overlaid, sky_share, unroofed, without
+from engine.ground import clearance_m
 from engine.memory import LatentMemory, LatentView, MemoryConfig, Readout, ReadoutNetwork
 from engine.places.bank import PlaceBank
 from engine.places.choice import Choice, Forgotten, placed, rays_of
@@ -23,8 +24,6 @@ from engine.places.seam import joined
 from engine.places.skyline import continued, lowered, ridges
 from engine.places.things import finished, hiding, whole
 
-GROUND_SLOPE, LOWEST = 0.08, 0.8
-"""Ground is looked for where rays fall at least so steeply; its clearance is that quantile."""
 MOST_SCALED, MOST_RESCALED = 3.0, 1.5
 """No place is scaled more, nor one that renews what was imagined, or things would grow from one to the next."""
 MEMORIES_KEPT = 4
@@ -117,7 +116,9 @@ class Places:
         if match is not latest and not self.built(biome):
             most = MOST_SCALED if forgotten is None else MOST_RESCALED
             both = there & (recalled.coverage > 0.99)
-            scale = self._scale(told, recalled, both, camera)
+            here, there = (clearance_m(camera, part.inverse_depth, both) for part in (told, recalled))
+            # So many metres of the place to one of the world that its ground lies as far below the camera.
+            scale = there / here if here and there else 1.0
             match = replace(match, scale=min(max(scale, 1.0 / most), most))
         # What is forgotten hid some sky, and the place's hills may hide it again.
         hidden = torch.zeros_like(known)
@@ -223,22 +224,6 @@ class Places:
         if index not in self._glows:
             self._glows[index] = sky_glow(self.bank[index], self._lighting.colours)
         return self._glows[index]
-
-    def _scale(self, readout: Readout, recalled: Readout, beside: Tensor, camera: Camera) -> float:
-        """So many metres of the place to one of the world that its ground lies as far below the camera as the memory's.
-
-        Crowns and roofs are below the camera too: only the lowest that is seen counts as ground.
-        """
-        down = -rays_of(camera, readout)[..., 2]
-        clearances = []
-        for part in (readout, recalled):
-            inverse = cell_means(part.inverse_depth, beside)
-            ground = beside & (inverse > 0.0) & (down > GROUND_SLOPE)
-            if int(ground.sum()) < 16:
-                return 1.0
-            clearances.append(torch.quantile(down[ground] / inverse[ground], LOWEST))
-        here, there = clearances
-        return float(there / here)
 
 
 def _on_cpu(readout: Readout) -> Readout:

@@ -15,7 +15,7 @@ from engine.cells import sky_share
 from engine.memory import Readout
 from engine.places.lighting import ENOUGH_CELLS, Lighting, along_elevation, between_knots
 
-AS_GOOD = 0.35
+AS_GOOD = 0.45
 """Light that differs by so much more than the most like one, along the main directions of colours, is still like it."""
 
 

@@ -26,6 +26,8 @@ DEPTH_WEIGHT = 2.0
 """A log-depth that is off by one weighs as much as so many latent channels off by one standard deviation (squared)."""
 ANOTHER_TURN = 16
 """Turned by more columns of the grid than that, 45 degrees, a place is as good as another."""
+MOST_PAST = 4
+"""So many places are remembered, not to come again soon."""
 LOYALTY = 1.5
 """The latest match is left only for one whose error is smaller by this factor."""
 SKY_LOG_DEPTH = math.log(1000.0)
@@ -41,6 +43,7 @@ class Match:
         error: mean squared difference per direction, in squared standard deviations; ``inf`` if nothing was compared.
         anchor: where in the world the place's point lies, metres.
         chosen_at: where one stood when it was chosen; ``None``: there. What is built does not lie where one stands.
+        past: the places that it followed, the last one first.
         scale: a metre of the world is so many of the place.
         light: that it is seen in, see :meth:`engine.places.lighting.Lighting.told`; () is its own.
     """
@@ -52,6 +55,14 @@ class Match:
     scale: float = 1.0
     light: tuple[float, ...] = ()
     chosen_at: Point | None = None
+    past: tuple[int, ...] = ()
+
+    def following(self, before: Match | None) -> Match:
+        """This one, knowing what was there ``before``."""
+        if before is None:
+            return self
+        past = before.past if before.place == self.place else (before.place, *before.past)
+        return replace(self, past=past[:MOST_PAST])
 
     @property
     def since(self) -> Point:

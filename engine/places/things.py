@@ -30,8 +30,8 @@ HALF_CUT = 0.6
 """Of a thing that ends at a seam over so much of its height at most half is seen: the seam is its middle."""
 SEAM_CELLS = 3
 """A thing ends at a seam where the unknown is so near: the outermost cells are often known in part."""
-FARTHEST = 1.0 / 60.0
-"""Inverse depth, 1/m: what is farther is too small to be missed."""
+FARTHEST, FARTHEST_HIDING = 1.0 / 60.0, 1.0 / 150.0
+"""Inverse depth, 1/m: what is farther is too small to be missed; but a tower without its top is seen from far."""
 UPRIGHT = 0.3
 """So much of a thing is steeper than it is deep; what is not is lie of the land."""
 FOOT_ROWS = 2
@@ -51,7 +51,7 @@ def ground(readout: Readout, camera: Camera) -> Tensor:
 def hiding(recalled: Readout, readout: Readout, known: Tensor, camera: Camera) -> Tensor:
     """(h, w) bool: cells of a place's things that stand on what is not ``known (h, w)`` bool, where they rise before
     something known that lies farther off."""
-    label, _, nearest = _things(recalled, camera)
+    label, _, nearest = _things(recalled, camera, FARTHEST_HIDING)
     there, _ = surfaces(readout.inverse_depth, label.shape)
     thing = label >= 0
     lowest = np.full(label.max() + 2, -1)
@@ -132,12 +132,12 @@ def _rest(label: np.ndarray, known: np.ndarray, nearest: np.ndarray, there: np.n
     return source
 
 
-def _things(readout: Readout, camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """All (h, w): int64 which thing each cell belongs to, -1 for none; what stands behind it, see
-    :func:`engine.backdrop.beside`; and how near it is, 1/m."""
+def _things(readout: Readout, camera: Camera, farthest: float = FARTHEST) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of what is no farther, 1/m, all (h, w): int64 which thing each cell belongs to, -1 for none; what stands
+    behind it, see :func:`engine.backdrop.beside`; and how near it is, 1/m."""
     inverse_depth = torch.where(readout.covered, readout.inverse_depth, float("nan"))
     nearest, clean = surfaces(inverse_depth, (readout.coverage.shape[0], readout.coverage.shape[1]))
-    stands, column = beside(nearest, clean, farthest=FARTHEST)
+    stands, column = beside(nearest, clean, farthest=farthest)
     stands &= (readout.coverage > 0.99).numpy()
     label = connected(stands, nearest, ONE_THING)
     upright = np.bincount(label.ravel(), weights=(_steep(nearest, camera) & stands).ravel())

@@ -128,14 +128,14 @@ def _match_to_json(match: Match) -> dict[str, Any]:
     at = {} if match.chosen_at is None else {"at": dict(zip("xyz", match.chosen_at, strict=True))}
     return (
         {"place": match.place, "turn_rad": match.turn_rad, "scale": match.scale, "x": x, "y": y, "z": z}
-        | {"light": list(match.light)}
+        | {"light": list(match.light), "past": list(match.past)}
         | at
     )
 
 
 def _match_from_json(fields: Fields) -> Match:
     """The inverse of :func:`_match_to_json`."""
-    from engine.places import LIGHT_SIZES, Match
+    from engine.places import LIGHT_SIZES, MOST_PAST, Match
 
     x, y, z = (fields.number(axis, -1e9, 1e9) for axis in "xyz")
     at = fields.object("at") if "at" in fields.values else None
@@ -145,6 +145,8 @@ def _match_from_json(fields: Fields) -> Match:
         raise SessionError(
             f"The light of {fields.place} in the session must be one of {LIGHT_SIZES} numbers; it is {len(given)}."
         )
+    listed = fields.items("past", MOST_PAST) if "past" in fields.values else []
+    past = Fields({str(n): value for n, value in enumerate(listed)}, f"{fields.place}.past")
     return Match(
         place=fields.integer("place", 0, 2**31),
         turn_rad=fields.number("turn_rad", -1e3, 1e3),
@@ -153,4 +155,5 @@ def _match_from_json(fields: Fields) -> Match:
         scale=fields.number("scale", 1e-3, 1e3),
         light=tuple(light.number(name, -1e3, 1e3) for name in light.values),
         chosen_at=None if at is None else tuple(at.number(axis, -1e9, 1e9) for axis in "xyz"),  # type: ignore[arg-type]
+        past=tuple(past.integer(name, 0, 2**31) for name in past.values),
     )

@@ -36,7 +36,7 @@ from engine.renewal import (
 )
 from engine.world_model import Cancelled, CancelToken
 from engine.worlds import World, WorldSpec
-from tests.engine.memory_support import CHANNELS, camera_at, memory_of, samples_of, scene_view
+from tests.engine.memory_support import CHANNELS, GROUND, camera_at, memory_of, samples_of, scene_view
 from tests.engine.test_flight import Shelf
 
 CAMERA, NEARER = (camera_at(x, 0.0, 3.0, pitch_deg=-8.0) for x in (0.0, 2.0))
@@ -105,12 +105,28 @@ def test_a_memory_tells_what_it_began_with() -> None:
 @pytest.mark.parametrize("height_m", [4.0, 60.0])
 def test_far_country_is_a_reason_where_it_rises_into_the_sky(height_m: float) -> None:
     wall = (np.array([1.0, 0.0, 0.0]), 1.5 * FARTHEST_M)
-    memory = memory_of([])
-    view = scene_view(CAMERA, planes=(wall,))
-    top = CAMERA.position[2] + 1.5 * FARTHEST_M * samples_of(CAMERA).rays()[..., 2]
+    view = scene_view(CAMERA, planes=(GROUND, wall))
+    rays = samples_of(CAMERA).rays()
+    top = CAMERA.position[2] + 1.5 * FARTHEST_M * rays[..., 2]
     inverse_depth = np.where(top < height_m, np.asarray(view.inverse_depth), 0.0)
-    memory.write(replace(view, inverse_depth=inverse_depth), wear=np.full(np.shape(view.latents)[1:], WORN))
+    rows, columns = np.shape(view.latents)[1:]
+    far = inverse_depth.reshape(rows, 2, columns, 2).max((1, 3)) < 1.0 / FARTHEST_M
+    memory = begun()
+    memory.write(replace(view, inverse_depth=inverse_depth), wear=np.where(far, WORN, 0).astype(np.uint8))
     assert (due(memory, memory.readout(NEARER), NEARER, None) is not None) == (height_m > 10.0)
+
+
+@pytest.mark.parametrize(("height_m", "renewed"), [(3.0, False), (60.0, True)])
+def test_from_high_above_what_is_farther_below_is_a_reason_too(height_m: float, renewed: bool) -> None:
+    """Ground that begins at 80 m is scenery to who walks, and all that there is to who flies high."""
+    here = camera_at(0.0, 0.0, height_m, pitch_deg=-25.0)
+    view = scene_view(here)
+    rows, columns = np.shape(view.latents)[1:]
+    far = np.asarray(view.inverse_depth).reshape(rows, 2, columns, 2).max((1, 3)) < 1.0 / FARTHEST_M
+    memory = begun()
+    memory.write(view, wear=np.where(far, WORN, 0).astype(np.uint8))
+    lower = camera_at(5.0, 0.0, 0.95 * height_m, pitch_deg=-25.0)
+    assert (due(memory, memory.readout(lower), lower, None) is not None) == renewed
 
 
 def test_only_the_middle_ground_is_forgotten() -> None:

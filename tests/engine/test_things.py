@@ -91,6 +91,16 @@ def test_on_renewed_ground_things_rise_before_what_is_known_behind_them() -> Non
     assert not bool(hiding(place, view(0.0, (), everything), everything, CAMERA).any())  # its foot is not renewed
 
 
+def test_a_tower_far_away_keeps_its_top() -> None:
+    """A lighthouse whose upper half the known sky hides is seen from far."""
+    sky = (torch.arange(H)[:, None] < H // 2 - 3).expand(H, W)
+    for distance_m, whole_tower in ((77.0, True), (400.0, False)):
+        place = view(1.0, ((20, 24),))
+        inverse_depth = torch.where(place.inverse_depth == 0.25, 1.0 / distance_m, place.inverse_depth)
+        found = hiding(replace(place, inverse_depth=inverse_depth), view(0.0, (), sky), sky, CAMERA)
+        assert bool(found[TALL.start : H // 2 - 3, 20:24].all()) == whole_tower
+
+
 def test_half_a_thing_gets_its_other_half() -> None:
     memory = view(0.0, ((12, 16),), left())
     found = finished(view(1.0), memory, left(), CAMERA)

@@ -15,9 +15,9 @@ from engine.cells import only_sky, without
 from engine.memory import Readout
 from engine.models.embedded import EmbeddedModel
 from engine.places import Forgotten, Match, Place
-from engine.places.choice import LAKE, placed
+from engine.places.ahead import SOON_M, blocked_ahead, water_ahead
+from engine.places.choice import CROWDED, LAKE, placed
 from engine.places.matching import AZIMUTHS
-from engine.places.water import water_ahead
 from engine.variants import empty_readout
 
 EYE_M, LAKE_M = 4.0, 6.0
@@ -33,8 +33,22 @@ def shore(towards_deg: float, level: bool = True) -> Place:
         lake = np.abs((azimuth - towards_deg + 180.0) % 360.0 - 180.0) < 90.0
         below = np.maximum(-rays[..., 2], 0.0)
         uneven = EYE_M + 0.3 * np.sin(azimuth / 3.0) + 0.5 * np.cos(40.0 * below)
-        wet = LAKE_M if level else LAKE_M + 2.0 * np.sin(azimuth / 5.0)
+        wet = LAKE_M if level else LAKE_M + azimuth % 30.0 / 10.0
         depths.append(torch.from_numpy(below / np.where(lake, wet, uneven)).float())
+    return Place(tuple(torch.zeros(16, 16, 22) for _ in VIEWS), tuple(depths), VIEWS, "meadow")
+
+
+def hollow(towards_deg: float, wall_m: float) -> Place:
+    """Level ground that rises as high as one's eyes so far away on one side."""
+    depths = []
+    for camera in VIEWS:
+        rays = camera.resized(44, 32).rays()
+        azimuth = np.degrees(np.arctan2(rays[..., 1], rays[..., 0]))
+        before = np.abs((azimuth - towards_deg + 180.0) % 360.0 - 180.0) < 60.0
+        ground = np.maximum(-rays[..., 2], 0.0) / EYE_M
+        wall = np.hypot(rays[..., 0], rays[..., 1]) / wall_m
+        low = np.abs(rays[..., 2]) < 0.1 * wall_m * wall
+        depths.append(torch.from_numpy(np.where(before & low, np.maximum(ground, wall), ground)).float())
     return Place(tuple(torch.zeros(16, 16, 22) for _ in VIEWS), tuple(depths), VIEWS, "meadow")
 
 
@@ -53,8 +67,19 @@ def test_water_is_level_and_lies_lowest(towards_deg: float) -> None:
     assert not bool(water_ahead(shore(towards_deg, level=False)).any())
 
 
+@given(st.floats(-180.0, 180.0))
+@settings(max_examples=20, deadline=None)
+def test_what_one_would_soon_fly_into_is_in_the_way_and_what_is_far_is_not(towards_deg: float) -> None:
+    blocked = blocked_ahead(hollow(towards_deg, 0.8 * SOON_M))
+    middle = (np.arange(AZIMUTHS) + 0.5) * 360.0 / AZIMUTHS
+    apart = np.abs((middle - towards_deg + 180.0) % 360.0 - 180.0)
+    assert float(blocked[apart < 40.0].min()) > 0.95
+    assert float(blocked[apart > 80.0].max()) < 0.05
+    assert not bool(blocked_ahead(hollow(towards_deg, 1.3 * SOON_M)).any())
+
+
 @pytest.mark.parametrize("yaw_deg", [0.0, 75.0, 190.0, 300.0])
-def test_over_a_lake_a_place_is_set_down_with_land_ahead(yaw_deg: float) -> None:
+def test_over_a_lake_a_place_is_set_down_with_open_land_ahead(yaw_deg: float) -> None:
     model = EmbeddedModel.load()
     places = model.places
     assert places is not None
@@ -72,7 +97,9 @@ def test_over_a_lake_a_place_is_set_down_with_land_ahead(yaw_deg: float) -> None
     )
     ahead = math.floor((math.radians(yaw_deg) + done.match.turn_rad) * AZIMUTHS / (2.0 * math.pi)) % AZIMUTHS
     water = water_ahead(places.bank[done.match.place])
-    assert float(water[[(ahead - 1) % AZIMUTHS, ahead, (ahead + 1) % AZIMUTHS]].min()) <= LAKE + 0.02
+    around = [(ahead - 1) % AZIMUTHS, ahead, (ahead + 1) % AZIMUTHS]
+    assert float(water[around].min()) <= LAKE + 0.02
+    assert float(blocked_ahead(places.bank[done.match.place])[around].min()) <= CROWDED + 0.02
 
 
 def test_what_is_most_like_a_place_is_that_place_but_another_comes_next() -> None:
