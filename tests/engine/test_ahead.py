@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -117,3 +118,21 @@ def test_what_is_most_like_a_place_is_that_place_but_another_comes_next() -> Non
         ).match.place
         followed.append(next_place != meadow)
     assert sum(followed) >= 5  # where no other is in like light it comes again
+
+
+@pytest.mark.parametrize("biome", ["autumn", "desert"])
+def test_a_long_flight_meets_more_than_two_places(biome: str) -> None:
+    model = EmbeddedModel.load()
+    places = model.places
+    assert places is not None
+    camera = Camera.from_fov(c2w_from_angles(np.zeros(3), 0.0, 0.0), 50.0, 448, 256)
+    match = Match([n for n, other in enumerate(places.bank.biomes) if other == biome][1], 0.0, 0.0)
+    sky = only_its_sky(places._memory(match.place).readout(placed(camera, match)))
+    met = [match.place]
+    for _ in range(6):
+        view = places._memory(match.place).readout(placed(camera, match))
+        forgotten = Forgotten(view, match, ~only_sky(view))
+        match = places.complete(sky, camera, biome, torch.Generator(), forgotten=forgotten).match
+        met.append(match.place)
+    assert all(here != there for here, there in itertools.pairwise(met))
+    assert len(set(met)) > 2
