@@ -44,6 +44,16 @@ def rotation_about_up(angle_rad: float) -> np.ndarray:
     return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
 
 
+def azimuth_rad(directions: np.ndarray) -> np.ndarray:
+    """(..., 3) -> (...), of directions in the world: counter-clockwise from +X, in [-pi, pi]."""
+    return np.asarray(np.arctan2(directions[..., 1], directions[..., 0]))
+
+
+def elevation_rad(directions: np.ndarray) -> np.ndarray:
+    """(..., 3) -> (...), of directions in the world: above the horizon, in [-pi/2, pi/2]."""
+    return np.asarray(np.arctan2(directions[..., 2], np.hypot(directions[..., 0], directions[..., 1])))
+
+
 def c2w_from_angles(position: np.ndarray, yaw_deg: float, pitch_deg: float, roll_deg: float = 0.0) -> np.ndarray:
     """``c2w (4, 4)``. Yaw turns left (counter-clockwise from above) with 0 looking along +X; positive pitch looks
     up; roll tilts clockwise."""

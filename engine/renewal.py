@@ -18,7 +18,7 @@ import torch
 from scipy.ndimage import binary_closing
 from torch import Tensor
 
-from engine.camera import Camera
+from engine.camera import Camera, elevation_rad
 from engine.cells import in_samples, only_sky, without
 from engine.disocclusion import surfaces
 from engine.ground import clearance_m
@@ -172,8 +172,7 @@ def wear_drawn(memory: LatentMemory, known: Readout, given: Tensor | None) -> Te
 
 def _high(camera: Camera, shape: tuple[int, ...]) -> np.ndarray:
     """(h, w) bool, of ``shape``: cells of a view above the horizon."""
-    rays = camera.resized(shape[1], shape[0]).rays()
-    return np.asarray(np.arctan2(rays[..., 2], np.hypot(rays[..., 0], rays[..., 1])) > np.deg2rad(HORIZON_DEG))
+    return elevation_rad(camera.resized(shape[1], shape[0]).rays()) > np.deg2rad(HORIZON_DEG)
 
 
 def _wear(memory: LatentMemory, readout: Readout) -> np.ndarray:

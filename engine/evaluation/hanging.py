@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from engine.camera import Camera
+from engine.camera import Camera, elevation_rad
 from engine.cells import connected
 from engine.depth import SKY_INVERSE_DEPTH
 from engine.disocclusion import surfaces
@@ -27,8 +27,7 @@ def hanging(inverse_depth: np.ndarray, camera: Camera, cells: tuple[int, int]) -
     nearness, _ = surfaces(torch.from_numpy(np.array(inverse_depth, np.float32)), cells)
     solid = nearness > 1.2 * SKY_INVERSE_DEPTH
     label = connected(solid, nearness, ALIKE)
-    rays = camera.resized(w, h).rays()
-    low = np.arctan2(rays[..., 2], np.hypot(rays[..., 0], rays[..., 1])) < np.deg2rad(LOWEST_DEG)
+    low = elevation_rad(camera.resized(w, h).rays()) < np.deg2rad(LOWEST_DEG)
     low[-1] = low[:, 0] = low[:, -1] = True  # it may go on beyond the edge
 
     def any_of(part: np.ndarray) -> np.ndarray:

@@ -116,9 +116,9 @@ class Places:
         if match is not latest and not self.built(biome):
             most = MOST_SCALED if forgotten is None else MOST_RESCALED
             both = there & (recalled.coverage > 0.99)
-            here, there = (clearance_m(camera, part.inverse_depth, both) for part in (told, recalled))
+            below, its = (clearance_m(camera, part.inverse_depth, both) for part in (told, recalled))
             # So many metres of the place to one of the world that its ground lies as far below the camera.
-            scale = there / here if here and there else 1.0
+            scale = its / below if below and its else 1.0
             match = replace(match, scale=min(max(scale, 1.0 / most), most))
         # What is forgotten hid some sky, and the place's hills may hide it again.
         hidden = torch.zeros_like(known)

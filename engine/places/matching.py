@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.camera import Camera
+from engine.camera import Camera, azimuth_rad, elevation_rad
 from engine.depth import SKY_INVERSE_DEPTH
 from engine.places.bank import PlaceBank
 from engine.places.module import Point
@@ -77,12 +77,15 @@ def direction_bins(camera: Camera, rows: int, columns: int) -> Tensor:
 
 def bins_along(rays: np.ndarray) -> Tensor:
     """(n, 3) directions -> (n,) int64, their bins; see :func:`direction_bins`."""
-    azimuth = np.arctan2(rays[:, 1], rays[:, 0])
-    elevation = np.arctan2(rays[:, 2], np.hypot(rays[:, 0], rays[:, 1]))
-    column = np.floor(azimuth * (AZIMUTHS / (2.0 * math.pi))).astype(np.int64) % AZIMUTHS
-    row = np.floor((elevation - LOWEST_RAD) / (HIGHEST_RAD - LOWEST_RAD) * ELEVATIONS).astype(np.int64)
+    column = columns_along(rays)
+    row = np.floor((elevation_rad(rays) - LOWEST_RAD) / (HIGHEST_RAD - LOWEST_RAD) * ELEVATIONS).astype(np.int64)
     inside = (row >= 0) & (row < ELEVATIONS)
     return torch.from_numpy(np.where(inside, row * AZIMUTHS + column, -1))
+
+
+def columns_along(directions: np.ndarray) -> np.ndarray:
+    """(n, 3) -> (n,) int64, the columns of the grid that they point to."""
+    return np.floor(azimuth_rad(directions) * (AZIMUTHS / (2.0 * math.pi))).astype(np.int64) % AZIMUTHS
 
 
 def describe(features: Tensor, inverse_depth: Tensor) -> Tensor:
