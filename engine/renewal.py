@@ -38,9 +38,9 @@ neither is a reason, but for what is worn and rises above the horizon."""
 TRUE_SHARE = 0.5
 """While so much of what is in between is what the first view showed, none of it goes."""
 SCENERY_M = 400.0
-"""Then all goes, however well it is known, but the sky and what it showed that is farther: what is left of one country
-stands in another like rubble, hills that lie elsewhere end as cut by a knife, and crowns hang in the air. A mountain
-that was seen from the beginning stays where it stands."""
+"""Then all goes, however well it is known, but the sky, where it was not imagined, and what it showed that is farther:
+what is left of one country stands in another like rubble, hills that lie elsewhere end as cut by a knife, and crowns
+hang in the air. A mountain that was seen from the beginning stays where it stands."""
 FORGOTTEN_WEAR = 1
 """Of a room only that goes which was ever drawn anew: the room that is set down is the one that it was."""
 HORIZON_DEG = 3.0
@@ -48,7 +48,7 @@ HORIZON_DEG = 3.0
 INSIDE_M, INSIDE_SHARE = 1.5, 0.4
 """Where so much of a view is worn and nearer than eyes are above the ground, one is inside of what was imagined, a hill
 or a crown: then nothing is kept for being near."""
-MUCH, APART_M, MUCH_APART_M = 0.4, 10.0, 3.0
+MUCH, APART_M, MUCH_APART_M = 0.2, 10.0, 3.0
 """No place is set down nearer to the one before; where so much of a view is to be renewed, or one is inside of
 something, nearer than that."""
 ROOM_SHARE, ROOM_APART_M = 0.03, 2.0
@@ -116,6 +116,7 @@ class Renewal:
             goes = self.memory.store.wear_at(token) >= FORGOTTEN_WEAR
         else:
             goes = (nearness > 1.0 / SCENERY_M) | ((nearness > 0.0) & ~_true(self.memory, token))
+            goes |= (nearness == 0.0) & (self.memory.store.wear_at(token) >= int(WORN))
         return goes & (nearness * self.kept_m < 1.0)
 
 

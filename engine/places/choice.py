@@ -124,6 +124,8 @@ class Choice:
             )
         if latest is not None and match.turn_rad == latest.turn_rad:
             return latest
+        if at is None and before is not None:  # what fills a hole is no other country
+            at = before.since
         return replace(match, anchor=anchor, chosen_at=at).following(before)
 
     def elsewhere(self, latest: Match, camera: Camera, biome: str) -> Match:

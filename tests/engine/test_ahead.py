@@ -136,3 +136,18 @@ def test_a_long_flight_meets_more_than_two_places(biome: str) -> None:
         met.append(match.place)
     assert all(here != there for here, there in itertools.pairwise(met))
     assert len(set(met)) > 2
+
+
+def test_what_fills_a_hole_is_no_other_country() -> None:
+    """Else a view without shape would stay so for as long as its edges bring something new."""
+    model = EmbeddedModel.load()
+    places = model.places
+    assert places is not None
+    latest = Match(places.bank.biomes.index("meadow"), 0.0, 0.0)
+    camera = Camera.from_fov(c2w_from_angles(np.array([8.0, 0.0, 0.0]), 40.0, 0.0), 50.0, 448, 256)
+    view = places._memory(latest.place).readout(placed(camera, latest))
+    hole = torch.arange(view.coverage.shape[1]) < 8
+    match = places.complete(
+        without(view, hole.expand(view.coverage.shape)), camera, "meadow", torch.Generator(), latest
+    ).match
+    assert match.anchor == (8.0, 0.0, 0.0) and match.since == latest.since

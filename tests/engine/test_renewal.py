@@ -17,6 +17,7 @@ from engine.explorer import Explorer, ExplorerConfig
 from engine.flight import fly
 from engine.memory import WORN, LatentMemory, MemoryConfig
 from engine.memory.kernels import WEAR_SHIFT
+from engine.memory.points import center_inverse_depth
 from engine.memory.saving import _sha256
 from engine.metrics import psnr_db
 from engine.models.embedded import EmbeddedModel
@@ -49,11 +50,13 @@ def begun() -> LatentMemory:
     return memory
 
 
-def ground(wear: int) -> LatentMemory:
-    """A level meadow seen once, as worn as that."""
+def ground(wear: int, sky_wear: int | None = None) -> LatentMemory:
+    """A level meadow seen once, as worn as that, and its sky, if not otherwise."""
     memory = memory_of([])
     view = scene_view(CAMERA)
-    memory.write(view, wear=np.full(np.shape(view.latents)[1:], wear, np.uint8))
+    rows, columns = np.shape(view.latents)[1:]
+    solid = np.asarray(view.inverse_depth).reshape(rows, 2, columns, 2).max((1, 3)) > 0.0
+    memory.write(view, wear=np.where(solid, wear, wear if sky_wear is None else sky_wear).astype(np.uint8))
     return memory
 
 
@@ -74,7 +77,7 @@ def test_a_view_is_due_when_much_of_it_is_worn_and_no_place_was_set_down_near_by
 def test_where_most_of_a_view_is_worn_another_place_is_set_down_sooner() -> None:
     view = scene_view(CAMERA, planes=((np.array([1.0, 0.0, 0.0]), 8.0),))
     rows, columns = np.shape(view.latents)[1:]
-    for worn_columns, sooner in ((columns // 3, False), (columns, True)):
+    for worn_columns, sooner in ((columns // 6, False), (columns, True)):
         memory = begun()
         memory.write(view, wear=np.where(np.arange(columns) < worn_columns, int(WORN), 0)[None].repeat(rows, 0))
         readout = memory.readout(NEARER)
@@ -130,7 +133,7 @@ def test_from_high_above_what_is_farther_below_is_a_reason_too(height_m: float, 
 
 
 def test_only_the_middle_ground_is_forgotten() -> None:
-    memory = ground(int(WORN))
+    memory = ground(int(WORN), 0)
     before = memory.readout(CAMERA)
     gone = Renewal(memory, KEPT_M).cells(before)
     after = without(before, gone)
@@ -197,6 +200,18 @@ def test_the_sky_that_something_worn_hid_is_seen_again() -> None:
     assert np.array_equal(memory.store.alive, alive)
 
 
+def test_of_the_sky_only_what_was_imagined_goes() -> None:
+    """A camera that comes up from below imagined ground remembers some of it as sky."""
+    for wear in range(int(WORN) + 1):
+        memory = ground(0, wear)
+        readout = memory.readout(CAMERA)
+        renewal = Renewal(memory, KEPT_M)
+        gone, sky = renewal.cells(readout), only_sky(readout)
+        assert bool(sky.any()) and bool((gone[sky] == (wear == WORN)).all())
+        tokens = renewal.tokens(CAMERA, readout, gone)
+        assert np.isin(readout.token[sky].numpy(), tokens).all() == (wear == WORN)
+
+
 def test_frozen_tokens_stay() -> None:
     memory = ground(int(WORN))
     renewal = Renewal(memory, KEPT_M)
@@ -260,14 +275,15 @@ def test_a_session_keeps_account_of_wear_and_reads_those_that_did_not(tmp_path: 
 
 @pytest.fixture(scope="module")
 def explorer() -> Explorer:
-    """In a meadow that was all imagined, for what its memory can tell."""
+    """In a meadow that was all imagined, for what its memory can tell, but for its sky."""
     world = World(WorldSpec("meadow", 1000100))
     camera = world.spawn(448, 256, index=0)
     explorer = Explorer(EmbeddedModel.load("assets/models/embedded"), ExplorerConfig(biome="meadow", fine=False), world)
     explorer.begin(camera, explorer.first_view(camera))
     memory = explorer.memory.latent
     assert memory is not None
-    memory.store.state.rows[...] |= WORN << WEAR_SHIFT
+    solid = center_inverse_depth(memory.store, np.arange(len(memory.store))) > 0.0
+    memory.store.state.rows[solid] |= WORN << WEAR_SHIFT
     return explorer
 
 
