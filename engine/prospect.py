@@ -136,9 +136,10 @@ def look_ahead(
     renewal, entered, lent = None, False, False
     if memory is not None and places is not None and renews:
         entered = places.another_room(latest, camera, biome)
-        # The room that one began in was truly seen.
+        # The room that one began in was truly seen, and stays what it is.
         lent = places.built(biome) and not places.in_room_of(memory.began_at, camera, biome, latest)
-        renewal = due(memory, known, camera, latest, lent=lent, entered=entered)
+        if lent or not places.built(biome):
+            renewal = due(memory, known, camera, latest, lent=lent, entered=entered)
     wide = renewal is not None or edge_unknown(known.coverage)
     # In a building places know best what goes on behind a pillar; elsewhere what lies beside does.
     built = places is not None and places.built(biome)

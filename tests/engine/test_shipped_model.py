@@ -16,7 +16,8 @@ from engine.drawing import draw_readout
 from engine.evaluation.measures import mean_lab, sharpness_ratio
 from engine.evaluation.visibility import cells_to_pixels
 from engine.explorer import Explorer, ExplorerConfig
-from engine.memory import LatentMemory, LatentView, MemoryConfig
+from engine.memory import WORN, LatentMemory, LatentView, MemoryConfig
+from engine.memory.kernels import WEAR_SHIFT
 from engine.metrics import psnr_db
 from engine.models import shipped_model_dir
 from engine.models.embedded import EmbeddedModel
@@ -264,6 +265,19 @@ def test_what_a_pillar_hides_comes_from_the_room_that_fits(model: EmbeddedModel)
             assert bool((completed.readout.coverage[completed.taken] == 1.0).all())
         else:
             assert not bool(completed.taken[partly].any())
+
+
+def test_the_room_that_one_began_in_stays_what_it_is(model: EmbeddedModel) -> None:
+    """However often it was drawn anew: another, maybe at another hour, would be none that leads on."""
+    world = World(WorldSpec("interior", 1_000_404, "dusk"))
+    start = world.spawn(448, 256)
+    explorer = Explorer(model, ExplorerConfig(biome="interior", fine=False), world)
+    explorer.begin(start, explorer.first_view(start))
+    memory = explorer.memory.latent
+    assert memory is not None
+    memory.store.state.rows[...] |= WORN << WEAR_SHIFT
+    ahead = start.posed(c2w_from_angles(start.position + 0.5 * start.forward, start.yaw_deg, 0.0))
+    assert not explorer.step(ahead).renewed
 
 
 def test_the_next_room_is_set_down_where_it_lies_and_has_a_ceiling(model: EmbeddedModel) -> None:
