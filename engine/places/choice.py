@@ -38,8 +38,8 @@ REACH_CELLS = 10.0
 TURNS, OPEN = 8, 1.0 / 30.0
 """So many ways a place is turned to find one that is open: what is ahead is, on average, no nearer (1/m)."""
 LAKE, CROWDED = 0.25, 0.3
-"""A lake lies ahead where so much of the ground is water; and something that one flies into, where it is so much of
-what is at eye level."""
+"""A lake lies ahead where so much of the ground is water; the way is blocked where something stands in it in so much of
+what lies before one."""
 NEAR = 1.0 / 80.0
 """Inverse depth, 1/m: ground is told by what is nearer, before there is haze."""
 
@@ -50,8 +50,8 @@ class Forgotten:
 
     Attributes:
         view: what was known before; the place is to lie as its ground does.
-        match: the place that was seen there; another is taken if it fits nearly as well. None where one is inside of
-            what is forgotten, and nothing that is seen tells what lies outside.
+        match: the place that was seen there; another is taken if any is in like light. None where one is inside of what
+            is forgotten, and nothing that is seen tells what lies outside.
         gone: (h, w) bool, the cells that it is forgotten in.
     """
 
