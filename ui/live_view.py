@@ -11,7 +11,7 @@ import math
 import time
 from collections import deque
 
-from PyQt6.QtCore import QSize, Qt, QTimer, pyqtSignal
+from PyQt6.QtCore import QSize, Qt, pyqtSignal
 from PyQt6.QtGui import QResizeEvent, QSurfaceFormat
 from PyQt6.QtOpenGLWidgets import QOpenGLWidget
 from PyQt6.QtWidgets import QWidget
@@ -24,8 +24,6 @@ from ui.reprojector import Reprojector, is_software
 
 log = logging.getLogger(__name__)
 
-SOFTWARE_PACE_S = 1.0 / 31.0
-"""On software OpenGL every picture takes time from the model; more than the eye needs would starve it."""
 FADE_S = 0.5
 """So long a frame takes to fade in."""
 
@@ -67,10 +65,6 @@ class LiveView(QOpenGLWidget):
         self._pending: FrameUpdate | None = None
         self._fades, self._faded_at = False, -math.inf
         self._exact = False
-        self._pace = QTimer(self)
-        self._pace.setSingleShot(True)
-        self._pace.setTimerType(Qt.TimerType.PreciseTimer)
-        self._pace.timeout.connect(self.update)
 
     @property
     def software(self) -> bool:
@@ -130,15 +124,7 @@ class LiveView(QOpenGLWidget):
             self._exact = same_view(self.frame.result.camera, self.camera)
             known = self.frame.result.coverage_mean
             self.badge.set_state("generated" if self._exact else "preview", known)
-        self._draw_soon()
-
-    def _draw_soon(self) -> None:
-        """Ask for a picture: at once on a GPU, on software OpenGL no sooner than the pace allows."""
-        since_s = time.perf_counter() - self._drawn_at[-1] if self._drawn_at else math.inf
-        if not self.software or since_s >= SOFTWARE_PACE_S:
-            self.update()
-        elif not self._pace.isActive():
-            self._pace.start(math.ceil(1000.0 * (SOFTWARE_PACE_S - since_s)))
+        self.update()
 
     # -------------------------------------------------------------------------------------------------- OpenGL
 
@@ -153,7 +139,6 @@ class LiveView(QOpenGLWidget):
         if self._painter is None:
             return
         started = time.perf_counter()
-        self._pace.stop()
         if self._pending is not None:
             result = self._pending.result
             mesh = build_mesh(result.camera, result.picture, result.inverse_depth, result.rgb)
@@ -170,7 +155,7 @@ class LiveView(QOpenGLWidget):
         del self.draw_ms[:-240]
         self.drawn.emit()
         if leaving > 0.0:
-            self._draw_soon()
+            self.update()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         super().resizeEvent(event)

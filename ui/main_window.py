@@ -6,8 +6,8 @@ import base64
 import logging
 from dataclasses import replace
 
-from PyQt6.QtCore import QByteArray, QEvent, Qt, QTimer, pyqtSignal
-from PyQt6.QtGui import QAction, QCloseEvent, QMouseEvent
+from PyQt6.QtCore import QByteArray, QEvent, QObject, Qt, QTimer, pyqtSignal
+from PyQt6.QtGui import QAction, QCloseEvent
 from PyQt6.QtWidgets import (
     QApplication,
     QDockWidget,
@@ -30,6 +30,7 @@ from ui.input.pilot import SOFTWARE_TICK_MS, TICK_MS, Pilot
 from ui.live_stage import LiveStage
 from ui.memory_panel import MemoryPanel
 from ui.message_bar import MessageArea
+from ui.pace import SOFTWARE_PACE_S, WindowPace
 from ui.quality import QualityPanel, quality_command, summary
 from ui.settings import SettingsStore
 from ui.start_page import StartPage
@@ -105,6 +106,8 @@ class MainWindow(QMainWindow):
         self._sizes_itself = True
         self._connect()
         self._use_settings()
+        self.pace = WindowPace(self)
+        self.installEventFilter(self)
         self.show_start()
 
     # ------------------------------------------------------------------------------------------------ building
@@ -316,7 +319,9 @@ class MainWindow(QMainWindow):
 
     def _first_paint(self) -> None:
         self.stage.view.drawn.disconnect(self._first_paint)
-        self.pilot.set_interval(SOFTWARE_TICK_MS if self.stage.view.software else TICK_MS)
+        software = self.stage.view.software
+        self.pilot.set_interval(SOFTWARE_TICK_MS if software else TICK_MS)
+        self.pace.pace_s = SOFTWARE_PACE_S if software else 0.0
 
     def _show_hint(self, _on: bool = False) -> None:
         if self.mouse.captured:
@@ -371,14 +376,16 @@ class MainWindow(QMainWindow):
             theme.apply(app, self.store.values.font_scale)
         self._save_later.start()
 
-    def event(self, event: QEvent | None) -> bool:
-        if event is not None and event.type() == QEvent.Type.Resize and self._sizes_itself and self.in_world:
-            QTimer.singleShot(0, self._size_docks)
-        if isinstance(event, QMouseEvent) and event.type() == QEvent.Type.MouseButtonPress:
-            self._sizes_itself = (
-                False  # only the gaps between panels are left for the window itself: somebody drags one
-            )
-        return super().event(event)
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Qt's hook for the window's own events; ``event`` itself would keep the interpreter locked, and so the engine
+        waiting, for as long as Qt puts a picture of the window together.
+        """
+        if event is not None and watched is self:
+            if event.type() == QEvent.Type.Resize and self._sizes_itself and self.in_world:
+                QTimer.singleShot(0, self._size_docks)
+            elif event.type() == QEvent.Type.MouseButtonPress:
+                self._sizes_itself = False  # only the gaps between panels are left for it: somebody drags one
+        return False
 
     def shut(self) -> None:
         """Let go of OpenGL and the child process; the engine has been stopped."""
