@@ -75,7 +75,8 @@ class Explorer:
             with.
 
     Attributes:
-        match: the place that new ground goes on from, see :mod:`engine.places`.
+        match: the place that new ground goes on from, see :mod:`engine.places`. matches: the same of every country
+            (:mod:`engine.memory.countries`), by its number, when one was last in it.
         last_readout, last_camera: of the newest frame, if there is one: what was known of it, and where it was seen
             from.
 
@@ -102,6 +103,7 @@ class Explorer:
         self._newest = -1
         self._before_newest: tuple[int, Match | None, Camera | None] = (0, None, None)
         self.match: Match | None = None
+        self.matches: dict[int, Match | None] = {}
 
     @property
     def size(self) -> tuple[int, int]:
@@ -259,10 +261,28 @@ class Explorer:
         """
         if not self.begun:
             raise InputError("Begin the world before stepping through it.")
-        result = self._imagine(
-            self.fit(camera), steps or self.default_steps, progress, cancel or CancelToken(), with_readout
-        )
+        camera = self.fit(camera)
+        crossed = self._cross_over(camera)
+        try:
+            result = self._imagine(camera, steps or self.default_steps, progress, cancel or CancelToken(), with_readout)
+        except BaseException:
+            if crossed is not None and self.memory.latent is not None:
+                self.memory.latent.stay(crossed[0])
+                self.match = crossed[1]
+            raise
+        result = replace(result, renewed=result.renewed or crossed is not None)
         return self.look_closer(result) if closer else result
+
+    def _cross_over(self, camera: Camera) -> tuple[int, Match | None] | None:
+        """Come back to the country that a view was seen in, and to its place; from which node and place, if it is
+        another."""
+        memory, match = self.memory.latent, self.match
+        if memory is None:
+            return None
+        before = memory.current
+        crossed = memory.cross_over(camera)
+        self.match = self.matches.get(memory.country, None if crossed else match)
+        return (before, match) if crossed else None
 
     def can_look_closer(self, newest: StepResult) -> bool:
         """Is ``newest`` the frame that this explorer made last, and might :meth:`look_closer` find more of it?"""
@@ -411,6 +431,8 @@ class Explorer:
             commit = self.memory.write(news, drawing.rgb)
         self.index += 1
         self._before_newest, self.match = (before, self.match, self.last_camera), news.match
+        if self.memory.latent is not None:
+            self.matches[self.memory.latent.country] = news.match
         self.last_readout, self.last_camera, self._newest = readout, camera, self.index - 1
         return StepResult(
             index=self.index - 1,
@@ -454,5 +476,5 @@ class Explorer:
         other = Explorer(self.model, replace(self.config, size=size or self.config.size), self.world)
         other.memory = self.memory if share else self.memory.fork()
         other.index, other.begun, other.match = self.index, self.begun, self.match
-        other.last_camera = self.last_camera
+        other.last_camera, other.matches = self.last_camera, dict(self.matches)
         return other

@@ -40,7 +40,8 @@ class Prospect:
         match: the place it was completed from, or the one before.
         given: (h, w) bool, cells that come from a place, or ``None``. anew: those of them that are known, too.
         wear: (h, w) uint8 of what is imagined, or ``None`` where no latent memory keeps account of it.
-        renewed: (n,) tokens that it replaces. seamless: by what they were, in the same room of a building.
+        renewed: (n,) tokens that it replaces. seamless: by what they were, in the same room of a building. founds: by
+            another country.
     """
 
     camera: Camera
@@ -54,6 +55,7 @@ class Prospect:
     wear: Tensor | None = None
     renewed: np.ndarray | tuple[()] = ()
     seamless: bool = False
+    founds: bool = False
 
     def news(self, latents: Tensor, lasting: Tensor, shown: Tensor, writable: Tensor) -> News:
         """What came of it; see :class:`News`."""
@@ -67,6 +69,7 @@ class Prospect:
             match=self.match,
             wear=self.wear,
             renewed=self.renewed,
+            founds=self.founds,
         )
 
 
@@ -82,7 +85,7 @@ class News:
         depth_m: (H, W) where depth of full resolution is known.
         match: the place that the next view goes on from.
         finer: the same view at finer scales, and behind: what stands behind its near things, where these are given.
-        wear, renewed: see :class:`Prospect`.
+        wear, renewed, founds: see :class:`Prospect`.
     """
 
     camera: Camera
@@ -97,6 +100,7 @@ class News:
     behind: LatentView | None = None
     wear: Tensor | None = None
     renewed: np.ndarray | tuple[()] = ()
+    founds: bool = False
 
 
 def look_ahead(
@@ -181,7 +185,8 @@ def look_ahead(
     if wear is not None and provisional is not None:  # until one enters that room
         wear = torch.where(provisional, FORGOTTEN_WEAR, wear)
     seamless = renewal is not None and renewal.room and not entered
-    return Prospect(camera, known, believed, inventive, steps, latest, given, anew, wear, renewed, seamless)
+    founds = renewal is not None and not renewal.room
+    return Prospect(camera, known, believed, inventive, steps, latest, given, anew, wear, renewed, seamless, founds)
 
 
 def _wear(memory: LatentMemory | None, known: Readout, given: Tensor | None) -> Tensor | None:

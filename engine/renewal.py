@@ -23,6 +23,7 @@ from engine.cells import in_samples, only_sky, without
 from engine.disocclusion import surfaces
 from engine.ground import clearance_m
 from engine.memory import WORN, LatentMemory, Readout
+from engine.memory.countries import BEYOND
 from engine.memory.points import project
 from engine.places import Retold
 
@@ -55,8 +56,6 @@ ROOM_SHARE, ROOM_APART_M = 0.03, 2.0
 """So much of what one sees in a room must have been drawn anew, and no sooner after one was set right."""
 GAPS = 2
 """Better known cells in between that are no wider than twice that go with the worn ones around them."""
-BEYOND = 0.25
-"""Worn tokens are forgotten so far beyond the edges of a view too, as a share of its size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,6 +146,8 @@ def due(
     share = float((_worn(memory, readout, kept_m, far_m, _high(camera, nearer.shape)) & nearer).mean())
     apart_m = MUCH_APART_M if kept_m == 0.0 or share >= MUCH else APART_M
     if share < SHARE or (latest is not None and math.dist(camera.position, latest.since) < apart_m):
+        return None
+    if memory.returned(camera):  # what one sees again is what one saw
         return None
     # Inside of something nothing true is seen.
     if kept_m > 0.0 and _true_share(memory, readout, far_m) >= TRUE_SHARE:

@@ -57,6 +57,7 @@ def capture(
         notes=notes or {},
         world_seed=explorer.world.spec.seed if explorer.world is not None else None,
         match=explorer.match,
+        matches=dict(explorer.matches),
     )
 
 
@@ -86,9 +87,11 @@ def reopen(path: Path, model: WorldModel, size: tuple[int, int] | None = None) -
                 explorer.memory = LatentVariant(memory, layered=state.memory == "latent" and not explorer.built)
         except InputError as error:
             raise SessionError(f"The session does not fit this Mirage: {error}") from error
-        explorer.index, explorer.begun, explorer.match = state.next_index, True, state.match
+        explorer.index, explorer.begun = state.next_index, True
+        explorer.match, explorer.matches = state.match, dict(state.matches)
         explorer.last_camera = opened.frames[-1].summary.camera if opened.frames else state.camera
-        if state.match is not None and (explorer.places is None or state.match.place >= len(explorer.places.bank)):
+        known = len(explorer.places.bank) if explorer.places is not None else 0
+        if any(match is not None and match.place >= known for match in (state.match, *state.matches.values())):
             raise SessionError(
                 "The session goes on from a stored place that the model does not have; open an earlier copy of it."
             )

@@ -149,7 +149,13 @@ class LatentVariant:
             behind = backdrop(news.camera, news.lasting, news.writable, news.readout.coverage < 0.5)
         view = LatentView(news.camera, news.lasting, news.writable)
         report = self._memory.write(
-            view, readout=news.readout, backdrop=behind, finer=news.finer, wear=news.wear, renewed=news.renewed
+            view,
+            readout=news.readout,
+            backdrop=behind,
+            finer=news.finer,
+            wear=news.wear,
+            renewed=news.renewed,
+            founds=news.founds,
         )
         return Commit(report.node, report.tokens_written, report.tokens_superseded)
 

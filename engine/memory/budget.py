@@ -84,6 +84,6 @@ def drop(store: TokenStore, tree: WorldTree, keep: np.ndarray) -> int:
         if node.backdrop >= 0:
             node.backdrop = int(keyframes[node.backdrop])
         node.finer = tuple(int(keyframes[index]) for index in node.finer if keyframes[index] >= 0)
-        moved = {name: rows[getattr(node, name)] for name in ("killed", "frozen", "thawed")}
+        moved = {name: rows[getattr(node, name)] for name in ("killed", "revived", "frozen", "thawed")}
         tree.record(node, **{name: kept[kept >= 0] for name, kept in moved.items()})
     return before - len(store)

@@ -21,6 +21,7 @@ from engine.errors import InputError
 from engine.memory import assemble, budget, kernels, novelty, points
 from engine.memory.checks import checked_view, latent_camera
 from engine.memory.config import LatentView, MemoryConfig
+from engine.memory.countries import Countries, Trail
 from engine.memory.levels import with_other_scales
 from engine.memory.occupancy import Occupancy
 from engine.memory.points import OrientedBox, TokenInfo
@@ -105,6 +106,7 @@ class LatentMemory:
         finer: Sequence[LatentView] = (),
         wear: Tensor | np.ndarray | None = None,
         renewed: TokenIds = (),
+        founds: bool = False,
         label: str = "",
     ) -> WriteReport:
         """Write what is new in a view; a node joins the tree if anything is.
@@ -118,6 +120,7 @@ class LatentMemory:
                 depth, in whole cells of the scale before, refine what is written of it (:mod:`engine.memory.levels`).
             wear: (h, w) up to WORN, how far the view's cells are from what was given (a backdrop's are worn).
             renewed: tokens that this view replaces, whether it sees them or not; they are superseded.
+            founds: by another country, see :mod:`engine.memory.countries`.
             label: name of the tree node.
 
         Raises:
@@ -141,6 +144,7 @@ class LatentMemory:
         if count:
             node = self.tree.add("write", label)
             node.keyframe, node.written = self.store.keyframes.count, count
+            node.country = node.id if founds else node.country
             worn = None if wear is None else np.asarray(wear, np.uint8)
             planar = planar_tokens(inverse_depth, s)
             self.store.append(camera, latents, samples, planar, written, node.id, wear=worn)
@@ -338,6 +342,31 @@ class LatentMemory:
             self.checkout(child)
         return child is not None
 
+    @property
+    def country(self) -> int:
+        """The one that is shown, by the node that founded it; 0 is the first."""
+        return self.tree[self.tree.current].country
+
+    def returned(self, camera: Camera) -> bool:
+        """Whether a view was seen before, and left since."""
+        return Trail(self.store, self.tree, camera).returned
+
+    def cross_over(self, camera: Camera) -> bool:
+        """Show the country that a camera's view was seen in, if that is another."""
+        before = self.country
+        country = Trail(self.store, self.tree, camera).seen_in(before)
+        for node in Countries(self.store, self.tree, self.config.cell_center).crossings(country):
+            self._apply(node, forward=True)
+            self._version += 1
+        return country != before
+
+    def stay(self, node: int) -> None:
+        """Take back for good the crossings since ``node``: what they were for did not come about."""
+        while self.tree.current != node and self.tree[self.tree.current].kind == "cross":
+            self._apply(self.tree[self.tree.current], forward=False)
+            self.tree.drop_newest()
+            self._version += 1
+
     def branch(self, label: str) -> int:
         """Start a named line of history here: an empty node that what follows hangs from. Returns its id."""
         self._version += 1
@@ -378,6 +407,7 @@ class LatentMemory:
             first, count = store.spans.rows[keyframe, :2]
             store.set_alive(np.arange(first, first + count), forward)
         store.set_alive(node.killed, not forward)
+        store.set_alive(node.revived, forward)
         store.set_frozen(node.frozen, forward)
         store.set_frozen(node.thawed, not forward)
 

@@ -34,8 +34,10 @@ MAX_HEADER_BYTES = 1 * 2**20
 MAX_TENSOR_BYTES = 64 * 2**30
 MAX_GRID = 4096
 MAX_FINER = 8
-KINDS = ("root", "write", "erase", "freeze", "thaw", "branch")
-ROW_LISTS = ("killed", "frozen", "thawed")
+KINDS = ("root", "write", "erase", "freeze", "thaw", "branch", "cross")
+ROW_LISTS = ("killed", "revived", "frozen", "thawed")
+_LATER = {"backdrop": -1, "country": 0}
+"""What earlier sessions say nothing of."""
 SAVED_TABLES = (
     "features",
     "geometry",
@@ -97,6 +99,7 @@ def save(memory: LatentMemory, folder: Path) -> None:
                 "backdrop": node.backdrop,
                 "finer": list(node.finer),
                 "written": node.written,
+                "country": node.country,
             }
             for node in tree.nodes
         ],
@@ -281,6 +284,8 @@ def _read_tree(index: dict[str, Any], tensors: dict[str, np.ndarray]) -> WorldTr
     if not isinstance(entries, list) or not entries:
         raise _damaged("its history is missing")
     lists: dict[str, list[np.ndarray]] = {}
+    if "node_revived" not in tensors:  # earlier sessions knew one country only
+        tensors |= {"node_revived": np.empty(0, np.int64), "node_revived_count": np.zeros(len(entries), np.int64)}
     for name in ROW_LISTS:
         rows, lengths = tensors.get(f"node_{name}"), tensors.get(f"node_{name}_count")
         if (
@@ -300,8 +305,13 @@ def _read_tree(index: dict[str, Any], tensors: dict[str, np.ndarray]) -> WorldTr
     tree.nodes.clear()
     tree.children.clear()
     used: set[int] = set()
+    countries = {0}
     for number, entry in enumerate(entries):
         node = _read_node(number, entry, keyframes)
+        if node.kind == "write" and node.country == number:
+            countries.add(number)
+        if node.country not in countries:
+            raise _damaged(f"node {number} of its history lies in no country")
         for keyframe in node.keyframes:
             if keyframe in used or tensors["keyframe_node"][keyframe] != number:
                 raise _damaged(f"node {number} of its history claims a keyframe of another node")
@@ -325,10 +335,10 @@ def _read_node(number: int, entry: Any, keyframes: int) -> Node:
         raise _damaged(f"node {number} of its history is not an object")
     numbers: dict[str, int] = {
         name: value
-        for name in ("parent", "keyframe", "backdrop", "written")
-        if isinstance(value := entry.get(name, -1 if name == "backdrop" else None), int) and not isinstance(value, bool)
+        for name in ("parent", "keyframe", "backdrop", "written", "country")
+        if isinstance(value := entry.get(name, _LATER.get(name)), int) and not isinstance(value, bool)
     }
-    whole = len(numbers) == 4
+    whole = len(numbers) == 5
     finer = entry.get("finer", [])
     if not isinstance(finer, list) or len(finer) > MAX_FINER or not all(type(index) is int for index in finer):
         raise _damaged(f"node {number} of its history is incomplete")
@@ -346,5 +356,5 @@ def _read_node(number: int, entry: Any, keyframes: int) -> Node:
         raise _damaged(f"node {number} of its history names a keyframe that does not exist")
     if not (0 <= numbers["parent"] < number) if number else numbers["parent"] != -1 or kind != "root":
         raise _damaged(f"node {number} of its history has an impossible parent")
-    parent, keyframe, backdrop, written = numbers.values()
-    return Node(number, parent, kind, label, float(created), keyframe, backdrop, tuple(finer), written)
+    parent, keyframe, backdrop, written, country = numbers.values()
+    return Node(number, parent, kind, label, float(created), keyframe, backdrop, tuple(finer), written, country)

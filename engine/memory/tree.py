@@ -30,13 +30,15 @@ class Node:
     Attributes:
         id: position in the tree's table; the root is 0.
         parent: id of the node it changes, -1 for the root.
-        kind: ``root``, ``write``, ``erase``, ``freeze``, ``thaw`` or ``branch``.
+        kind: ``root``, ``write``, ``erase``, ``freeze``, ``thaw``, ``branch`` or ``cross``.
         label: the user's name for it, or "".
         created_s: seconds since 1970, for display only.
         keyframe: index of the keyframe it wrote, -1 for none. backdrop: of the one behind that. finer: of those that
             refine it, coarse to fine.
-        killed, frozen, thawed: rows (n,) int64 that changed here.
+        killed, revived, frozen, thawed: rows (n,) int64 that changed here.
         written: how many tokens it wrote.
+        country: the node that founded the country which is shown from here on, 0 for the first; see
+            :mod:`engine.memory.countries`.
     """
 
     id: int
@@ -48,7 +50,9 @@ class Node:
     backdrop: int = -1
     finer: tuple[int, ...] = ()
     written: int = 0
+    country: int = 0
     killed: np.ndarray = field(default_factory=_no_rows)
+    revived: np.ndarray = field(default_factory=_no_rows)
     frozen: np.ndarray = field(default_factory=_no_rows)
     thawed: np.ndarray = field(default_factory=_no_rows)
 
@@ -60,7 +64,7 @@ class Node:
     @property
     def row_bytes(self) -> int:
         """What its lists of rows cost."""
-        return self.killed.nbytes + self.frozen.nbytes + self.thawed.nbytes
+        return self.killed.nbytes + self.revived.nbytes + self.frozen.nbytes + self.thawed.nbytes
 
 
 class WorldTree:
@@ -82,7 +86,7 @@ class WorldTree:
         return NODE_BYTES * len(self.nodes) + self._row_bytes
 
     def record(self, node: Node, **rows: np.ndarray) -> None:
-        """Set which rows (n,) int64 a node ``killed``, ``frozen`` or ``thawed``."""
+        """Set which rows (n,) int64 a node ``killed``, ``revived``, ``frozen`` or ``thawed``."""
         self._row_bytes -= node.row_bytes
         for name, value in rows.items():
             setattr(node, name, value)
@@ -98,6 +102,7 @@ class WorldTree:
     def add(self, kind: str, label: str = "") -> Node:
         """A new child of the present, which becomes the present."""
         node = Node(len(self.nodes), self.current, kind, checked_label(label), time.time())
+        node.country = self.nodes[self.current].country
         self.nodes.append(node)
         self.children.append([])
         self.children[self.current].append(node.id)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from engine.places import Match
 
 MAX_RECORDED = 1_000_000
+MAX_COUNTRIES = 100_000
 MAX_NOTES_BYTES = 4 << 20
 WORLD_KINDS = ("world", "nothing", "image")
 
@@ -30,7 +31,8 @@ class SessionState:
         recorded: step indices of the recorded flight.
         notes: small JSON of the window (keyframes, names, layout), kept and handed back unread.
         world_seed: of the procedural world behind it, ``None`` where there is none.
-        match: the model's stored place that new ground goes on from, ``None`` where there is none.
+        match: the model's stored place that new ground goes on from, ``None`` where there is none. matches: the same of
+            every country of the memory, by its number.
     """
 
     kind: Literal["world", "nothing", "image"]
@@ -50,6 +52,7 @@ class SessionState:
     notes: dict[str, Any] = field(default_factory=dict)
     world_seed: int | None = None
     match: Match | None = None
+    matches: dict[int, Match | None] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -75,6 +78,7 @@ class SessionState:
             "notes": self.notes,
             "world_seed": self.world_seed,
             "match": _match_to_json(self.match) if self.match is not None else None,
+            "matches": {str(number): _match_to_json(match) for number, match in self.matches.items() if match},
         }
 
 
@@ -94,6 +98,12 @@ def state_from_json(values: Any) -> SessionState:
     if not all(isinstance(index, int) and not isinstance(index, bool) and 0 <= index < 2**40 for index in recorded):
         raise SessionError(
             "The recorded flight in the session must be a list of step numbers; open an earlier copy of it."
+        )
+    # Earlier sessions knew one country only.
+    matches = fields.object("matches") if "matches" in fields.values else Fields({}, "")
+    if len(matches.values) > MAX_COUNTRIES or not all(number.isdecimal() for number in matches.values):
+        raise SessionError(
+            f"The session's places must be at most {MAX_COUNTRIES:,}, by number; open an earlier copy of it."
         )
     quality = fields.object("quality")
     steps = quality.integer("steps", 0, 256)
@@ -119,6 +129,7 @@ def state_from_json(values: Any) -> SessionState:
         notes=dict(fields.object("notes").values),
         world_seed=fields.integer("world_seed", 0, 2**40 - 1) if fields.values.get("world_seed") is not None else None,
         match=_match_from_json(fields.object("match")) if fields.values.get("match") is not None else None,
+        matches={int(number): _match_from_json(matches.object(number)) for number in matches.values},
     )
 
 
