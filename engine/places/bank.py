@@ -78,16 +78,24 @@ class PlaceBank:
     mean: Tensor
     std: Tensor
     modules: Mapping[str, Module] = field(default_factory=dict)
+    _newest: dict[int, Place] = field(default_factory=dict, init=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.biomes)
 
     def __getitem__(self, index: int) -> Place:
-        """Unpack a place.
+        """Unpack a place; the newest one stays so, for one question often follows another.
 
         Raises:
             ModelError: what is packed is damaged, or not as large as the rig.
         """
+        if index not in self._newest:
+            place = self._unpacked(index)
+            self._newest.clear()
+            self._newest[index] = place
+        return self._newest[index]
+
+    def _unpacked(self, index: int) -> Place:
         channels, stride, samples = self.token
         cameras = self.rigs[index]
         sizes = [(camera.height // stride, camera.width // stride) for camera in cameras]

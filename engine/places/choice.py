@@ -172,6 +172,17 @@ class Choice:
         match = self._by_colour.best(described, bins, weight, places, replaced=forgotten.match, barred=barred)
         return replace(match, anchor=anchor).following(forgotten.match)
 
+    def among(self, biome: str) -> list[int]:
+        """The places that are chosen from."""
+        return self._by_look.among(biome)
+
+    def prepare(self, place: int) -> None:
+        """Find out what any choice asks of a place."""
+        self._ways_on(place)
+        self._glow(place)
+        self._by_colour.prepare(place)
+        self._by_look.prepare(place)
+
     def _ways_on(self, place: int) -> Tensor:
         """(AZIMUTHS,) bool: the directions in which one gets on from a place, over land, and if possible into nothing;
         none where a lake lies all around."""

@@ -75,6 +75,7 @@ class Places:
         self._memories: OrderedDict[int, LatentMemory] = OrderedDict()
         self._glows: dict[int, Tensor] = {}
         self._courts: dict[int, bool] = {}
+        self._ready: set[int] = set()
         self._choice = Choice(bank, self._lighting, self._mean, self._std, self._memory, self._glow)
 
     def complete(
@@ -156,6 +157,16 @@ class Places:
         outside = self._choice.outside(match, completed, camera, biome)
         outside = None if outside is None else taken & outside
         return Completed(completed, taken, hidden & taken, anew, match, outside)
+
+    def prepare(self, biome: str) -> bool:
+        """Get one more place of open country ready, which the first choice among them would take its time for; False
+        if all are."""
+        for place in () if self.built(biome) else self._choice.among(biome):
+            if place not in self._ready:
+                self._choice.prepare(place)
+                self._ready.add(place)
+                return True
+        return False
 
     def _may(self, retold: Retold, recalled: Readout, match: Match, camera: Camera, biome: str) -> Tensor:
         """(h, w) bool: what is ``retold`` of what the place shows."""

@@ -133,6 +133,10 @@ class Matcher:
         self._bank, self._look = bank, look
         self._spectra: dict[int, Spectrum] = {}
 
+    def prepare(self, index: int) -> None:
+        """Put a place on the grid."""
+        self._spectrum(index)
+
     def _spectrum(self, index: int) -> Spectrum:
         if index not in self._spectra:
             place = self._bank[index]

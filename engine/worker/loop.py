@@ -136,11 +136,19 @@ class EngineLoop:
             except Exception:
                 log.exception("the last autosave failed")
 
+    def _prepare(self) -> bool:
+        """Use the time that nobody needs for what a frame would have to wait for later, a little at a time."""
+        world = self.world
+        places = world.explorer.places if world is not None else None
+        return world is not None and places is not None and places.prepare(world.explorer.config.biome)
+
     def _rest(self) -> None:
         """Nothing to do: publish what was held back, save what is unsaved, and sleep without using any CPU."""
         self.publish_memory(force=True)
         self.second.refresh(self)
         self.set_state(WorkerState.IDLE)
+        if self._prepare():
+            return
         timeout = None
         if self.world is not None and self.autosaver is not None and not self.world.autosaved:
             timeout = max(0.0, self.world.changed_at + self.settings.autosave_s - time.monotonic())
