@@ -12,7 +12,7 @@ import time
 from PyQt6.QtCore import QCoreApplication, QEvent, QObject, Qt, QTimer
 from PyQt6.QtWidgets import QWidget
 
-SOFTWARE_PACE_S = 1.0 / 16.0
+SOFTWARE_PACE_S = 1.0 / 20.0
 """Pictures of the window follow each other no sooner: enough for the eye, and the model keeps most of the machine."""
 
 

@@ -26,6 +26,8 @@ CLEARLY_M = 1.5
 """Another country is crossed to where its views are so much nearer than those of the one that is shown."""
 BEYOND = 0.25
 """A view that is renewed is so so far beyond its edges too, as a share of its size."""
+BACK, ONWARD = "came back", "went on again"
+"""What the nodes of history are called."""
 
 
 class Trail:
@@ -126,7 +128,7 @@ class Countries:
         return self._cross(founded, np.flatnonzero(hidden), last.killed[~self._store.alive[last.killed]])
 
     def _cross(self, country: int, killed: np.ndarray, revived: np.ndarray) -> Node:
-        node = self._tree.add("cross")
+        node = self._tree.add("cross", ONWARD if country > self._tree.nodes[self._tree.current].country else BACK)
         node.country = country
         self._tree.record(node, killed=killed, revived=revived)
         return node
