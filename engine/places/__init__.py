@@ -11,5 +11,6 @@ from engine.places.choice import Forgotten
 from engine.places.completion import Places, Retold
 from engine.places.lighting import LIGHT_SIZES
 from engine.places.matching import MOST_PAST, Match
+from engine.places.mirror import MirroredBank
 
-__all__ = ["LIGHT_SIZES", "MOST_PAST", "Forgotten", "Match", "Place", "PlaceBank", "Places", "Retold"]
+__all__ = ["LIGHT_SIZES", "MOST_PAST", "Forgotten", "Match", "MirroredBank", "Place", "PlaceBank", "Places", "Retold"]

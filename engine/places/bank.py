@@ -95,6 +95,10 @@ class PlaceBank:
             self._newest[index] = place
         return self._newest[index]
 
+    def original(self, index: int) -> int:
+        """The place that one is a version of: itself."""
+        return index
+
     def _unpacked(self, index: int) -> Place:
         channels, stride, samples = self.token
         cameras = self.rigs[index]

@@ -167,10 +167,22 @@ class Choice:
             None if forgotten.match is None else forgotten.match.place,
         )
         if forgotten.match is not None:
-            places = _not_lately(places, forgotten.match)
+            places = self._not_lately(places, forgotten.match)
         barred = self._no_way(places, camera)
         match = self._by_colour.best(described, bins, weight, places, replaced=forgotten.match, barred=barred)
         return replace(match, anchor=anchor).following(forgotten.match)
+
+    def _not_lately(self, places: Sequence[int], before: Match) -> list[int]:
+        """``places`` without the one ``before``, what is most like which is itself, and without those before that, as
+        long as some are left to choose from; of what is left mirrored and not, the one that was not there lately."""
+        original = self._bank.original
+        left = list(places)
+        for place in (before.place, *before.past):
+            others = [other for other in left if original(other) != original(place)]
+            if len({original(other) for other in others}) < (1 if place == before.place else TO_CHOOSE):
+                break
+            left = others
+        return [place for place in left if place not in (before.place, *before.past)] or left
 
     def among(self, biome: str) -> list[int]:
         """The places that are chosen from."""
@@ -262,17 +274,6 @@ class Choice:
         """Broad colours of latents (C, h, w), (DIRECTIONS, h, w), weighed."""
         spread = torch.sqrt(self._lighting.colours.square() @ self._std.flatten().square())
         return COLOUR_WEIGHT * self._lighting.coordinates(latents) / spread[:, None, None]
-
-
-def _not_lately(places: Sequence[int], before: Match) -> list[int]:
-    """``places`` without the one ``before``, what is most like which is itself, and without those before that, as long
-    as some are left to choose from."""
-    left = [place for place in places if place != before.place] or list(places)
-    for place in before.past:
-        if len(left) <= TO_CHOOSE:
-            break
-        left = [other for other in left if other != place]
-    return left
 
 
 def rays_of(camera: Camera, readout: Readout) -> Tensor:

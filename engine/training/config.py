@@ -287,6 +287,21 @@ class FlightTraining:
 
 
 @dataclass(frozen=True)
+class MirrorTraining:
+    """The network that turns an exported model's places over; everything else is frozen.
+
+    Attributes:
+        model: the exported model with its places.
+        width: of what lies between its convolutions. crop_cells: side of a crop.
+    """
+
+    loop: LoopConfig = LoopConfig(run="runs/mirror", minutes=8.0, batch=16, learning_rate=2e-2, weight_decay=0.0)
+    model: str = "assets/models/embedded"
+    width: int = 48
+    crop_cells: int = 32
+
+
+@dataclass(frozen=True)
 class PlacesConfig:
     """The places that a model carries, see :mod:`engine.places`: all around from one point of a world each.
 
@@ -332,7 +347,7 @@ class ExportConfig:
         detail_run: of the network that finishes what the model imagines.
         flight_run: of denoiser and detail together. flight_share: how far the denoiser's weights go from the model's to
             that run's; halfway can be better than either end (Wortsman et al. 2022). Detail goes all the way.
-        adapter_run: of flights that learned one biome, by updates.
+        adapter_run: of flights that learned one biome, by updates. mirror_run: of what turns places over.
         detail_bound: what detail may add, see :class:`engine.models.embedded.config.DetailConfig`; less than in
             training keeps long flights free of sparks.
         places: which of the rendered places the model carries. new_places: a copy gets them too; with ``keep_places``
@@ -351,6 +366,7 @@ class ExportConfig:
     flight_run: str = ""
     flight_share: float = 1.0
     adapter_run: str = ""
+    mirror_run: str = ""
     detail_bound: float = 0.5
     places: PlacesConfig = PlacesConfig()
     new_places: bool = False

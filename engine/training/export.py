@@ -20,6 +20,7 @@ from engine.models.embedded.config import DenoiserConfig, DetailConfig, Embedded
 from engine.models.embedded.model import ADAPTED, EmbeddedModel
 from engine.models.embedded.weights import (
     CONFIG_NAME,
+    MIRROR,
     adapter_path,
     adapter_paths,
     load_network,
@@ -81,14 +82,19 @@ def _statistics(config: EmbeddedConfig) -> tuple[Tensor, Tensor]:
 def _improve(config: ExportConfig, folder: Path) -> EmbeddedModel:
     """The model ``config.model`` with the best weights of the later runs; its other files are copied as they are."""
     base = Path(config.model)
-    runs = {"decoder": config.decoder_run, "detail": config.detail_run, "flights": config.flight_run}
+    runs = {
+        "decoder": config.decoder_run,
+        "detail": config.detail_run,
+        "flights": config.flight_run,
+        MIRROR: config.mirror_run,
+    }
     runs = {name: run for name, run in runs.items() if run}
     if config.adapter_run:
         runs[adapter_path(folder, _biome_of(config.adapter_run)).stem] = config.adapter_run
     if not runs and not config.new_places and not config.new_biomes:
         raise InputError(
             f"Nothing is named that the model {base} could be given; set decoder_run, detail_run, flight_run, "
-            "adapter_run, new_places or new_biomes."
+            "adapter_run, mirror_run, new_places or new_biomes."
         )
     found = {name: load_file(trained_weights(name, run)) for name, run in runs.items()}
     embedded = EmbeddedConfig.read(base / CONFIG_NAME)
@@ -96,8 +102,7 @@ def _improve(config: ExportConfig, folder: Path) -> EmbeddedModel:
     outgrown = False  # adapters are updates of the kernels that they learned beside
     if "decoder" in found:
         better["autoencoder"] = found["decoder"]  # the whole of it, its encoder unchanged
-    if "detail" in found:
-        better["detail"] = found["detail"]
+    better |= {name: found[name] for name in ("detail", MIRROR) if name in found}
     for name in ADAPTED if "flights" in found else ():
         before = load_file(weight_path(base, name))
         share = config.flight_share if name == "denoiser" else 1.0

@@ -1,5 +1,5 @@
 """Starting a stage by name: scenes, places, autoencoder, readout, denoiser, and on the model that these make decoder,
-detail, flights. What they made is put together by :mod:`engine.training.export`."""
+detail, flights and mirror. What they made is put together by :mod:`engine.training.export`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from engine.training.config import (
     DenoiserTraining,
     DetailTraining,
     FlightTraining,
+    MirrorTraining,
     PlacesConfig,
     ReadoutTraining,
     SceneConfig,
@@ -23,7 +24,7 @@ from engine.training.loop import Trainer
 from engine.training.places import render_places
 from engine.training.scenes import render_scenes
 
-STAGES = ("scenes", "places", "autoencoder", "readout", "denoiser", "decoder", "detail", "flights", "export")
+STAGES = ("scenes", "places", "autoencoder", "readout", "denoiser", "decoder", "detail", "flights", "mirror", "export")
 
 
 def train(stage: str, config_file: Path | None = None, overrides: dict[str, Any] | None = None) -> dict[str, float]:
@@ -80,6 +81,11 @@ def train(stage: str, config_file: Path | None = None, overrides: dict[str, Any]
             return Trainer(flying, flights.loop, flights).run()
         finally:
             flying.close()
+    if stage == "mirror":
+        from engine.training.mirror import MirrorStage
+
+        mirror = configure(MirrorTraining(), config_file, overrides)
+        return Trainer(MirrorStage(mirror), mirror.loop, mirror).run()
     raise InputError(f"Training knows no stage {stage!r}; the stages are {', '.join(STAGES[:-1])}.")
 
 

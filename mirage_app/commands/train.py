@@ -16,7 +16,9 @@ class Train(Command):
     """Train a part of the embedded model on procedural worlds; a killed run goes on where it stopped."""
 
     stage: Annotated[
-        Literal["scenes", "places", "autoencoder", "readout", "denoiser", "decoder", "detail", "flights", "export"],
+        Literal[
+            "scenes", "places", "autoencoder", "readout", "denoiser", "decoder", "detail", "flights", "mirror", "export"
+        ],
         tyro.conf.Positional,
     ]
     """What to do, in this order: render the scenes and places, train the parts, put the model's folder together."""

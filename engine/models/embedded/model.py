@@ -27,9 +27,10 @@ from engine.models.embedded.config import (
 )
 from engine.models.embedded.denoiser import Denoiser
 from engine.models.embedded.detail import DetailNetwork
+from engine.models.embedded.mirror import MirrorNetwork
 from engine.models.embedded.readout import ReadoutNetwork
 from engine.models.embedded.sampler import flow_times, sample_flow
-from engine.places import PlaceBank, Places
+from engine.places import MirroredBank, PlaceBank, Places
 from engine.world_model import Chunk, ChunkRequest, ModelSpec
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class EmbeddedModel:
             checksum=checksum,
             fine_scale=config.autoencoder.fine_scale,
         )
+        self.mirror: MirrorNetwork | None = None
         self._bank: PlaceBank | None = None
         self._updates: dict[str, dict[str, Tensor]] = {}
         self._own: dict[str, dict[str, torch.nn.Module]] = {}
@@ -117,6 +119,8 @@ class EmbeddedModel:
                     f"{stored} holds tokens of (channels, stride, samples) {found.token}, but the model's are "
                     f"{token}; restore the places that belong to its config.json."
                 )
+        if (stored := weights.weight_path(path, weights.MIRROR)).exists():
+            model.mirror = _mirror(stored, model.spec.latent_channels)
         model.spec = replace(model.spec, checksum=weights.folder_checksum(path))
         return model._ready()
 
@@ -127,7 +131,8 @@ class EmbeddedModel:
             return None
         colours = torch.cartesian_prod(*[torch.linspace(0.1, 0.9, 3)] * 3)[:, :, None, None]
         flat = self.encode(colours.expand(-1, -1, 24, 24))[:, :, 1, 1]
-        return Places(self._bank, self.readout_network, self._mean, self._std, flat)
+        bank = self._bank if self.mirror is None else MirroredBank.from_bank(self._bank, self.turned_over)
+        return Places(bank, self.readout_network, self._mean, self._std, flat)
 
     @classmethod
     def tiny(cls, seed: int = 0, image_size: tuple[int, int] = (64, 112)) -> EmbeddedModel:
@@ -174,6 +179,8 @@ class EmbeddedModel:
             weights.save_tensors(updates, weights.adapter_path(path, biome))
         if self._bank is not None:
             weights.save_places(self._bank, path)
+        if self.mirror is not None:
+            weights.save_network(self.mirror, weights.weight_path(path, weights.MIRROR))
 
     def carry(self, bank: PlaceBank) -> None:
         """Take places along from now on; :meth:`save` writes them."""
@@ -202,6 +209,18 @@ class EmbeddedModel:
         """``rgb (T, 3, H, W)`` in [0, 1] -> latents ``(T, C, H/8, W/8)`` float32."""
         with torch.inference_mode():
             return self.autoencoder.encoder(self._input(rgb))
+
+    def turned_over(self, latents: Tensor) -> Tensor:
+        """Latents (C, h, w) of a picture -> those of its mirror image, float32, where they were.
+
+        Raises:
+            ModelError: the model carries no network for that.
+        """
+        if self.mirror is None:
+            raise ModelError("This model does not mirror; export it with a mirror_run.")
+        with torch.inference_mode():
+            made = self.mirror(self._input(((latents.to(self._mean) - self._mean) / self._std)[None]))[0]
+            return (made * self._std + self._mean).to(latents.device)
 
     def decode(self, latents: Tensor) -> Tensor:
         """latents ``(T, C, h, w)`` -> ``rgb (T, 3, 8h, 8w)`` float32 in [0, 1]."""
@@ -292,6 +311,8 @@ class EmbeddedModel:
     def _ready(self) -> EmbeddedModel:
         for module in self.networks().values():
             self._at_work(module)
+        if self.mirror is not None:
+            self._at_work(self.mirror)
         return self
 
     def _at_work(self, network: torch.nn.Module) -> torch.nn.Module:
@@ -299,3 +320,22 @@ class EmbeddedModel:
 
     def _input(self, tensor: Tensor) -> Tensor:
         return tensor.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
+
+
+def _mirror(path: Path, channels: int) -> MirrorNetwork:
+    """The network in a file of weights.
+
+    Raises:
+        ModelError: it is damaged, or of other latents.
+    """
+    tensors = weights.load_tensors(path)
+    try:
+        network = MirrorNetwork.like(tensors)
+        network.load_state_dict(tensors)
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise ModelError(f"{path} is no network that mirrors ({error}); restore it.") from error
+    if network.linear.in_channels != channels:
+        raise ModelError(
+            f"{path} mirrors latents of {network.linear.in_channels} channels, not {channels}; restore it."
+        )
+    return network

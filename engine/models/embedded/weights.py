@@ -20,6 +20,8 @@ CONFIG_NAME = "config.json"
 NETWORKS = ("autoencoder", "readout", "denoiser")
 OPTIONAL_NETWORKS = ("detail",)
 """What a model may do without."""
+MIRROR = "mirror"
+"""A network that only makes more of what there is: a session means the same with and without it."""
 
 
 def weight_path(folder: Path, network: str) -> Path:
@@ -57,7 +59,8 @@ def model_files(folder: Path) -> list[Path]:
     """All files of a model: configuration, weights, and what it carries of the rest."""
     files = [folder / CONFIG_NAME, *(weight_path(folder, name) for name in NETWORKS)]
     optional = [path for name in OPTIONAL_NETWORKS if (path := weight_path(folder, name)).exists()]
-    return files + optional + list(adapter_paths(folder).values()) + places_paths(folder)
+    mirror = [path for path in (weight_path(folder, MIRROR),) if path.exists()]
+    return files + optional + list(adapter_paths(folder).values()) + places_paths(folder) + mirror
 
 
 def file_checksum(path: Path) -> str:
@@ -70,8 +73,9 @@ def file_checksum(path: Path) -> str:
 
 
 def folder_checksum(folder: Path) -> str:
-    """SHA-256 over the checksums of all files of a model: its identity."""
-    return hashlib.sha256("".join(file_checksum(path) for path in model_files(folder)).encode()).hexdigest()
+    """SHA-256 over the checksums of the files of a model: its identity, by which a session knows it."""
+    files = [path for path in model_files(folder) if path.stem != MIRROR]
+    return hashlib.sha256("".join(file_checksum(path) for path in files).encode()).hexdigest()
 
 
 def save_network(module: nn.Module, path: Path) -> None:
