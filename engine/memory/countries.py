@@ -23,7 +23,7 @@ NEAR_M, ALIKE_DEG = 4.0, 30.0
 LEFT_M = 8.0
 """One comes back to a view after flying so far: what lies along the way that one is on is no return."""
 CLEARLY_M = 1.5
-"""Another country is crossed to where its views are so much nearer than those of the one that is shown."""
+"""A border is crossed so far behind or beyond the view that founded a country, or one would change to and fro at it."""
 BEYOND = 0.25
 """A view that is renewed is so so far beyond its edges too, as a share of its size."""
 BACK, ONWARD = "came back", "went on again"
@@ -34,8 +34,9 @@ class Trail:
     """The views along the history of the present, and how they lie to a camera.
 
     Attributes:
-        country: (n,) int64, of each, oldest first. apart_m: (n,) metres from it to the camera, ``inf`` where it looks
-            another way, or was not left since.
+        country: (n,) int64, of each, oldest first.
+        near: (n,) bool, whether the camera is where it was seen from, and looks the same way.
+        left: (n,) bool, whether it was left since.
     """
 
     def __init__(self, store: TokenStore, tree: WorldTree, camera: Camera) -> None:
@@ -45,27 +46,16 @@ class Trail:
         writers, first = writers[past[writers]], first[past[writers]]
         poses = store.keyframes.rows[first].astype(np.float64)
         positions, forward = poses[:, 9:12], poses[:, 2:9:3]
-        apart_m = np.linalg.norm(positions - camera.position, axis=1)
-        self.country = np.array([tree.nodes[node].country for node in writers], np.int64)
         way_m = np.linalg.norm(np.diff(positions, axis=0, append=camera.position[None]), axis=1)
-        left = np.cumsum(way_m[::-1])[::-1] > LEFT_M
         alike = forward @ camera.c2w[:3, 2] > np.cos(np.deg2rad(ALIKE_DEG))
-        self.apart_m = np.where(left & alike, apart_m, np.inf)
+        self.country = np.array([tree.nodes[node].country for node in writers], np.int64)
+        self.near = alike & (np.linalg.norm(positions - camera.position, axis=1) < NEAR_M)
+        self.left = np.cumsum(way_m[::-1])[::-1] > LEFT_M
 
     @property
     def returned(self) -> bool:
         """Whether one was here before, looked as one does now, and had left since."""
-        return bool((self.apart_m < NEAR_M).any())
-
-    def seen_in(self, shown: int) -> int:
-        """The country that the camera's view was seen in; that which is ``shown`` if none clearly was."""
-        own = self.country == shown
-        nearest_m = float(self.apart_m[own].min(initial=np.inf))
-        apart_m = np.where(own, np.inf, self.apart_m)
-        nearest = int(apart_m.argmin()) if len(apart_m) else -1
-        if nearest < 0 or apart_m[nearest] >= min(NEAR_M, nearest_m - CLEARLY_M):
-            return shown
-        return int(self.country[nearest])
+        return bool((self.near & self.left).any())
 
 
 class Countries:
@@ -77,6 +67,33 @@ class Countries:
 
     def __init__(self, store: TokenStore, tree: WorldTree, cell_center: float) -> None:
         self._store, self._tree, self._cell_center = store, tree, cell_center
+
+    def seen_in(self, camera: Camera) -> int:
+        """The country that a camera's view was seen in: out of those whose founding view it is behind, to where it was
+        seen before, and into those whose founding view it is beyond, where it was seen since."""
+        trail = Trail(self._store, self._tree, camera)
+        near = set(trail.country[trail.near].tolist())
+        seen_from = {country: self._line(country) for country in near}
+        country = self._tree.nodes[self._tree.current].country
+        while country and self._beyond_m(country, camera) < -CLEARLY_M:
+            if all(country in line for line in seen_from.values()):
+                break
+            country = self._parent(country)
+        while entered := [
+            line[line.index(country) - 1]
+            for line in seen_from.values()
+            if country in line[1:] and self._beyond_m(line[line.index(country) - 1], camera) > CLEARLY_M
+        ]:
+            country = entered[-1]
+        return country
+
+    def _beyond_m(self, founded: int, camera: Camera) -> float:
+        """How far a camera is beyond the view that founded a country, metres along it; 0 if that was evicted."""
+        keyframe = self._tree.nodes[founded].keyframe
+        if keyframe < 0:
+            return 0.0
+        view = self._store.keyframe(keyframe).camera
+        return float((camera.position - view.position) @ view.c2w[:3, 2])
 
     def crossings(self, country: int) -> Iterator[Node]:
         """Add nodes to the tree, one for each border on the way from the country that is shown to another, without

@@ -353,9 +353,9 @@ class LatentMemory:
 
     def cross_over(self, camera: Camera) -> bool:
         """Show the country that a camera's view was seen in, if that is another."""
-        before = self.country
-        country = Trail(self.store, self.tree, camera).seen_in(before)
-        for node in Countries(self.store, self.tree, self.config.cell_center).crossings(country):
+        before, countries = self.country, Countries(self.store, self.tree, self.config.cell_center)
+        country = countries.seen_in(camera)
+        for node in countries.crossings(country):
             self._apply(node, forward=True)
             self._version += 1
         return country != before

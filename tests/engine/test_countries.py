@@ -85,6 +85,18 @@ def test_who_is_on_the_way_or_looks_another_way_stays_in_the_country() -> None:
     assert memory.country == country and len(memory.tree) == nodes
 
 
+def test_who_hovers_before_a_country_is_founded_stays_in_it_when_flying_on() -> None:
+    """The views around are old by then, but one does not come back to them."""
+    memory = memory_of([scene_view(at(x), int(x)) for x in (0.0, 3.0, 6.0, 1.5, 4.5, 7.5)])
+    founded = memory.write(scene_view(at(9.0), 9), renewed=ahead(memory, 9.0), founds=True)
+    assert founded.tokens_written and memory.country == founded.node
+    for number, x in enumerate((9.5, 10.0, 11.0, 12.0, 15.0)):
+        assert not memory.cross_over(at(x))
+        memory.write(scene_view(at(x), 10 + number))
+    assert memory.cross_over(at(6.0)) and memory.country == 0
+    assert memory.cross_over(at(12.0)) and memory.country == founded.node
+
+
 def test_a_view_is_returned_to_after_it_was_left() -> None:
     memory = memory_of([scene_view(at(x), int(x)) for x in np.arange(0.0, 10.0, 2.0)])
     assert not memory.returned(at(8.5)), "that is the way that one is on"

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
+from engine.camera import Camera
 from engine.cells import in_samples, only_sky, without
 from engine.errors import SessionError
 from engine.explorer import Explorer, ExplorerConfig
@@ -322,6 +323,34 @@ def test_a_worn_world_is_renewed_in_one_step_that_can_be_undone(explorer: Explor
     assert not due(memory, memory.readout(ahead), ahead, explorer.match)
     memory.undo()
     assert np.array_equal(memory.store.alive[: len(before)], before)
+
+
+def test_who_flies_on_and_comes_back_sees_the_country_before(explorer: Explorer) -> None:
+    """A dozen metres past where another was set down, and back again: the same picture as on the way out."""
+    one = explorer.fork()
+    assert one.world is not None
+    memory, home = one.memory.latent, one.world.spawn(448, 256, index=0)
+    assert memory is not None
+
+    def ahead(metres: float) -> Camera:
+        pose = home.c2w.copy()
+        pose[:3, 3] += metres * pose[:3, 2]
+        return home.posed(pose)
+
+    start = one.step(ahead(-3.0))
+    assert memory.country == 0, "seen from farther away nothing is due"
+    one.match, one.matches = None, {}  # as if nothing had been set down near by
+    founded = one.step(ahead(0.5))
+    assert founded.renewed and memory.country == founded.node
+    for metres in np.arange(2.0, 13.0, 1.0):
+        one.step(ahead(metres))
+    country = memory.country
+    back = [one.step(ahead(metres)) for metres in (9.0, 6.0, 3.0, -3.0)]
+    assert back[-1].renewed and memory.country == 0
+    assert psnr_db(start.rgb, back[-1].rgb) > psnr_db(founded.rgb, back[-1].rgb) + 6.0
+    assert psnr_db(start.rgb, back[-1].rgb) > 30.0
+    one.step(ahead(12.0))
+    assert memory.country == country
 
 
 def test_without_places_nothing_is_forgotten(explorer: Explorer) -> None:

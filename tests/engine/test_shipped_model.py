@@ -218,7 +218,7 @@ def test_a_turn_stays_under_the_same_sky(model: EmbeddedModel, biome: str, seed:
 def test_every_biome_has_places_and_a_world_from_nothing_begins_in_one(model: EmbeddedModel) -> None:
     assert model.places is not None
     counts = {biome: model.places.bank.biomes.count(biome) for biome in model.spec.biomes}
-    assert counts == dict.fromkeys(model.spec.biomes, 8) | {"interior": 2 * len(ROOMS)}
+    assert counts == dict.fromkeys(model.spec.biomes, 16) | {"interior": 2 * len(ROOMS)}  # mirrored, too
     camera = World(WorldSpec("coast", 5)).spawn(448, 256)
     explorer = Explorer(model, ExplorerConfig(biome="coast", seed=5, fine=False))
     begun = explorer.begin(camera)
