@@ -22,8 +22,9 @@ NEAR_M, ALIKE_DEG = 4.0, 30.0
 """A view is seen from where an earlier one was if it is no farther, and turned by no more than that."""
 LEFT_M = 8.0
 """One comes back to a view after flying so far: what lies along the way that one is on is no return."""
-CLEARLY_M = 1.5
-"""A border is crossed so far behind or beyond the view that founded a country, or one would change to and fro at it."""
+INWARDS_M, OUTWARDS_M = 0.5, 1.5
+"""One is in a country from so far behind the view that founded it on, and out of it so far behind that: else one would
+change to and fro at its border."""
 BEYOND = 0.25
 """A view that is renewed is so so far beyond its edges too, as a share of its size."""
 BACK, ONWARD = "came back", "went on again"
@@ -34,7 +35,7 @@ class Trail:
     """The views along the history of the present, and how they lie to a camera.
 
     Attributes:
-        country: (n,) int64, of each, oldest first.
+        country: (n,) int64, of each, oldest first. apart_m: (n,) metres from the camera.
         near: (n,) bool, whether the camera is where it was seen from, and looks the same way.
         left: (n,) bool, whether it was left since.
     """
@@ -47,9 +48,9 @@ class Trail:
         poses = store.keyframes.rows[first].astype(np.float64)
         positions, forward = poses[:, 9:12], poses[:, 2:9:3]
         way_m = np.linalg.norm(np.diff(positions, axis=0, append=camera.position[None]), axis=1)
-        alike = forward @ camera.c2w[:3, 2] > np.cos(np.deg2rad(ALIKE_DEG))
         self.country = np.array([tree.nodes[node].country for node in writers], np.int64)
-        self.near = alike & (np.linalg.norm(positions - camera.position, axis=1) < NEAR_M)
+        self.apart_m = np.linalg.norm(positions - camera.position, axis=1)
+        self.near = _alike(forward, camera) & (self.apart_m < NEAR_M)
         self.left = np.cumsum(way_m[::-1])[::-1] > LEFT_M
 
     @property
@@ -69,31 +70,37 @@ class Countries:
         self._store, self._tree, self._cell_center = store, tree, cell_center
 
     def seen_in(self, camera: Camera) -> int:
-        """The country that a camera's view was seen in: out of those whose founding view it is behind, to where it was
-        seen before, and into those whose founding view it is beyond, where it was seen since."""
-        trail = Trail(self._store, self._tree, camera)
-        near = set(trail.country[trail.near].tolist())
-        seen_from = {country: self._line(country) for country in near}
-        country = self._tree.nodes[self._tree.current].country
-        while country and self._beyond_m(country, camera) < -CLEARLY_M:
-            if all(country in line for line in seen_from.values()):
-                break
-            country = self._parent(country)
-        while entered := [
-            line[line.index(country) - 1]
-            for line in seen_from.values()
-            if country in line[1:] and self._beyond_m(line[line.index(country) - 1], camera) > CLEARLY_M
-        ]:
-            country = entered[-1]
-        return country
+        """The country that a camera's view was seen in before: that of the nearest earlier view that it may cross to.
 
-    def _beyond_m(self, founded: int, camera: Camera) -> float:
-        """How far a camera is beyond the view that founded a country, metres along it; 0 if that was evicted."""
+        Where one looks as those did that founded a country, one is in it beyond them; where one looks another way, one
+        comes back to a view that was left, unless this country has such a view, too.
+        """
+        trail, shown = Trail(self._store, self._tree, camera), self._tree.nodes[self._tree.current].country
+        again = trail.near & trail.left
+        at_home = bool((again & (trail.country == shown)).any())
+        others = np.flatnonzero(trail.near & (trail.country != shown))
+        for index in others[np.argsort(trail.apart_m[others])]:
+            other = int(trail.country[index])
+            line = self._line(other)
+            inwards = shown in line
+            beyond_m = self._beyond_m(line[line.index(shown) - 1] if inwards else shown, camera)
+            if beyond_m is None:
+                crosses = bool(again[index]) and not at_home
+            else:
+                crosses = beyond_m > -INWARDS_M if inwards else beyond_m < -OUTWARDS_M
+            if crosses:
+                return other
+        return shown
+
+    def _beyond_m(self, founded: int, camera: Camera) -> float | None:
+        """How far a camera is beyond the view that founded a country, metres along it; ``None`` if it looks another
+        way, or that was evicted."""
         keyframe = self._tree.nodes[founded].keyframe
         if keyframe < 0:
-            return 0.0
+            return None
         view = self._store.keyframe(keyframe).camera
-        return float((camera.position - view.position) @ view.c2w[:3, 2])
+        ahead = view.c2w[:3, 2]
+        return float((camera.position - view.position) @ ahead) if _alike(ahead, camera) else None
 
     def crossings(self, country: int) -> Iterator[Node]:
         """Add nodes to the tree, one for each border on the way from the country that is shown to another, without
@@ -176,6 +183,11 @@ class Countries:
         view = self._store.keyframe(keyframe).camera
         x, y, _ = project(self._store, np.arange(len(self._store)), view, self._cell_center)
         return (np.abs(x / view.width - 0.5) < 0.5 + BEYOND) & (np.abs(y / view.height - 0.5) < 0.5 + BEYOND)
+
+
+def _alike(forward: np.ndarray, camera: Camera) -> np.ndarray:
+    """(...) bool: whether directions (..., 3) are about that of a camera."""
+    return np.asarray(forward @ camera.c2w[:3, 2] > np.cos(np.deg2rad(ALIKE_DEG)))
 
 
 def _rows(parts: list[np.ndarray]) -> np.ndarray:

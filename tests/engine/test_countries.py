@@ -97,6 +97,23 @@ def test_who_hovers_before_a_country_is_founded_stays_in_it_when_flying_on() -> 
     assert memory.cross_over(at(12.0)) and memory.country == founded.node
 
 
+def test_who_comes_home_looking_the_other_way_and_turns_about_is_at_home() -> None:
+    """What was founded on the way back does not lie where one looks now."""
+    known, memory = seen_on_the_way()
+    for number, x in enumerate(WAY_M[::-1]):
+        founds = x in (30.0, 15.0)
+        view = scene_view(at(x, yaw_deg=180.0), 50 + number)
+        memory.cross_over(view.camera)
+        rows = memory.living()
+        behind = rows[memory.snapshot().positions[rows, 0] < x - 3.0]
+        memory.write(view, renewed=behind if founds else (), founds=founds)
+    back = memory.readout(at(6.0, yaw_deg=180.0)).features.numpy()
+    assert memory.cross_over(at(6.0)) and memory.country == 0
+    np.testing.assert_array_equal(memory.readout(at(6.0)).features.numpy(), known[6.0])
+    assert memory.cross_over(at(6.0, yaw_deg=180.0))
+    np.testing.assert_array_equal(memory.readout(at(6.0, yaw_deg=180.0)).features.numpy(), back)
+
+
 def test_a_view_is_returned_to_after_it_was_left() -> None:
     memory = memory_of([scene_view(at(x), int(x)) for x in np.arange(0.0, 10.0, 2.0)])
     assert not memory.returned(at(8.5)), "that is the way that one is on"
