@@ -126,11 +126,10 @@ class Countries:
     def _leave(self, founded: int) -> Node:
         """Cross the border of a country outwards."""
         last, since = self._since(founded)
-        within = self._written_within(founded)
-        seen = self._seen(founded)
+        inside = self._inside(founded)
+        within, seen = self._written_in(inside), self._seen(founded)
         alive = self._store.alive & ~self._store.frozen
-        hidden = [node.killed for node in since if node.kind == "write" and founded in self._line(node.country)]
-        back = _rows(hidden)
+        back = _rows([node.killed for node in since if node.kind == "write" and node.country in inside])
         back = back[seen[back] | np.isin(back, self._tree.nodes[founded].killed)]
         back = np.union1d(back, last.killed) if last is not None else back
         back = back[~self._store.alive[back] & ~within[back]]
@@ -141,11 +140,12 @@ class Countries:
         last, since = self._since(founded)
         if last is None:  # it was never left, which only a history can say that somebody made up
             return self._cross(founded, np.empty(0, np.int64), np.empty(0, np.int64))
+        inside = self._inside(founded)
         newer = np.zeros(len(self._store), np.bool_)
         for node in since:
             for keyframe in node.keyframes:
                 first, count = self._store.spans.rows[keyframe, :2]
-                newer[first : first + count] = founded not in self._line(node.country)
+                newer[first : first + count] = node.country not in inside
         hidden = newer & self._seen(founded)
         hidden[last.revived] = True
         hidden &= self._store.alive & ~self._store.frozen
@@ -169,9 +169,17 @@ class Countries:
                 break
         return None, since
 
-    def _written_within(self, founded: int) -> np.ndarray:
-        """(N,) bool: tokens that were written in a country, or in those founded in it."""
-        nodes = np.array([founded in self._line(node.country) for node in self._tree.nodes])
+    def _inside(self, founded: int) -> set[int]:
+        """A country and those that were founded in it, in those, and so on."""
+        inside = {founded}
+        for country in sorted({node.country for node in self._tree.nodes}):  # a country is younger than what it lies in
+            if country > founded and self._parent(country) in inside:
+                inside.add(country)
+        return inside
+
+    def _written_in(self, countries: set[int]) -> np.ndarray:
+        """(N,) bool: tokens that were written in any of some countries."""
+        nodes = np.array([node.country in countries for node in self._tree.nodes])
         rows = np.arange(len(self._store))
         return nodes[self._store.keyframe_node.rows[self._store.keyframes_of(rows)]]
 
