@@ -27,7 +27,7 @@ INWARDS_M, OUTWARDS_M = 0.5, 1.5
 change to and fro at its border."""
 BEYOND = 0.25
 """A view that is renewed is so so far beyond its edges too, as a share of its size."""
-BACK, ONWARD = "came back", "went on again"
+BACK, ONWARD = "back", "onward"
 """What the nodes of history are called."""
 
 
