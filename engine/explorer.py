@@ -168,9 +168,9 @@ class Explorer:
             InputError: ``first`` has another size, or no usable depth.
             Cancelled: as asked; the explorer is as it was.
         """
-        before = (self.memory, self.index, self.begun, self.match, self.last_camera)
+        before = (self.memory, self.index, self.begun, self.match, self.matches, self.last_camera)
         self.memory = self._empty_memory()
-        self.index, self.match, self.last_camera = 0, None, None
+        self.index, self.match, self.matches, self.last_camera = 0, None, {}, None
         try:
             if first is None:
                 steps = self.config.first_steps or max(MIN_FIRST_STEPS, self.default_steps)
@@ -178,7 +178,7 @@ class Explorer:
             else:
                 result = self._encode(self.fit(camera), first, cancel or CancelToken())
         except BaseException:
-            self.memory, self.index, self.begun, self.match, self.last_camera = before
+            self.memory, self.index, self.begun, self.match, self.matches, self.last_camera = before
             raise
         self.begun = True
         return self.look_closer(result)

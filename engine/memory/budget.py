@@ -19,7 +19,7 @@ import torch
 
 from engine.memory.config import LatentView
 from engine.memory.store import TokenStore
-from engine.memory.tree import WorldTree
+from engine.memory.tree import ROW_LISTS, WorldTree
 
 TARGET_SHARE = 0.9
 
@@ -84,6 +84,6 @@ def drop(store: TokenStore, tree: WorldTree, keep: np.ndarray) -> int:
         if node.backdrop >= 0:
             node.backdrop = int(keyframes[node.backdrop])
         node.finer = tuple(int(keyframes[index]) for index in node.finer if keyframes[index] >= 0)
-        moved = {name: rows[getattr(node, name)] for name in ("killed", "revived", "frozen", "thawed")}
+        moved = {name: rows[getattr(node, name)] for name in ROW_LISTS}
         tree.record(node, **{name: kept[kept >= 0] for name, kept in moved.items()})
     return before - len(store)

@@ -22,7 +22,7 @@ from engine.atomic import atomic_write
 from engine.errors import SessionError
 from engine.memory.grids import MAX_CODES, TILE, cell_of
 from engine.memory.kernels import PLANAR, WEAR_SHIFT, WORN
-from engine.memory.tree import MAX_LABEL, Node, WorldTree
+from engine.memory.tree import MAX_LABEL, ROW_LISTS, Node, WorldTree
 
 if TYPE_CHECKING:
     from engine.memory.latent_memory import LatentMemory
@@ -35,7 +35,6 @@ MAX_TENSOR_BYTES = 64 * 2**30
 MAX_GRID = 4096
 MAX_FINER = 8
 KINDS = ("root", "write", "erase", "freeze", "thaw", "branch", "cross")
-ROW_LISTS = ("killed", "revived", "frozen", "thawed")
 _LATER = {"backdrop": -1, "country": 0}
 """What earlier sessions say nothing of."""
 SAVED_TABLES = (

@@ -15,6 +15,8 @@ import numpy as np
 from engine.errors import InputError
 
 MAX_LABEL = 200
+ROW_LISTS = ("killed", "revived", "frozen", "thawed")
+"""What a node may change of tokens, by their rows."""
 NODE_BYTES = 400
 """About what an empty node takes."""
 
@@ -64,7 +66,7 @@ class Node:
     @property
     def row_bytes(self) -> int:
         """What its lists of rows cost."""
-        return self.killed.nbytes + self.revived.nbytes + self.frozen.nbytes + self.thawed.nbytes
+        return sum(getattr(self, name).nbytes for name in ROW_LISTS)
 
 
 class WorldTree:

@@ -192,8 +192,8 @@ class Choice:
         """Find out what any choice asks of a place."""
         self._ways_on(place)
         self._glow(place)
-        self._by_colour.prepare(place)
-        self._by_look.prepare(place)
+        self._by_colour.spectrum(place)
+        self._by_look.spectrum(place)
 
     def _ways_on(self, place: int) -> Tensor:
         """(AZIMUTHS,) bool: the directions in which one gets on from a place, over land, and if possible into nothing;

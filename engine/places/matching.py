@@ -133,11 +133,8 @@ class Matcher:
         self._bank, self._look = bank, look
         self._spectra: dict[int, Spectrum] = {}
 
-    def prepare(self, index: int) -> None:
-        """Put a place on the grid."""
-        self._spectrum(index)
-
-    def _spectrum(self, index: int) -> Spectrum:
+    def spectrum(self, index: int) -> Spectrum:
+        """A place of the bank as it is compared."""
         if index not in self._spectra:
             place = self._bank[index]
             described, bins = [], []
@@ -177,7 +174,7 @@ class Matcher:
         a search begun anew each time would go round in circles. The place of ``replaced`` is only taken, turned about
         as it was, if that fits clearly better than anything else: the same trees would stand there once more.
         """
-        spectra = [self._spectrum(index) for index in places]
+        spectra = [self.spectrum(index) for index in places]
         means, total = onto_grid(described, bins, weight)
         query, own = torch.fft.rfft(means * total[..., None], dim=1), torch.fft.rfft(total, dim=1)
         square = torch.fft.rfft(means.square().sum(-1) * total, dim=1)

@@ -34,13 +34,9 @@ class MirrorStage:
         self.model = EmbeddedModel.load(Path(config.model), self.device)
         channels = self.model.spec.latent_channels
         self.network = channels_last(MirrorNetwork(channels, config.width), self.device)
-        mean, std = (torch.tensor(values)[:, None, None] for values in self._statistics())
-        self._normalised = lambda latents: (latents.float().cpu() - mean) / std
-        self._raw = lambda normalised: normalised.cpu() * std + mean
+        sizes = self.model.config
+        self.mean, self.std = (torch.tensor(v)[:, None, None] for v in (sizes.latents_mean, sizes.latents_std))
         self.pairs = self._pairs()
-
-    def _statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        return self.model.config.latents_mean, self.model.config.latents_std
 
     def _pairs(self) -> list[tuple[Tensor, Tensor]]:
         """(C, h, w) of each view of open country, and of its mirror image, normalised.
@@ -48,14 +44,14 @@ class MirrorStage:
         Raises:
             InputError: the model has no such places, or their views are smaller than a crop.
         """
-        bank = self.model._bank
-        pairs = []
-        for index, biome in enumerate(bank.biomes if bank is not None else ()):
-            assert bank is not None
-            for latents in bank[index].latents if biome not in bank.modules else ():
-                seen = self.model.decode(latents[None])
-                turned = self.model.encode(seen.flip(-1))[0]
-                pairs.append((self._normalised(latents), self._normalised(turned)))
+        places, pairs = self.model.places, []
+        bank = None if places is None else places.bank
+        for index, biome in enumerate(() if bank is None else bank.biomes):
+            if bank is None or biome in bank.modules or bank.original(index) != index:
+                continue
+            for latents in bank[index].latents:
+                turned = self.model.encode(self.model.decode(latents[None]).flip(-1))[0].cpu()
+                pairs.append(((latents - self.mean) / self.std, (turned - self.mean) / self.std))
         if not pairs or min(min(latents.shape[-2:]) for latents, _ in pairs) < self.config.crop_cells:
             raise InputError(
                 f"The model {self.config.model} has no places of open country whose views have "
@@ -84,7 +80,9 @@ class MirrorStage:
         columns: list[list[Tensor]] = [[], [], []]
         for latents, turned in self.pairs[::EVERY]:
             made = network(latents[None].to(self.device))[0]
-            aim, mirrored, flipped = (self.model.decode(self._raw(z)[None]) for z in (turned, made, latents.flip(-1)))
+            aim, mirrored, flipped = (
+                self.model.decode((z.cpu() * self.std + self.mean)[None]) for z in (turned, made, latents.flip(-1))
+            )
             figures["mirrored_db"].append(float(psnr_db(mirrored, aim).mean()))
             figures["flipped_db"].append(float(psnr_db(flipped, aim).mean()))
             if not columns[0] or (len(columns[0]) < 4 and columns[0][0].shape == aim.shape):

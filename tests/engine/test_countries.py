@@ -35,28 +35,32 @@ def ahead(memory: LatentMemory, x: float) -> np.ndarray:
     return rows[memory.snapshot().positions[rows, 0] > x + 3.0]
 
 
-def out(memory: LatentMemory) -> LatentMemory:
-    """Fly along x through three countries."""
-    for number, x in enumerate(WAY_M):
-        founds = x in FOUNDED_M
-        memory.write(scene_view(at(x), number), renewed=ahead(memory, x) if founds else (), founds=founds)
-    return memory
-
-
 def look(memory: LatentMemory, x: float, yaw_deg: float = 0.0) -> np.ndarray:
     """What is known from there, after having come there, (C, h, w)."""
     memory.cross_over(at(x, yaw_deg))
     return memory.readout(at(x, yaw_deg)).features.numpy()
 
 
+def fly(memory: LatentMemory, number: int, x: float) -> None:
+    """The next view on the way out, through three countries."""
+    founds = x in FOUNDED_M
+    memory.write(scene_view(at(x), number), renewed=ahead(memory, x) if founds else (), founds=founds)
+
+
+def out(memory: LatentMemory) -> LatentMemory:
+    """All of the way."""
+    for number, x in enumerate(WAY_M):
+        fly(memory, number, x)
+    return memory
+
+
 def seen_on_the_way() -> tuple[dict[float, np.ndarray], LatentMemory]:
     """What was known of views before the next country was set down, and the memory at the end."""
     memory, known = memory_of([]), {}
     for number, x in enumerate(WAY_M):
-        founds = x in FOUNDED_M
-        if founds:
+        if x in FOUNDED_M:
             known[x - 6.0] = memory.readout(at(x - 6.0)).features.numpy()
-        memory.write(scene_view(at(x), number), renewed=ahead(memory, x) if founds else (), founds=founds)
+        fly(memory, number, x)
     known[30.0] = memory.readout(at(30.0)).features.numpy()
     return known, memory
 
@@ -76,8 +80,7 @@ def test_who_is_on_the_way_or_looks_another_way_stays_in_the_country() -> None:
     memory = memory_of([])
     for number, x in enumerate(WAY_M):
         assert not memory.cross_over(at(x)), "flying on"
-        founds = x in FOUNDED_M
-        memory.write(scene_view(at(x), number), renewed=ahead(memory, x) if founds else (), founds=founds)
+        fly(memory, number, x)
     country, nodes = memory.country, len(memory.tree)
     assert not memory.cross_over(at(4.0, yaw_deg=180.0)), "never looked that way"
     assert not memory.cross_over(camera_at(4.0, 30.0, 3.0)), "never was there"
@@ -231,3 +234,5 @@ def test_a_step_that_is_cancelled_does_not_cross(tiny_model: EmbeddedModel) -> N
     assert (memory.country, memory.current, one.match) == (country, node, match)
     assert one.step(camera(5.0)).renewed and memory.country == 0, "it fades in"
     assert not one.step(camera(4.8)).renewed
+    one.begin(camera(), first_view())
+    assert list(one.matches) == [0], "another world has countries of its own"

@@ -18,10 +18,10 @@ from engine.places.bank import PlaceBank
 
 CONFIG_NAME = "config.json"
 NETWORKS = ("autoencoder", "readout", "denoiser")
-OPTIONAL_NETWORKS = ("detail",)
-"""What a model may do without."""
 MIRROR = "mirror"
 """A network that only makes more of what there is: a session means the same with and without it."""
+OPTIONAL_NETWORKS = ("detail", MIRROR)
+"""What a model may do without."""
 
 
 def weight_path(folder: Path, network: str) -> Path:
@@ -59,8 +59,7 @@ def model_files(folder: Path) -> list[Path]:
     """All files of a model: configuration, weights, and what it carries of the rest."""
     files = [folder / CONFIG_NAME, *(weight_path(folder, name) for name in NETWORKS)]
     optional = [path for name in OPTIONAL_NETWORKS if (path := weight_path(folder, name)).exists()]
-    mirror = [path for path in (weight_path(folder, MIRROR),) if path.exists()]
-    return files + optional + list(adapter_paths(folder).values()) + places_paths(folder) + mirror
+    return files + optional + list(adapter_paths(folder).values()) + places_paths(folder)
 
 
 def file_checksum(path: Path) -> str:
