@@ -27,6 +27,8 @@ EDGE = 1.5
 """A token straddles an edge where its nearest sample is so many times nearer than another; that one is behind."""
 BEHIND = np.int64(1) << np.int64(50)
 """Key bit of samples behind an edge: their token shows the near thing too, so any other token is asked first."""
+RELIEF = np.float32(2.0)
+"""Octaves beyond which it does not matter how much nearer or farther another side of a token lies."""
 MAX_EXTENT = 16.0
 """A magnified patch covers at most this many target samples to each side of its centre."""
 
@@ -286,6 +288,19 @@ def rasterise(
 
 
 @njit(cache=True, nogil=True)
+def _relief(geometry: np.ndarray, row: int, a: float, relief: np.ndarray) -> None:
+    """How many octaves nearer than ``a`` each sample of a token lies, into ``relief (s*s,)``."""
+    for j in range(relief.shape[0]):
+        q = decode(geometry, row, j)
+        if not q >= 0.0 or q == a:
+            relief[j] = 0.0
+        elif a == 0.0 or q == 0.0:
+            relief[j] = RELIEF if a == 0.0 else -RELIEF
+        else:
+            relief[j] = min(max(np.log2(q / a), -RELIEF), RELIEF)
+
+
+@njit(cache=True, nogil=True)
 def resolve(
     first: int,
     last: int,
@@ -305,6 +320,8 @@ def resolve(
     log2_scale: np.ndarray,
     inverse_depth: np.ndarray,
     sky: np.ndarray,
+    jacobian: np.ndarray,
+    relief: np.ndarray,
     behind: np.ndarray,
 ) -> None:
     """Exact source position, scale and depth of every won target sample in rows ``first`` to ``last``; outputs as in
@@ -326,6 +343,8 @@ def resolve(
             log2_scale[y, x] = 0.0
             inverse_depth[y, x] = 0.0
             sky[y, x] = False
+            jacobian[:, :, y, x] = 0.0
+            relief[:, y, x] = 0.0
             behind[y, x] = False
             if keys[y, x] == NO_KEY:
                 continue
@@ -365,6 +384,9 @@ def resolve(
                 depth_scale = h[9] / w
                 du = (h[0] * px + h[1] * py + h[2]) / w
                 dv = (h[3] * px + h[4] * py + h[5]) / w
+                per_cell = np.float32(s) / w
+                du_dx, du_dy = (h[0] - du * h[6]) * per_cell, (h[1] - du * h[7]) * per_cell
+                dv_dx, dv_dy = (h[3] - dv * h[6]) * per_cell, (h[4] - dv * h[7]) * per_cell
                 excess = max(np.float32(0.0), max(abs(du), abs(dv)) - (half - np.float32(MARGIN)))
                 du = min(max(du, -half), half)
                 dv = min(max(dv, -half), half)
@@ -383,6 +405,10 @@ def resolve(
                     inverse_depth[y, x] = q
                     sky[y, x] = a == 0.0
                     behind[y, x] = a < edge
+                    jacobian[0, 0, y, x], jacobian[0, 1, y, x] = du_dx, du_dy
+                    jacobian[1, 0, y, x], jacobian[1, 1, y, x] = dv_dx, dv_dy
+                    if kind == 2:
+                        _relief(geometry, row, a, relief[:, y, x])
 
 
 @njit(cache=True, nogil=True)

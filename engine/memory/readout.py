@@ -20,6 +20,10 @@ class SampleMap:
             positive means magnified (the memory is coarser than the view).
         inverse_depth: (hs, ws) float32, 1/m in the target camera; 0 for sky and for holes.
         sky: (hs, ws) bool.
+        jacobian: (2, 2, hs, ws) float32, how the place inside the token moves with the target: d(u, v) / d(x, y), in
+            source tokens per target cell. At a grazing angle one of its columns is far longer than the other.
+        relief: (s*s, hs, ws) float32, of a token that straddles a depth edge: how many octaves nearer than what the
+            sample sees each of the token's own samples lies; 0 of others.
     """
 
     token: Tensor
@@ -27,6 +31,8 @@ class SampleMap:
     log2_scale: Tensor
     inverse_depth: Tensor
     sky: Tensor
+    jacobian: Tensor
+    relief: Tensor
 
     @property
     def covered(self) -> Tensor:

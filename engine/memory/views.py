@@ -100,6 +100,7 @@ class View:
         log2_scale = np.empty(shape, np.float32)
         inverse_depth = np.empty(shape, np.float32)
         sky, behind = np.empty(shape, np.bool_), np.empty(shape, np.bool_)
+        jacobian, relief = np.empty((2, 2, *shape), np.float32), np.empty((s * s, *shape), np.float32)
         nearest = depth[0]
 
         tables, bounds = self._tables(self.shown(s)), self.store.bounds.rows
@@ -119,20 +120,22 @@ class View:
         best = keys.min(axis=0) if threads > 1 else keys[0]
 
         def resolve(part: int, first: int, last: int) -> None:
-            won = token, uv, log2_scale, inverse_depth, sky, behind
+            won = token, uv, log2_scale, inverse_depth, sky, jacobian, relief, behind
             raster.resolve(first, last, best, nearest, *tables, self.P, self.center, s, *won)
 
         in_parts(shape[0], threads, resolve)
         ghosts = raster.uncovered(behind, inverse_depth, s)
         token[ghosts] = -1
-        for values in (*uv, log2_scale, inverse_depth, sky):
-            values[ghosts] = 0
+        for values in (uv, log2_scale, inverse_depth, sky, jacobian, relief):
+            values[..., ghosts] = 0
         return SampleMap(
             token=torch.from_numpy(token),
             uv=torch.from_numpy(uv),
             log2_scale=torch.from_numpy(log2_scale),
             inverse_depth=torch.from_numpy(inverse_depth),
             sky=torch.from_numpy(sky),
+            jacobian=torch.from_numpy(jacobian),
+            relief=torch.from_numpy(relief),
         )
 
     def nearest(self, cell_center: float) -> np.ndarray:

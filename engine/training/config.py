@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -104,7 +104,11 @@ class ReadoutTraining:
         start_from: a weight file to begin with.
         plain, fine: folders of the same scenes, the second with twice as many pixels a side, whose views are remembered
             at both scales; "" is none. Rendered with ``supersample=2`` the first are as a world is seen. fine_share: of
-            the examples.
+            the examples that are no rooms.
+        rolled: share of the examples whose sources are rolled by a quarter of a circle or more: ground that was seen
+            from the other side, or from above.
+        places: rooms, which were seen from two points, are seen from one of them as the other knows them. room_share:
+            of the examples; 0 is none.
     """
 
     loop: LoopConfig = LoopConfig(run="runs/readout", batch=4, learning_rate=6e-3)
@@ -116,6 +120,9 @@ class ReadoutTraining:
     plain: str = ""
     fine: str = ""
     fine_share: float = 0.6
+    rolled: float = 0.4
+    places: PlacesConfig = field(default_factory=lambda: PlacesConfig())
+    room_share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -343,8 +350,8 @@ class ExportConfig:
     Attributes:
         model: "" puts a model together from the first three runs; or an exported model, of which a copy gets the
             better weights of the runs named below, "" being none of them.
-        decoder_run: of the autoencoder whose decoder went on learning.
-        detail_run: of the network that finishes what the model imagines.
+        new_readout_run: of a readout that learned later. decoder_run: of the autoencoder whose decoder went on
+            learning. detail_run: of the network that finishes what the model imagines.
         flight_run: of denoiser and detail together. flight_share: how far the denoiser's weights go from the model's to
             that run's; halfway can be better than either end (Wortsman et al. 2022). Detail goes all the way.
         adapter_run: of flights that learned one biome, by updates. mirror_run: of what turns places over.
@@ -361,6 +368,7 @@ class ExportConfig:
     readout_run: str = "runs/readout"
     denoiser_run: str = "runs/denoiser"
     model: str = ""
+    new_readout_run: str = ""
     decoder_run: str = ""
     detail_run: str = ""
     flight_run: str = ""

@@ -16,7 +16,7 @@ from engine.atomic import atomic_write
 from engine.errors import InputError
 from engine.models.embedded.adapter import learned_updates
 from engine.models.embedded.autoencoder import Autoencoder
-from engine.models.embedded.config import DenoiserConfig, DetailConfig, EmbeddedConfig
+from engine.models.embedded.config import DenoiserConfig, DetailConfig, EmbeddedConfig, ReadoutConfig
 from engine.models.embedded.model import ADAPTED, EmbeddedModel
 from engine.models.embedded.weights import (
     CONFIG_NAME,
@@ -83,6 +83,7 @@ def _improve(config: ExportConfig, folder: Path) -> EmbeddedModel:
     """The model ``config.model`` with the best weights of the later runs; its other files are copied as they are."""
     base = Path(config.model)
     runs = {
+        "readout": config.new_readout_run,
         "decoder": config.decoder_run,
         "detail": config.detail_run,
         "flights": config.flight_run,
@@ -93,8 +94,8 @@ def _improve(config: ExportConfig, folder: Path) -> EmbeddedModel:
         runs[adapter_path(folder, _biome_of(config.adapter_run)).stem] = config.adapter_run
     if not runs and not config.new_places and not config.new_biomes:
         raise InputError(
-            f"Nothing is named that the model {base} could be given; set decoder_run, detail_run, flight_run, "
-            "adapter_run, mirror_run, new_places or new_biomes."
+            f"Nothing is named that the model {base} could be given; set new_readout_run, decoder_run, detail_run, "
+            "flight_run, adapter_run, mirror_run, new_places or new_biomes."
         )
     found = {name: load_file(trained_weights(name, run)) for name, run in runs.items()}
     embedded = EmbeddedConfig.read(base / CONFIG_NAME)
@@ -102,7 +103,7 @@ def _improve(config: ExportConfig, folder: Path) -> EmbeddedModel:
     outgrown = False  # adapters are updates of the kernels that they learned beside
     if "decoder" in found:
         better["autoencoder"] = found["decoder"]  # the whole of it, its encoder unchanged
-    better |= {name: found[name] for name in ("detail", MIRROR) if name in found}
+    better |= {name: found[name] for name in ("readout", "detail", MIRROR) if name in found}
     for name in ADAPTED if "flights" in found else ():
         before = load_file(weight_path(base, name))
         share = config.flight_share if name == "denoiser" else 1.0
@@ -113,6 +114,8 @@ def _improve(config: ExportConfig, folder: Path) -> EmbeddedModel:
         denoiser = better.get("denoiser") or load_file(weight_path(base, "denoiser"))
         names, better["denoiser"] = _with_biomes(embedded.denoiser.biomes, denoiser, config.new_biomes)
         embedded = replace(embedded, denoiser=replace(embedded.denoiser, biomes=names))
+    if "readout" in better:
+        embedded = replace(embedded, readout=ReadoutConfig())
     if "detail" in better:
         embedded = replace(embedded, detail=replace(embedded.detail or DetailConfig(), bound=config.detail_bound))
     folder.mkdir(parents=True, exist_ok=True)

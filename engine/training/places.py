@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.atomic import atomic_write
 from engine.camera import Camera, c2w_from_angles, rotation_about_up
@@ -141,19 +141,23 @@ def pack_places(config: PlacesConfig, autoencoder: Autoencoder, mean: Tensor, st
             "ask for fewer."
         )
     encoder = channels_last(autoencoder, "cpu").eval().encoder
-    places = []
-    for path in paths:
-        latents, inverse_depth = [], []
-        with safe_open(path, framework="pt") as file:
-            biome = file.metadata()["biome"]
-            cameras = rig(config, module_of(biome) is not None)
-            for view in range(len(cameras)):
-                image = file.get_tensor(f"rgb_{view}")[None].float() / 255
-                latents.append(encoder(image.contiguous(memory_format=torch.channels_last))[0])
-                inverse_depth.append(file.get_tensor(f"inverse_depth_{view}"))
-        places.append(Place(tuple(latents), tuple(inverse_depth), cameras, biome))
+    places = [encoded_place(config, path, encoder) for path in paths]
     modules = {biome: found for biome in {place.biome for place in places} if (found := module_of(biome))}
     return PlaceBank.of(places, mean, std, modules)
+
+
+@torch.inference_mode()
+def encoded_place(config: PlacesConfig, path: Path, encoder: nn.Module) -> Place:
+    """A rendered place as the latents of its views."""
+    latents, inverse_depth = [], []
+    with safe_open(path, framework="pt") as file:
+        biome = file.metadata()["biome"]
+        cameras = rig(config, module_of(biome) is not None)
+        for view in range(len(cameras)):
+            image = file.get_tensor(f"rgb_{view}")[None].float() / 255
+            latents.append(encoder(image.contiguous(memory_format=torch.channels_last))[0])
+            inverse_depth.append(file.get_tensor(f"inverse_depth_{view}"))
+    return Place(tuple(latents), tuple(inverse_depth), cameras, biome)
 
 
 def module_of(biome: str) -> Module | None:

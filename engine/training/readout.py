@@ -5,36 +5,46 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
+from engine.camera import Camera
+from engine.errors import InputError
+from engine.memory import LatentView
 from engine.models.embedded.blocks import channels_last
 from engine.models.embedded.config import ReadoutConfig
 from engine.models.embedded.readout import ReadoutNetwork
 from engine.models.embedded.weights import load_network
 from engine.training.config import ReadoutTraining
 from engine.training.curves import write_sheet
-from engine.training.losses import covered_psnr_db
+from engine.training.losses import covered_psnr_db, picture_metric
+from engine.training.places import encoded_place, module_of
 from engine.training.precision import native_precision
 from engine.training.recall import (
     LatentScenes,
     Recall,
     choose_views,
+    fresh_memory,
     read_batch,
     recall,
     remember,
     scaled_scenes,
     trained_autoencoder,
 )
-from engine.training.scenes import EVALUATION_GAPS_M, SceneStore
+from engine.training.scenes import EVALUATION_GAPS_M, STRIDE, SceneStore
 
 DETAIL_LOG2 = (-0.3, 0.6)
 """Octaves of magnification at which a memory in training changes from a token to its finer ones."""
 
 
+METRIC_VIEWS = 8
+
+
 class ReadoutStage:
-    """MSE to the true latents of the target, where the memory covers it."""
+    """Squared error to the true latents of the target, where the memory covers it; half of it counts as it does in the
+    decoded picture."""
 
     adversary = None
 
@@ -58,35 +68,74 @@ class ReadoutStage:
             SceneStore(config.scenes.folder, evaluation=True), self.autoencoder, weights, self.device
         )
 
+        paths = sorted(Path(config.places.folder).glob("place_*.safetensors")) if config.room_share else []
+        rooms = (encoded_place(config.places, path, self.autoencoder.encoder) for path in paths)
+        self.rooms = [room for room in rooms if module_of(room.biome) is not None]
+        height, width = self.cells = self.scenes.scene(0).latents.shape[-2:]
+        sizes = [view.shape[-2:] for room in self.rooms for view in room.latents]
+        if config.room_share and not (sizes and all(h >= height and w >= width for h, w in sizes)):
+            raise InputError(
+                f"{config.places.folder} holds no rooms whose views are at least as large as a frame; render some with "
+                f"`mirage train places --set biomes=interior height=672 width=528`, or set room_share=0."
+            )
+        chosen = torch.linspace(0, len(self.scenes) - 1, min(METRIC_VIEWS, len(self.scenes))).long().tolist()
+        views = torch.stack([self.scenes.scene(index).latents[0] for index in chosen]).to(self.device)
+        self.metric = 0.5 * (
+            torch.eye(views.shape[1], device=self.device) + picture_metric(self.autoencoder.decoder, views)
+        )
+
     def loss(self, generator: torch.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
         """One batch of targets, each with a memory of its own."""
         recalls, targets = zip(*(self.example(generator) for _ in range(self.config.loop.batch)), strict=True)
         features, covered = read_batch(self.network, recalls, self.device)
         target = torch.stack(targets).to(self.device)
         weight = avg_pool2d(covered.float()[:, None], self.network.config.samples)
-        error = ((features - target).square() * weight).sum() / (weight.sum() * target.shape[1]).clamp(min=1.0)
-        return error, {"train_mse": float(error.detach())}
+        error = (features - target).float()
+        amount = (weight.sum() * target.shape[1]).clamp(min=1.0)
+        loss = (error * torch.einsum("ij,bjhw->bihw", self.metric, error) * weight).sum() / amount
+        return loss, {"train_mse": float((error.detach().square() * weight).sum() / amount)}
 
     def example(self, generator: torch.Generator) -> tuple[Recall, Tensor]:
         """What a random memory shows of a random view, and the view's true latents (C, h, w)."""
-        if self.fine is not None and float(torch.rand((), generator=generator)) < self.config.fine_share:
-            return self.scaled_example(self.fine, generator)
-        scene = self.scenes.scene(int(torch.randint(len(self.scenes), (), generator=generator)))
+        if float(torch.rand((), generator=generator)) < self.config.room_share:
+            return self.room_example(generator)
+        scaled = self.fine is not None and float(torch.rand((), generator=generator)) < self.config.fine_share
+        scenes = self.fine if self.fine is not None and scaled else self.scenes
+        index = int(torch.randint(len(scenes), (), generator=generator))
+        scene = seen = scenes.scene(index)
+        if float(torch.rand((), generator=generator)) < self.config.rolled:
+            seen = scenes.rolled(int(torch.randint(1, 4, (), generator=generator))).scene(index)
         sources, target = choose_views(len(scene.cameras), self.config.max_sources, generator)
-        noise = self.config.latent_noise * float(torch.rand((), generator=generator))
-        latents = scene.latents[sources]
-        latents = latents + noise * torch.randn(latents.shape, generator=generator)
-        return recall(remember(scene, sources, latents), scene.cameras[target]), scene.latents[target]
-
-    def scaled_example(self, scenes: LatentScenes, generator: torch.Generator) -> tuple[Recall, Tensor]:
-        """The same of a memory whose views are remembered at two scales, that changes from one to the other anywhere in
-        :data:`DETAIL_LOG2`."""
-        scene = scenes.scene(int(torch.randint(len(scenes), (), generator=generator)))
-        sources, target = choose_views(len(scene.cameras), self.config.max_sources, generator)
-        low, high = DETAIL_LOG2
-        changes = low + (high - low) * float(torch.rand((), generator=generator))
-        memory = remember(scene, sources, detail_log2=changes)
+        if scaled:
+            # A memory of two scales changes from one to the other anywhere in this range.
+            low, high = DETAIL_LOG2
+            changes = low + (high - low) * float(torch.rand((), generator=generator))
+            memory = remember(seen, sources, detail_log2=changes)
+        else:
+            noise = self.config.latent_noise * float(torch.rand((), generator=generator))
+            latents = seen.latents[sources]
+            memory = remember(seen, sources, latents + noise * torch.randn(latents.shape, generator=generator))
         return recall(memory, scene.cameras[target]), scene.latents[target]
+
+    def room_example(self, generator: torch.Generator) -> tuple[Recall, Tensor]:
+        """The same of a room that was seen all around from one point, for a view of it from another."""
+        room = self.rooms[int(torch.randint(len(self.rooms), (), generator=generator))]
+        views, half = list(room.views()), len(room.cameras) // 2
+        side = half * int(torch.randint(2, (), generator=generator))
+        memory = fresh_memory(room.latents[0].shape[0])
+        for latents, inverse_depth, camera in views[side : side + half]:
+            memory.write(LatentView(camera, latents, inverse_depth))
+        around = int(torch.randint(self.config.places.views, (), generator=generator))
+        latents, _, camera = views[half - side + around]
+        height, width = self.cells
+        row, column = (
+            int(torch.randint(whole - part + 1, (), generator=generator))
+            for whole, part in zip(latents.shape[-2:], self.cells, strict=True)
+        )
+        k = camera.K.copy()
+        k[:2, 2] -= STRIDE * np.array([column, row])
+        part = Camera(camera.c2w, k, STRIDE * width, STRIDE * height)
+        return recall(memory, part), latents[:, row : row + height, column : column + width]
 
     @torch.no_grad()
     def evaluate(self, network: nn.Module, sheet: Path) -> dict[str, float]:
@@ -112,18 +161,23 @@ class ReadoutStage:
                 if gap_m == 3.0 and index < 6:
                     for column, image in zip(pictures, [*decoded, truth], strict=True):
                         column.append(image)
+        others = {"rolled": (self.eval_scenes, self.eval_scenes.rolled(2))}
         if self.fine is not None:
-            for gap_m, db in self._scaled_db(network):
-                figures.setdefault(f"scaled_{gap_m:g}m_db", []).append(db)
+            others["scaled"] = self.eval_fine, self.eval_fine
+        for name, which in others.items():
+            for gap_m, db in self._covered_db(network, *which):
+                figures.setdefault(f"{name}_{gap_m:g}m_db", []).append(db)
         write_sheet([torch.cat(column) for column in pictures], sheet)
         return {name: sum(values) / len(values) for name, values in figures.items()}
 
-    def _scaled_db(self, network: nn.Module) -> Iterator[tuple[float, float]]:
-        """PSNR on covered cells after decoding, at each gap, from a first view that is remembered at two scales."""
-        scenes = self.eval_fine
+    def _covered_db(
+        self, network: nn.Module, scenes: LatentScenes, remembered: LatentScenes
+    ) -> Iterator[tuple[float, float]]:
+        """PSNR on covered cells after decoding, at each gap, from first views that are ``remembered`` in another
+        way."""
         for index in range(len(scenes)):
             scene, images = scenes.scene(index), scenes.store.scene(index).rgb.float() / 255
-            memory = remember(scene, [0])
+            memory = remember(remembered.scene(index), [0])
             for view, gap_m in enumerate(EVALUATION_GAPS_M, start=1):
                 recalls = [recall(memory, scene.cameras[view])]
                 features, covered = read_batch(network, recalls, self.device)  # type: ignore[arg-type]

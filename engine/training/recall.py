@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -71,7 +72,9 @@ def trained_autoencoder(run: str, device: torch.device) -> tuple[Autoencoder, Pa
 class LatentScenes:
     """Scenes with their latents, encoded once per autoencoder and kept beside the scenes.
 
-    ``finer``: the same scenes with twice as many pixels a side; then the views are remembered at two scales.
+    Args:
+        finer: the same scenes with twice as many pixels a side; then the views are remembered at two scales.
+        quarters: the cameras are rolled by so many quarters of a circle.
     """
 
     def __init__(
@@ -81,17 +84,26 @@ class LatentScenes:
         weights: Path,
         device: torch.device,
         finer: LatentScenes | None = None,
+        quarters: int = 0,
     ) -> None:
         self.store = store
         self.finer = finer
+        self.weights = weights
+        self.quarters = quarters
         self.autoencoder = autoencoder
         self.device = device
-        self.folder = store.folder / f"latents-{file_checksum(weights)[:12]}"
+        rolled = f"-rolled-{quarters}" if quarters else ""
+        self.folder = store.folder / f"latents-{file_checksum(weights)[:12]}{rolled}"
         self.folder.mkdir(parents=True, exist_ok=True)
         store.require()
 
     def __len__(self) -> int:
         return len(self.store)
+
+    def rolled(self, quarters: int) -> LatentScenes:
+        """The same scenes, seen by rolled cameras."""
+        finer = None if self.finer is None else self.finer.rolled(quarters)
+        return LatentScenes(self.store, self.autoencoder, self.weights, self.device, finer, quarters)
 
     def refresh(self) -> None:
         """Look for new scenes; with a finer scale, for those that are there at both."""
@@ -108,11 +120,13 @@ class LatentScenes:
             with safe_open(path, framework="pt") as file:
                 latents = file.get_tensor("latents").float()
         else:
-            latents = self._encode(scene.rgb)
+            latents = self._encode(torch.rot90(scene.rgb, self.quarters, (-2, -1)))
             with atomic_write(path) as temporary:
                 save_file({"latents": latents.half().contiguous()}, temporary)
         finer = self.finer.scene(index) if self.finer is not None else None
-        return LatentScene(latents, scene.inverse_depth, scene.cameras, scene.biome, finer)
+        cameras = tuple(rolled(camera, self.quarters) for camera in scene.cameras)
+        inverse_depth = torch.rot90(scene.inverse_depth, self.quarters, (-2, -1))
+        return LatentScene(latents, inverse_depth, cameras, scene.biome, finer)
 
     @torch.inference_mode()
     def _encode(self, rgb: Tensor) -> Tensor:
@@ -126,6 +140,17 @@ class LatentScenes:
         chosen = torch.linspace(0, len(self) - 1, count).long().tolist()
         latents = torch.cat([self.scene(index).latents for index in chosen])
         return latents.mean((0, 2, 3)), latents.std((0, 2, 3))
+
+
+def rolled(camera: Camera, quarters: int) -> Camera:
+    """The camera whose picture is that of ``camera`` turned counterclockwise by quarters of a circle, as
+    :func:`torch.rot90` does."""
+    for _ in range(quarters % 4):
+        pose, (fx, fy, cx, cy) = camera.c2w.copy(), (camera.K[i] for i in ((0, 0), (1, 1), (0, 2), (1, 2)))
+        pose[:, 0], pose[:, 1] = camera.c2w[:, 1], -camera.c2w[:, 0]
+        k = np.array([[fy, 0.0, cy], [0.0, fx, camera.width - cx], [0.0, 0.0, 1.0]])
+        camera = Camera(pose, k, camera.height, camera.width)
+    return camera
 
 
 def scaled_scenes(
@@ -206,17 +231,8 @@ def read_batch(network: ReadoutNetwork, recalls: Sequence[Recall], device: torch
     """The readout network on several recalls: features (B, C, h, w) and covered (B, h*s, w*s)."""
     inputs, base = [], []
     for item in recalls:
-        covered = item.covered
         neighbourhood = item.neighbourhood.to(device)
-        inputs.append(
-            network.sample_inputs(
-                neighbourhood,
-                item.valid.to(device),
-                item.samples.uv[:, covered].T.to(device),
-                item.samples.log2_scale[covered].to(device),
-                item.samples.sky[covered].to(device),
-            )
-        )
+        inputs.append(network.sample_inputs(item.samples, neighbourhood, item.valid))
         base.append(neighbourhood[:, CENTRE])
     covered = torch.stack([item.covered for item in recalls]).to(device)
     dtype = next(network.parameters()).dtype  # one that is only used is kept in what the processor multiplies best

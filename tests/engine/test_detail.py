@@ -18,7 +18,7 @@ from engine.errors import InputError, ModelError
 from engine.explorer import Explorer, ExplorerConfig
 from engine.models.embedded import EmbeddedModel
 from engine.models.embedded.config import DenoiserConfig, DetailConfig
-from engine.models.embedded.detail import LEAST, MOST, SMOOTH, DetailNetwork, gain, world_noise
+from engine.models.embedded.detail import LEAST, MOST, NEW, SMOOTH, DetailNetwork, gain, world_noise
 from engine.training.adversarial import Adversary, PatchCritic, TextureCritic
 from engine.training.config import DetailTraining, ExportConfig, SceneConfig, configure
 from engine.training.detail import DetailStage
@@ -90,6 +90,12 @@ def test_more_is_given_back_of_what_was_seen_from_far_away() -> None:
     assert torch.allclose(share[..., :14], torch.ones(()), atol=1e-3)
     assert torch.allclose(share[..., 14:], torch.tensor(MOST / LEAST), atol=1e-3)
     assert torch.equal(finished[:, 16:], as_if_here[:, 16:]), "depth stays"
+    new = torch.zeros(1, 16, 28, dtype=torch.bool)
+    new[:, :4] = True
+    with torch.no_grad():
+        newly = network.finish(state[:1], condition[:1], [camera], 0, parallax, new) - state[:1]
+    assert torch.allclose((newly / as_if_here)[0, :16, :4], torch.tensor(NEW / LEAST), atol=1e-3)
+    assert torch.equal(newly[:, :, 4:], finished[:, :, 4:])
     rising = gain(torch.tensor([0.0, 0.02, 0.1, 0.3, 1.0, 9.0]))
     assert float(rising[0]) == pytest.approx(LEAST) and float(rising[-1]) == pytest.approx(MOST)
     assert bool((rising.diff() >= 0).all())

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from engine.camera import Camera, c2w_from_angles
 from engine.errors import Cancelled, InputError, ModelError
 from engine.memory import LatentMemory, LatentView, MemoryConfig
+from engine.memory.readout import SampleMap
 from engine.models.embedded import EmbeddedModel
 from engine.models.embedded.condition import (
     FARTHEST_M,
@@ -101,16 +102,22 @@ def test_an_untrained_denoiser_hands_the_readout_through() -> None:
 
 def test_an_untrained_readout_network_copies_tokens_and_leaves_holes_empty() -> None:
     network = ReadoutNetwork(ReadoutConfig(sample_hidden=16, sample_width=8, cell_width=16))
-    covered = torch.zeros(1, 8, 8, dtype=torch.bool)
-    covered[:, :4] = True
+    covered = torch.zeros(8, 8, dtype=torch.bool)
+    covered[:4] = True
     n = int(covered.sum())
     token = torch.randn(1, 16)
     neighbourhood = torch.zeros(n, 9, 16)
     neighbourhood[:, CENTRE] = token
-    inputs = network.sample_inputs(
-        neighbourhood, torch.ones(n, 9, dtype=torch.bool), torch.zeros(n, 2), torch.zeros(n), torch.zeros(n).bool()
+    samples = SampleMap(
+        token=covered.long() - 1,
+        uv=torch.rand(2, 8, 8) - 0.5,
+        log2_scale=torch.rand(8, 8),
+        inverse_depth=torch.rand(8, 8),
+        sky=torch.zeros(8, 8, dtype=torch.bool),
+        jacobian=torch.randn(2, 2, 8, 8),
+        relief=torch.randn(4, 8, 8),
     )
-    features = network(inputs, neighbourhood[:, CENTRE], covered)
+    features = network.read(samples, neighbourhood, torch.ones(n, 9, dtype=torch.bool))[None]
     assert torch.allclose(features[0, :, :2], token[0, :, None, None].expand(-1, 2, 4), atol=1e-6)
     assert (features[0, :, 2:] == 0).all()
 

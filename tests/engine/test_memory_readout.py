@@ -188,6 +188,35 @@ def test_source_positions_on_a_plane_are_exact(moved: tuple[float, ...], wall_of
     assert (np.abs(samples.uv.numpy()[:, covered]) <= 0.5 + 0.081).all()
 
 
+@pytest.mark.parametrize("moved", [(0.3, 0.2, 1.7, 4, -12), (3.0, -0.5, 1.4, -9, -20)])
+def test_a_sample_knows_how_its_token_is_turned_and_stretched(moved: tuple[float, ...]) -> None:
+    ground = (np.array([0.0, 0.0, -1.0]), 0.0)
+    memory = memory_of([scene_view(camera_at(0, 0, 1.6, 0, -10, size=(128, 192)), planes=(ground,))])
+    samples = memory.sample_map(camera_at(*moved, size=(128, 192)))
+    covered = (samples.covered & ~samples.sky & (samples.uv.abs() < 0.5).all(0)).numpy()
+    for axis in (0, 1):  # from one sample to the next inside of a token, half a cell along x, or along y
+        token, known, uv, told = (
+            np.moveaxis(values, -1 - axis, -1)
+            for values in (samples.token.numpy(), covered, samples.uv.numpy(), samples.jacobian[:, axis].numpy())
+        )
+        same = known[..., 1:] & known[..., :-1] & (token[..., 1:] == token[..., :-1])
+        assert same.mean() > 0.1, axis
+        middle = 0.5 * (told[..., 1:] + told[..., :-1])
+        np.testing.assert_allclose(2.0 * np.diff(uv)[:, same], middle[:, same], rtol=0.02, atol=0.02)
+    area = torch.linalg.det(samples.jacobian.permute(2, 3, 0, 1).double())[covered]
+    np.testing.assert_allclose(-0.5 * np.log2(area.abs()), samples.log2_scale[covered], atol=1e-3)
+
+
+def test_a_sample_of_a_token_that_straddles_an_edge_knows_the_other_side() -> None:
+    camera = camera_at(0, 0, 1.6, pitch_deg=-10)
+    inverse_depth = np.full((16, 24), 0.1, np.float32)
+    inverse_depth[:, 11:] = 0.4  # two octaves nearer, from the middle of a token on
+    samples = memory_of([LatentView(camera, random_latents(0, camera), inverse_depth)]).sample_map(camera)
+    np.testing.assert_allclose(samples.relief[:, 4, 10], [0, 2, 0, 2], atol=1e-2)
+    np.testing.assert_allclose(samples.relief[:, 4, 11], [-2, 0, -2, 0], atol=1e-2)
+    assert not samples.relief[:, :, :10].any() and not samples.relief[:, :, 12:].any()
+
+
 def test_far_things_do_not_show_through_a_magnified_near_surface() -> None:
     near, far = (np.array([1.0, 0, 0]), 4.0), (np.array([1.0, 0, 0]), 20.0)
     behind_all = camera_at(-16.0, 0, 1.5)
@@ -286,7 +315,7 @@ def test_readouts_do_not_depend_on_the_number_of_threads(monkeypatch: pytest.Mon
     monkeypatch.setattr(views, "thread_count", lambda: 3)
     for _ in range(3):
         together, nearest = memory.sample_map(target), memory.readout_nearest(target)
-        for name in ("token", "uv", "log2_scale", "inverse_depth", "sky"):
+        for name in ("token", "uv", "log2_scale", "inverse_depth", "sky", "jacobian", "relief"):
             assert torch.equal(getattr(alone, name), getattr(together, name)), name
         assert torch.equal(nearest.token, nearest_alone.token)
 

@@ -149,6 +149,12 @@ def test_the_first_stages_train_and_their_best_becomes_a_model(scenes: Path, tmp
     assert len(fewer.places.bank) == 1
     assert torch.equal(fewer.places.bank.packed[0], model.places.bank.packed[0])
     assert changed(tmp_path / "model", tmp_path / "fewer") == {"places"}
+    smaller = EmbeddedModel.tiny()
+    smaller.save(tmp_path / "smaller")
+    asked = {"model": str(tmp_path / "smaller"), "new_readout_run": runs["readout_run"]}
+    grown = export(configure(ExportConfig(), None, asked), tmp_path / "grown")
+    assert changed(tmp_path / "smaller", tmp_path / "grown") == {"readout"}
+    assert grown.config.readout.sample_hidden > smaller.config.readout.sample_hidden, "it may be of another size"
 
 
 def test_only_the_decoder_of_a_model_goes_on_learning(scenes: Path, fine_scenes: Path, tmp_path: Path) -> None:
@@ -164,7 +170,7 @@ def test_only_the_decoder_of_a_model_goes_on_learning(scenes: Path, fine_scenes:
     export(configure(ExportConfig(), None, {"model": str(base), "decoder_run": str(run)}), out)
     assert changed(base, out) == {"decoder"}
     assert set(json.loads((out / "metrics.json").read_text())) == {"decoder"}
-    named = "set decoder_run, detail_run, flight_run, adapter_run, mirror_run, new_places or new_biomes"
+    named = "set new_readout_run, decoder_run, detail_run, flight_run, adapter_run, mirror_run, new_places or new_b"
     with pytest.raises(InputError, match=named):
         export(configure(ExportConfig(), None, {"model": str(base)}), out)
 
@@ -264,12 +270,13 @@ def test_a_readout_learns_on_views_remembered_at_two_scales(scenes: Path, fine_s
     autoencoder = str(tmp_path / "autoencoder")
     train("autoencoder", None, {**common, "loop.run": autoencoder, "crop_height": 64, "crop_width": 64})
     settings = {**common, "autoencoder_run": autoencoder, "plain": str(scenes), "fine": str(fine_scenes)}
+    settings["fine_share"] = 1.0
     stage = ReadoutStage(configure(ReadoutTraining(), None, settings))
     assert stage.fine is not None
     generator = torch.Generator().manual_seed(0)
     shapes, scales = set(), []
     for _ in range(6):
-        seen, target = stage.scaled_example(stage.fine, generator)
+        seen, target = stage.example(generator)
         shapes.add((tuple(seen.covered.shape), tuple(target.shape[1:])))
         scales.append(seen.samples.log2_scale[seen.covered])
     assert shapes == {((16, 28), (8, 14))}
@@ -278,7 +285,7 @@ def test_a_readout_learns_on_views_remembered_at_two_scales(scenes: Path, fine_s
     loss.backward()
     assert all(parameter.grad is not None for parameter in stage.network.parameters())
     figures = stage.evaluate(stage.network, tmp_path / "sheet.png")
-    assert stage.score in figures and {"scaled_1m_db", "scaled_7m_db", "learned_3m_db"} <= set(figures)
+    assert stage.score in figures and {"scaled_1m_db", "rolled_7m_db", "learned_3m_db"} <= set(figures)
     plain = stage.fine.scene(0)
     fine = plain.finer
     assert fine is not None
@@ -301,6 +308,26 @@ def test_flights_may_begin_at_two_scales(scenes: Path, fine_scenes: Path, tmp_pa
         assert all(view.rgb.shape == (1, 3, 64, 112) and view.scene.finer is not None for view in seen)
         scale = torch.cat([view.condition[:, -3] for view in seen])
         assert scale.isfinite().all()
+
+
+def test_a_readout_learns_what_was_seen_from_the_other_side(scenes: Path, tmp_path: Path) -> None:
+    common = {**SMALL, "scenes.folder": str(scenes), "loop.steps": 1, "loop.batch": 1}
+    autoencoder, rooms = str(tmp_path / "autoencoder"), {**SMALL_PLACES, "biomes": "interior", "places": 1}
+    train("autoencoder", None, {**common, "loop.run": autoencoder, "crop_height": 64, "crop_width": 64})
+    rooms["folder"] = str(tmp_path / "rooms")
+    settings = {**common, "autoencoder_run": autoencoder, "rolled": 1.0}
+    seen, _ = ReadoutStage(configure(ReadoutTraining(), None, settings)).example(torch.Generator().manual_seed(0))
+    turned = seen.samples.jacobian[:, :, seen.covered]
+    assert float(turned[0, 0].median()) < 0.5, "no source stands upright"
+    of_rooms = settings | {"room_share": 1.0} | {f"places.{name}": value for name, value in rooms.items()}
+    with pytest.raises(InputError, match=r"as large as a frame.*mirage train places"):
+        ReadoutStage(configure(ReadoutTraining(), None, of_rooms))
+    assert train("places", None, rooms | {"width": 128}) == {"places": 1.0}
+    stage = ReadoutStage(configure(ReadoutTraining(), None, of_rooms | {"places.width": 128}))
+    seen, target = stage.example(torch.Generator().manual_seed(0))
+    assert target.shape[1:] == (8, 14) and seen.covered.shape == (16, 28) and seen.covered.float().mean() > 0.3
+    loss, _ = stage.loss(torch.Generator().manual_seed(0), 0.0)
+    assert loss.isfinite()
 
 
 @pytest.mark.parametrize("stage", ["autoencoder", "readout", "denoiser"])

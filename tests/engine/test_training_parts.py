@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pixel_shuffle
 
+from engine.camera import Camera, c2w_from_angles
 from engine.training.adversarial import Adversary, PatchCritic
 from engine.training.config import SceneConfig
-from engine.training.losses import grid_loss, sharpness_ratio
+from engine.training.losses import grid_loss, picture_metric, sharpness_ratio
 from engine.training.optimizer import make_optimizer, orthogonalise
 from engine.training.patterns import pattern_pool
+from engine.training.recall import rolled
 from engine.training.scenes import walk
 from engine.worlds import World, WorldSpec
 
@@ -169,3 +172,24 @@ def test_a_walk_keeps_to_its_gaps_and_an_approach_goes_ahead() -> None:
     ahead = np.array([c.forward[:2] / np.linalg.norm(c.forward[:2]) for c in cameras[:-1]])
     steps = np.diff(positions[:, :2], axis=0)
     assert ((ahead * steps).sum(1)[gaps > 0.0] > 0.5 * moved).mean() > 0.7
+
+
+def test_an_error_of_a_latent_counts_as_it_does_in_the_picture() -> None:
+    draws = torch.randn(48, 6, generator=torch.Generator().manual_seed(0))
+
+    def decoder(latents: torch.Tensor) -> torch.Tensor:
+        return pixel_shuffle(torch.einsum("pc,bchw->bphw", draws, latents), 4)
+
+    expected = draws.T @ draws
+    metric = picture_metric(decoder, torch.randn(2, 6, 16, 24))
+    torch.testing.assert_close(metric, expected / expected.diagonal().mean(), atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+def test_a_rolled_camera_sees_the_turned_picture(quarters: int) -> None:
+    k = np.array([[90.0, 0.0, 70.0], [0.0, 80.0, 20.0], [0.0, 0.0, 1.0]])
+    camera = Camera(c2w_from_angles(np.array([1.0, 2.0, 3.0]), 40.0, -10.0), k, 112, 64)
+    turned = rolled(camera, quarters)
+    assert turned.size == (camera.size if quarters % 2 == 0 else camera.size[::-1])
+    np.testing.assert_allclose(turned.rays(), np.rot90(camera.rays(), quarters), atol=1e-12)
+    np.testing.assert_allclose(turned.position, camera.position)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 M = TypeVar("M", bound=nn.Module)
+L = TypeVar("L", nn.Conv2d, nn.Linear)
 
 
 def channels_last(module: M, device: torch.device | str, dtype: torch.dtype | None = None) -> M:
@@ -16,8 +17,8 @@ def channels_last(module: M, device: torch.device | str, dtype: torch.dtype | No
     return moved
 
 
-def zero_(layer: nn.Conv2d) -> nn.Conv2d:
-    """Zero a convolution so that a residual branch starts as the identity."""
+def zero_(layer: L) -> L:
+    """Zero a layer so that a residual branch starts as the identity."""
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)

@@ -39,12 +39,13 @@ class AutoencoderConfig:
 
 @dataclass(frozen=True)
 class ReadoutConfig:
-    """The backward warp of memory tokens: an MLP per sample, then convolutions over cells."""
+    """The backward warp of memory tokens: an MLP per sample, gated by geometry, then convolutions over cells."""
 
     latent_channels: int = 16
     samples: int = 2
-    position_octaves: int = 2
-    sample_hidden: int = 128
+    position_octaves: int = 4
+    gate_hidden: int = 64
+    sample_hidden: int = 256
     sample_width: int = 64
     cell_width: int = 128
 

@@ -25,11 +25,11 @@ from engine.models.embedded.config import DenoiserConfig, DetailConfig
 
 SMOOTH = 7
 """Cells over which what is added averages to nothing."""
-LEAST, MOST, PER_OCTAVE = 1.2, 1.7, 0.1
+LEAST, MOST, PER_OCTAVE, NEW = 1.2, 1.5, 0.1, 1.5
 """Training asks for faith to the truth, too, which keeps what is added smaller than texture is: it is amplified. What
 was given from about here lost least; each doubling of the parallax takes more, until the camera has moved as far as it
-sees. Fitted to flights in worlds that neither training nor figures know, a little below what gives latents the variance
-of the true views'. What was imagined got its texture when it was; given again and again it would be grit."""
+sees. Fitted in worlds that neither training nor figures know. What was imagined got its texture when it was; given more
+and again it would be grit. What is new, and comes from a place, has been resampled most, and passes here only once."""
 SKY_M = 1000.0
 """Where the noise of the sky hangs."""
 
@@ -77,12 +77,16 @@ class DetailNetwork(nn.Module):
         cameras: Sequence[Camera],
         seed: int,
         parallax: Tensor | None = None,
+        new: Tensor | None = None,
     ) -> Tensor:
         """:meth:`forward` with the noise of the world that the cameras, (B,) of image size, look at, amplified by what
-        the ``parallax (B, h, w)`` of :class:`engine.memory.Readout` tells was lost; ``None``: as if it were none."""
+        the ``parallax (B, h, w)`` of :class:`engine.memory.Readout` tells was lost; ``None``: as if it were none.
+        ``new (B, h, w)`` bool: cells that the memory has no token of, and that a place or what lies beside tells."""
         finished: Tensor = self(state, condition, self.noise(state, cameras, seed))
-        amplified = self.share * gain(torch.zeros(1, 1, 1) if parallax is None else parallax).to(state)[:, None]
-        return torch.lerp(state, finished, amplified)
+        amplified = gain(torch.zeros(1, 1, 1) if parallax is None else parallax)
+        if new is not None:
+            amplified = torch.where(new, NEW, amplified)
+        return torch.lerp(state, finished, self.share * amplified.to(state)[:, None])
 
     def noise(self, state: Tensor, cameras: Sequence[Camera], seed: int) -> Tensor:
         """(B, noise_channels, h, w): :func:`world_noise` on the surfaces that imagined views show."""

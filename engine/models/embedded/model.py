@@ -270,7 +270,8 @@ class EmbeddedModel:
             state = sample_flow(predict, noise, flow_times(request.steps), between, known)
             if detail is not None and request.detail:
                 parallax = torch.stack([readout.parallax for readout in request.readouts])
-                state = detail.finish(state, condition, request.cameras, request.seed, parallax)
+                new = torch.stack([readout.token < 0 for readout in request.readouts])
+                state = detail.finish(state, condition, request.cameras, request.seed, parallax, new)
             latents, inverse_depth = unpack_state(state, self._mean, self._std, samples)
         return Chunk(latents, inverse_depth)
 

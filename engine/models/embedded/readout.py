@@ -1,8 +1,9 @@
 """The learned readout: memory tokens resampled for a new view by a small network.
 
 Copying a token into a cell (the paper's readout, section 3.2) throws away where inside the cell it sits. Here every
-sample of the target grid knows which fraction of which source token it looks at, and how large that token appears;
-the network turns the token's neighbourhood into what the autoencoder would have encoded there.
+sample of the target grid knows which fraction of which source token it looks at, how large, turned and stretched that
+token appears, and which of its sides is meant; the network turns the token's neighbourhood into what the autoencoder
+would have encoded there.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import silu
 
 from engine.models.embedded.blocks import zero_
 from engine.models.embedded.config import ReadoutConfig
@@ -20,22 +22,27 @@ if TYPE_CHECKING:
 
 NEIGHBOURS = 9
 CENTRE = 4
+STRETCH = 4.0
+"""Tokens count as stretched no more than so many times, beside their scale."""
 
 
 class ReadoutNetwork(nn.Module):
-    """An MLP per sample on the 3x3 neighbourhood and the fractional position, then three convolutions per cell."""
+    """An MLP per sample on the 3x3 neighbourhood, then three convolutions per cell.
+
+    To resample is to multiply what is there by a kernel that depends on where and how one looks, and a sum of the two
+    is a poor product: what the MLP makes of the tokens is gated by the geometry of the sample.
+    """
 
     def __init__(self, config: ReadoutConfig) -> None:
         super().__init__()
         self.config = config
-        positional = 2 + 4 * config.position_octaves
-        inputs = NEIGHBOURS * config.latent_channels + NEIGHBOURS + positional + 2
-        self.sample_mlp = nn.Sequential(
-            nn.Linear(inputs, config.sample_hidden),
-            nn.SiLU(),
-            nn.Linear(config.sample_hidden, config.sample_width),
-            nn.SiLU(),
-        )
+        self.geometry_width = 8 + config.samples**2 + 4 * config.position_octaves
+        tokens = NEIGHBOURS * (config.latent_channels + 1)
+        self.mix = nn.Linear(tokens + self.geometry_width, config.sample_hidden)
+        opened = zero_(nn.Linear(config.gate_hidden, config.sample_hidden))
+        nn.init.ones_(opened.bias)  # open, until it has learned otherwise
+        self.gate = nn.Sequential(nn.Linear(self.geometry_width, config.gate_hidden), nn.SiLU(), opened)
+        self.narrow = nn.Linear(config.sample_hidden, config.sample_width)
         folded = config.samples**2 * (config.sample_width + 1)
         self.cells = nn.Sequential(
             nn.Conv2d(folded, config.cell_width, 3, padding=1),
@@ -45,35 +52,32 @@ class ReadoutNetwork(nn.Module):
             zero_(nn.Conv2d(config.cell_width, config.latent_channels, 3, padding=1)),
         )
 
-    def sample_inputs(
-        self, neighbourhood: Tensor, valid: Tensor, uv: Tensor, log2_scale: Tensor, sky: Tensor
-    ) -> Tensor:
-        """Features of n samples.
+    def sample_inputs(self, samples: SampleMap, neighbourhood: Tensor, valid: Tensor) -> Tensor:
+        """Features of the n covered samples of a view.
 
         Args:
-            neighbourhood: (n, 9, C) latents around the source token; absent neighbours are zero.
-            valid: (n, 9) bool.
-            uv: (n, 2) position inside the source token, token units from its centre.
-            log2_scale: (n,) log2 of source footprint over target footprint.
-            sky: (n,) bool.
+            samples: where each sample looks. neighbourhood: (n, 9, C) latents around the source token; absent
+                neighbours are zero. valid: (n, 9) bool.
 
         Returns:
-            (n, inputs) float.
+            (n, inputs), of the neighbourhood's type and on its device: tokens, then geometry.
         """
-        octaves = torch.pi * 2.0 ** torch.arange(self.config.position_octaves, device=uv.device, dtype=uv.dtype)
-        angles = (uv[:, :, None] * octaves).flatten(1)
-        return torch.cat(
-            [
-                neighbourhood.flatten(1),
-                valid.to(uv.dtype),
-                uv,
-                angles.sin(),
-                angles.cos(),
-                log2_scale.clamp(-3.0, 3.0)[:, None],
-                sky.to(uv.dtype)[:, None],
-            ],
-            dim=1,
-        )
+        device, dtype = neighbourhood.device, neighbourhood.dtype
+        where = samples.covered.flatten().nonzero().flatten()
+
+        def of(values: Tensor) -> Tensor:
+            """(..., h*s, w*s) -> (k, n) of the covered samples."""
+            return values.reshape(-1, samples.token.numel()).index_select(1, where).to(device).float()
+
+        uv, log2_scale = of(samples.uv), of(samples.log2_scale)
+        # Without its scale, which is told beside it, and without what it is where nothing is turned or stretched.
+        warp = (of(samples.jacobian) * torch.exp2(log2_scale)).clamp(-STRETCH, STRETCH)
+        warp -= torch.eye(2, device=device).view(4, 1)
+        octaves = torch.pi * 2.0 ** torch.arange(self.config.position_octaves, device=device)
+        angles = octaves[:, None, None] * uv
+        waves = torch.cat([angles.sin(), angles.cos()], dim=1).flatten(0, 1)
+        geometry = torch.cat([uv, log2_scale.clamp(-3.0, 3.0), of(samples.sky), warp, of(samples.relief), waves])
+        return torch.cat([neighbourhood.flatten(1), valid.to(device, dtype), geometry.T.to(dtype)], dim=1)
 
     def forward(self, samples: Tensor, base: Tensor, covered: Tensor) -> Tensor:
         """Resample a batch of views.
@@ -88,7 +92,8 @@ class ReadoutNetwork(nn.Module):
         """
         s = self.config.samples
         b, hs, ws = covered.shape
-        hidden = self.sample_mlp(samples)
+        gate = self.gate(samples[:, -self.geometry_width :])
+        hidden = silu(self.narrow(silu(self.mix(samples)) * gate))
         canvas = hidden.new_zeros(b * hs * ws, hidden.shape[1] + 1)
         flat = covered.flatten()
         canvas[flat] = torch.cat([hidden, hidden.new_ones(len(hidden), 1)], dim=1)
@@ -114,13 +119,6 @@ class ReadoutNetwork(nn.Module):
             (C, h, w) float32.
         """
         parameter = next(self.parameters())
-        covered = samples.token >= 0
-        device, dtype = parameter.device, parameter.dtype
-        inputs = self.sample_inputs(
-            neighbourhood.to(device, torch.float32),
-            valid.to(device),
-            samples.uv.to(device)[:, covered].T.float(),
-            samples.log2_scale.to(device)[covered].float(),
-            samples.sky.to(device)[covered],
-        )
-        return self.forward(inputs.to(dtype), neighbourhood[:, CENTRE].to(device), covered[None].to(device))[0]
+        inputs = self.sample_inputs(samples, neighbourhood.to(parameter.device, parameter.dtype), valid)
+        centre = neighbourhood[:, CENTRE].to(parameter.device)
+        return self.forward(inputs, centre, samples.covered[None].to(parameter.device))[0]
