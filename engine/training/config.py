@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,6 +41,41 @@ class SceneConfig:
     turn_deg_per_m: float = 2.0
     strays: float = 0.2
     workers: int = 0
+
+
+@dataclass(frozen=True)
+class PlacesConfig:
+    """The places that a model carries, see :mod:`engine.places`: all around from one point of a world each.
+
+    Attributes:
+        places: how many. biomes: as for scenes. seed: of the first world. times: of day, in turn, separated by commas;
+            "" is all.
+        views, pitch_deg: of two rings of views all around, which must overlap a little.
+        fine_height, fine_width, fine_fov_deg: of the ring about the horizon, as finely seen as a frame is.
+        height, width, fov_deg: of the ring that reaches farther up and down.
+        down_fov_deg, up_fov_deg: vertical, of the views at the two poles, which must overlap that ring; as large.
+        supersample: rays per pixel and axis, of all but the finest, which are rendered as scenes are.
+        apart_m: a room is seen from two points so far apart instead, without the finest ring: in a building near things
+            hide more.
+    """
+
+    folder: str = "data/places"
+    biomes: str = ""
+    places: int = 72
+    seed: int = 700_000
+    times: str = ""
+    views: int = 6
+    pitch_deg: float = -4.0
+    fine_height: int = 352
+    fine_width: int = 528
+    fine_fov_deg: float = 45.5
+    height: int = 448
+    width: int = 352
+    fov_deg: float = 78.5
+    down_fov_deg: float = 117.0
+    up_fov_deg: float = 131.0
+    supersample: int = 2
+    apart_m: float = 15.0
 
 
 @dataclass(frozen=True)
@@ -121,7 +156,7 @@ class ReadoutTraining:
     fine: str = ""
     fine_share: float = 0.6
     rolled: float = 0.4
-    places: PlacesConfig = field(default_factory=lambda: PlacesConfig())
+    places: PlacesConfig = PlacesConfig()
     room_share: float = 0.0
 
 
@@ -306,41 +341,6 @@ class MirrorTraining:
     model: str = "assets/models/embedded"
     width: int = 48
     crop_cells: int = 32
-
-
-@dataclass(frozen=True)
-class PlacesConfig:
-    """The places that a model carries, see :mod:`engine.places`: all around from one point of a world each.
-
-    Attributes:
-        places: how many. biomes: as for scenes. seed: of the first world. times: of day, in turn, separated by commas;
-            "" is all.
-        views, pitch_deg: of two rings of views all around, which must overlap a little.
-        fine_height, fine_width, fine_fov_deg: of the ring about the horizon, as finely seen as a frame is.
-        height, width, fov_deg: of the ring that reaches farther up and down.
-        down_fov_deg, up_fov_deg: vertical, of the views at the two poles, which must overlap that ring; as large.
-        supersample: rays per pixel and axis, of all but the finest, which are rendered as scenes are.
-        apart_m: a room is seen from two points so far apart instead, without the finest ring: in a building near things
-            hide more.
-    """
-
-    folder: str = "data/places"
-    biomes: str = ""
-    places: int = 72
-    seed: int = 700_000
-    times: str = ""
-    views: int = 6
-    pitch_deg: float = -4.0
-    fine_height: int = 352
-    fine_width: int = 528
-    fine_fov_deg: float = 45.5
-    height: int = 448
-    width: int = 352
-    fov_deg: float = 78.5
-    down_fov_deg: float = 117.0
-    up_fov_deg: float = 131.0
-    supersample: int = 2
-    apart_m: float = 15.0
 
 
 @dataclass(frozen=True)

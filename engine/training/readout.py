@@ -37,9 +37,8 @@ from engine.training.scenes import EVALUATION_GAPS_M, STRIDE, SceneStore
 
 DETAIL_LOG2 = (-0.3, 0.6)
 """Octaves of magnification at which a memory in training changes from a token to its finer ones."""
-
-
 METRIC_VIEWS = 8
+"""Views on which it is measured what an error of a latent does to the picture."""
 
 
 class ReadoutStage:
@@ -107,7 +106,6 @@ class ReadoutStage:
             seen = scenes.rolled(int(torch.randint(1, 4, (), generator=generator))).scene(index)
         sources, target = choose_views(len(scene.cameras), self.config.max_sources, generator)
         if scaled:
-            # A memory of two scales changes from one to the other anywhere in this range.
             low, high = DETAIL_LOG2
             changes = low + (high - low) * float(torch.rand((), generator=generator))
             memory = remember(seen, sources, detail_log2=changes)

@@ -92,8 +92,9 @@ class LatentScenes:
         self.quarters = quarters
         self.autoencoder = autoencoder
         self.device = device
-        rolled = f"-rolled-{quarters}" if quarters else ""
-        self.folder = store.folder / f"latents-{file_checksum(weights)[:12]}{rolled}"
+        which = f"-rolled-{quarters}" if quarters else ""
+        self.folder = store.folder / f"latents-{file_checksum(weights)[:12]}{which}"
+        self._rolled: dict[int, LatentScenes] = {}
         self.folder.mkdir(parents=True, exist_ok=True)
         store.require()
 
@@ -102,8 +103,11 @@ class LatentScenes:
 
     def rolled(self, quarters: int) -> LatentScenes:
         """The same scenes, seen by rolled cameras."""
-        finer = None if self.finer is None else self.finer.rolled(quarters)
-        return LatentScenes(self.store, self.autoencoder, self.weights, self.device, finer, quarters)
+        if quarters not in self._rolled:
+            finer = None if self.finer is None else self.finer.rolled(quarters)
+            made = LatentScenes(self.store, self.autoencoder, self.weights, self.device, finer, quarters)
+            self._rolled[quarters] = made
+        return self._rolled[quarters]
 
     def refresh(self) -> None:
         """Look for new scenes; with a finer scale, for those that are there at both."""
