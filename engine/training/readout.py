@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
-from engine.camera import Camera
-from engine.errors import InputError
-from engine.memory import LatentView
 from engine.models.embedded.blocks import channels_last
 from engine.models.embedded.config import ReadoutConfig
 from engine.models.embedded.readout import ReadoutNetwork
@@ -20,20 +16,19 @@ from engine.models.embedded.weights import load_network
 from engine.training.config import ReadoutTraining
 from engine.training.curves import write_sheet
 from engine.training.losses import covered_psnr_db, picture_metric
-from engine.training.places import encoded_place, module_of
 from engine.training.precision import native_precision
 from engine.training.recall import (
     LatentScenes,
     Recall,
     choose_views,
-    fresh_memory,
     read_batch,
     recall,
     remember,
     scaled_scenes,
     trained_autoencoder,
 )
-from engine.training.scenes import EVALUATION_GAPS_M, STRIDE, SceneStore
+from engine.training.rooms import Rooms
+from engine.training.scenes import EVALUATION_GAPS_M, SceneStore
 
 DETAIL_LOG2 = (-0.3, 0.6)
 """Octaves of magnification at which a memory in training changes from a token to its finer ones."""
@@ -66,17 +61,10 @@ class ReadoutStage:
         self.eval_scenes = LatentScenes(
             SceneStore(config.scenes.folder, evaluation=True), self.autoencoder, weights, self.device
         )
-
-        paths = sorted(Path(config.places.folder).glob("place_*.safetensors")) if config.room_share else []
-        rooms = (encoded_place(config.places, path, self.autoencoder.encoder) for path in paths)
-        self.rooms = [room for room in rooms if module_of(room.biome) is not None]
-        height, width = self.cells = self.scenes.scene(0).latents.shape[-2:]
-        sizes = [view.shape[-2:] for room in self.rooms for view in room.latents]
-        if config.room_share and not (sizes and all(h >= height and w >= width for h, w in sizes)):
-            raise InputError(
-                f"{config.places.folder} holds no rooms whose views are at least as large as a frame; render some with "
-                f"`mirage train places --set biomes=interior height=672 width=528`, or set room_share=0."
-            )
+        self.rooms: Rooms | None = None
+        if config.room_share:
+            height, width = self.scenes.scene(0).latents.shape[-2:]
+            self.rooms = Rooms(config.places, self.autoencoder.encoder, (height, width))
         chosen = torch.linspace(0, len(self.scenes) - 1, min(METRIC_VIEWS, len(self.scenes))).long().tolist()
         views = torch.stack([self.scenes.scene(index).latents[0] for index in chosen]).to(self.device)
         self.metric = 0.5 * (
@@ -96,8 +84,9 @@ class ReadoutStage:
 
     def example(self, generator: torch.Generator) -> tuple[Recall, Tensor]:
         """What a random memory shows of a random view, and the view's true latents (C, h, w)."""
-        if float(torch.rand((), generator=generator)) < self.config.room_share:
-            return self.room_example(generator)
+        if self.rooms is not None and float(torch.rand((), generator=generator)) < self.config.room_share:
+            room = self.rooms.view(generator)
+            return recall(room.memory, room.scene.cameras[0]), room.scene.latents[0]
         scaled = self.fine is not None and float(torch.rand((), generator=generator)) < self.config.fine_share
         scenes = self.fine if self.fine is not None and scaled else self.scenes
         index = int(torch.randint(len(scenes), (), generator=generator))
@@ -114,26 +103,6 @@ class ReadoutStage:
             latents = seen.latents[sources]
             memory = remember(seen, sources, latents + noise * torch.randn(latents.shape, generator=generator))
         return recall(memory, scene.cameras[target]), scene.latents[target]
-
-    def room_example(self, generator: torch.Generator) -> tuple[Recall, Tensor]:
-        """The same of a room that was seen all around from one point, for a view of it from another."""
-        room = self.rooms[int(torch.randint(len(self.rooms), (), generator=generator))]
-        views, half = list(room.views()), len(room.cameras) // 2
-        side = half * int(torch.randint(2, (), generator=generator))
-        memory = fresh_memory(room.latents[0].shape[0])
-        for latents, inverse_depth, camera in views[side : side + half]:
-            memory.write(LatentView(camera, latents, inverse_depth))
-        around = int(torch.randint(self.config.places.views, (), generator=generator))
-        latents, _, camera = views[half - side + around]
-        height, width = self.cells
-        row, column = (
-            int(torch.randint(whole - part + 1, (), generator=generator))
-            for whole, part in zip(latents.shape[-2:], self.cells, strict=True)
-        )
-        k = camera.K.copy()
-        k[:2, 2] -= STRIDE * np.array([column, row])
-        part = Camera(camera.c2w, k, STRIDE * width, STRIDE * height)
-        return recall(memory, part), latents[:, row : row + height, column : column + width]
 
     @torch.no_grad()
     def evaluate(self, network: nn.Module, sheet: Path) -> dict[str, float]:
