@@ -16,9 +16,22 @@ from engine.camera import Camera, c2w_from_angles
 from engine.disocclusion import SUGGESTED
 from engine.errors import InputError, ModelError
 from engine.explorer import Explorer, ExplorerConfig
+from engine.memory import LatentMemory, LatentView, MemoryConfig
 from engine.models.embedded import EmbeddedModel
 from engine.models.embedded.config import DenoiserConfig, DetailConfig
-from engine.models.embedded.detail import LEAST, MOST, NEW, SMOOTH, DetailNetwork, gain, world_noise
+from engine.models.embedded.detail import (
+    LEAST,
+    MOST,
+    NEW,
+    NEW_MOST,
+    NEW_PER_OCTAVE,
+    SMOOTH,
+    DetailNetwork,
+    gain,
+    gain_of,
+    gain_of_new,
+    world_noise,
+)
 from engine.training.adversarial import Adversary, PatchCritic, TextureCritic
 from engine.training.config import DetailTraining, ExportConfig, SceneConfig, configure
 from engine.training.detail import DetailStage
@@ -85,20 +98,28 @@ def test_more_is_given_back_of_what_was_seen_from_far_away() -> None:
     camera, _ = facing_wall()
     with torch.no_grad():
         as_if_here = network.finish(state[:1], condition[:1], [camera], 0) - state[:1]
-        finished = network.finish(state[:1], condition[:1], [camera], 0, parallax) - state[:1]
+        finished = network.finish(state[:1], condition[:1], [camera], 0, gain(parallax)) - state[:1]
     share = (finished / as_if_here)[0, :16]
     assert torch.allclose(share[..., :14], torch.ones(()), atol=1e-3)
     assert torch.allclose(share[..., 14:], torch.tensor(MOST / LEAST), atol=1e-3)
     assert torch.equal(finished[:, 16:], as_if_here[:, 16:]), "depth stays"
-    new = torch.zeros(1, 16, 28, dtype=torch.bool)
-    new[:, :4] = True
-    with torch.no_grad():
-        newly = network.finish(state[:1], condition[:1], [camera], 0, parallax, new) - state[:1]
-    assert torch.allclose((newly / as_if_here)[0, :16, :4], torch.tensor(NEW / LEAST), atol=1e-3)
-    assert torch.equal(newly[:, :, 4:], finished[:, :, 4:])
     rising = gain(torch.tensor([0.0, 0.02, 0.1, 0.3, 1.0, 9.0]))
     assert float(rising[0]) == pytest.approx(LEAST) and float(rising[-1]) == pytest.approx(MOST)
     assert bool((rising.diff() >= 0).all())
+
+
+def test_more_is_given_to_what_a_place_tells_the_more_of_its_tokens_a_cell_holds() -> None:
+    given = gain_of_new(torch.tensor([2.0, 0.0, -0.3, -0.6, -4.0]))
+    assert given.tolist() == pytest.approx([NEW, NEW, NEW + 0.3 * NEW_PER_OCTAVE, NEW + 0.6 * NEW_PER_OCTAVE, NEW_MOST])
+    camera, _ = facing_wall()
+    memory = LatentMemory(MemoryConfig(channels=16, readout="nearest"))
+    latents, near = torch.randn(16, 16, 28, generator=torch.Generator().manual_seed(0)), torch.full((32, 56), 0.1)
+    near[:, 28:] = torch.nan
+    memory.write(LatentView(camera, latents, near))
+    readout = memory.readout(camera)
+    amplified = gain_of(readout)
+    assert torch.equal(amplified[:, :14], gain(readout.parallax)[:, :14]), "remembered, and so as parallax has it"
+    assert bool((amplified[:, 14:] == NEW).all()), "no token; what is there comes from elsewhere"
 
 
 def noise_of(camera: Camera, near: Tensor, seed: int) -> Tensor:

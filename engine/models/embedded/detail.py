@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -23,13 +24,19 @@ from engine.models.embedded.blocks import ResidualBlock, zero_
 from engine.models.embedded.condition import denormalise_depth, known_share
 from engine.models.embedded.config import DenoiserConfig, DetailConfig
 
+if TYPE_CHECKING:
+    from engine.memory import Readout
+
 SMOOTH = 7
 """Cells over which what is added averages to nothing."""
-LEAST, MOST, PER_OCTAVE, NEW = 1.2, 1.5, 0.1, 1.5
+LEAST, MOST, PER_OCTAVE = 1.2, 1.5, 0.1
 """Training asks for faith to the truth, too, which keeps what is added smaller than texture is: it is amplified. What
 was given from about here lost least; each doubling of the parallax takes more, until the camera has moved as far as it
 sees. Fitted in worlds that neither training nor figures know. What was imagined got its texture when it was; given more
-and again it would be grit. What is new, and comes from a place, has been resampled most, and passes here only once."""
+and again it would be grit."""
+NEW, NEW_MOST, NEW_PER_OCTAVE = 1.5, 2.3, 1.0
+"""What is new, and comes from a place, passes here only once. Rooms are stored finer than they are mostly seen: where a
+cell holds several tokens the readout looks at some of them, and knows the less of it the more there are."""
 SKY_M = 1000.0
 """Where the noise of the sky hangs."""
 
@@ -76,16 +83,12 @@ class DetailNetwork(nn.Module):
         condition: Tensor,
         cameras: Sequence[Camera],
         seed: int,
-        parallax: Tensor | None = None,
-        new: Tensor | None = None,
+        amplified: Tensor | None = None,
     ) -> Tensor:
-        """:meth:`forward` with the noise of the world that the cameras, (B,) of image size, look at, amplified by what
-        the ``parallax (B, h, w)`` of :class:`engine.memory.Readout` tells was lost; ``None``: as if it were none.
-        ``new (B, h, w)`` bool: cells that the memory has no token of, and that a place or what lies beside tells."""
+        """:meth:`forward` with the noise of the world that the cameras, (B,) of image size, look at; what it adds is
+        ``amplified (B, h, w)``, see :func:`gain_of`, or else by :data:`LEAST`."""
         finished: Tensor = self(state, condition, self.noise(state, cameras, seed))
-        amplified = gain(torch.zeros(1, 1, 1) if parallax is None else parallax)
-        if new is not None:
-            amplified = torch.where(new, NEW, amplified)
+        amplified = torch.full((1, 1, 1), LEAST) if amplified is None else amplified
         return torch.lerp(state, finished, self.share * amplified.to(state)[:, None])
 
     def noise(self, state: Tensor, cameras: Sequence[Camera], seed: int) -> Tensor:
@@ -94,9 +97,20 @@ class DetailNetwork(nn.Module):
         return world_noise(cameras, inverse_depth, self.config.noise_channels, seed)
 
 
+def gain_of(readout: Readout) -> Tensor:
+    """(h, w): by how much what is added to a view is amplified. ``readout`` is what it was imagined from: of what a
+    place or what lies beside tells, it has no token."""
+    return torch.where(readout.token < 0, gain_of_new(readout.log2_scale), gain(readout.parallax))
+
+
 def gain(parallax: Tensor) -> Tensor:
-    """By how much what is added to views is amplified at a parallax, any shape."""
+    """What was lost of remembered cells, by parallax, any shape."""
     return (MOST + PER_OCTAVE * parallax.clamp(min=1e-6).log2()).clamp(LEAST, MOST)
+
+
+def gain_of_new(log2_scale: Tensor) -> Tensor:
+    """What was lost of cells of a place, by how large its tokens appear, any shape."""
+    return (NEW - NEW_PER_OCTAVE * log2_scale.clamp(max=0.0)).clamp(max=NEW_MOST)
 
 
 def world_noise(cameras: Sequence[Camera], inverse_depth: Tensor, channels: int, seed: int) -> Tensor:

@@ -26,7 +26,7 @@ from engine.models.embedded.config import (
     ReadoutConfig,
 )
 from engine.models.embedded.denoiser import Denoiser
-from engine.models.embedded.detail import DetailNetwork
+from engine.models.embedded.detail import DetailNetwork, gain, gain_of
 from engine.models.embedded.mirror import MirrorNetwork
 from engine.models.embedded.readout import ReadoutNetwork
 from engine.models.embedded.sampler import flow_times, sample_flow
@@ -269,9 +269,8 @@ class EmbeddedModel:
             known = known_share(condition, self.config.autoencoder.latent_channels)
             state = sample_flow(predict, noise, flow_times(request.steps), between, known)
             if detail is not None and request.detail:
-                parallax = torch.stack([readout.parallax for readout in request.readouts])
-                new = torch.stack([readout.token < 0 for readout in request.readouts])
-                state = detail.finish(state, condition, request.cameras, request.seed, parallax, new)
+                amplified = torch.stack([gain_of(readout) for readout in request.readouts])
+                state = detail.finish(state, condition, request.cameras, request.seed, amplified)
             latents, inverse_depth = unpack_state(state, self._mean, self._std, samples)
         return Chunk(latents, inverse_depth)
 
@@ -285,7 +284,7 @@ class EmbeddedModel:
             condition = condition_from_readout(readout, camera, self._mean, self._std, samples)
             features, depth = (x.to(self.device)[None].float() for x in (readout.features, readout.inverse_depth))
             state = pack_state(features, depth, self._mean, self._std, samples)
-            state = detail.finish(state, condition, [camera], seed, readout.parallax[None])
+            state = detail.finish(state, condition, [camera], seed, gain(readout.parallax)[None])
             return unpack_state(state, self._mean, self._std, samples)[0][0]
 
     def _drawn_by(self, biome: str) -> tuple[Denoiser, DetailNetwork | None]:
