@@ -262,8 +262,7 @@ class DetailTraining:
         pool: views kept to cut crops from; one is renewed every ``renew_steps``. first_views: of them before training
             begins.
         own_memory: share of views whose memory a flight has written: the model's own, finished output.
-        plain, fine, fine_share, places, room_share: as for :class:`ReadoutTraining`; then it is also measured on scenes
-            at two scales.
+        plain, fine, fine_share: as for :class:`ReadoutTraining`; then it is also measured on such scenes.
         start_from: a weight file to begin with; "" begins anew.
     """
 
@@ -280,8 +279,6 @@ class DetailTraining:
     plain: str = ""
     fine: str = ""
     fine_share: float = 0.6
-    places: PlacesConfig = PlacesConfig()
-    room_share: float = 0.0
     start_from: str = ""
 
 
@@ -294,8 +291,7 @@ class FlightTraining:
         loop: its batch counts views.
         model: the exported model, with detail, that goes on learning.
         crops, crop_cells: how many crops of a batch are looked at as pictures, and their side.
-        pool, first_views, renew_steps, own_memory, plain, fine, fine_share, places, room_share: as for
-            :class:`DetailTraining`.
+        pool, first_views, renew_steps, own_memory, plain, fine, fine_share: as for :class:`DetailTraining`.
         pure_noise: share of views at t = 0, where a single step is all; the pictures of the others are not looked at.
         covered_weight, invented_weight, depth_weight: as for :class:`DenoiserTraining`.
         picture_weight: weight of the pictures beside the latents.
@@ -321,8 +317,6 @@ class FlightTraining:
     plain: str = ""
     fine: str = ""
     fine_share: float = 0.6
-    places: PlacesConfig = PlacesConfig()
-    room_share: float = 0.0
     pure_noise: float = 0.75
     covered_weight: float = 5.0
     invented_weight: float = 1.0

@@ -59,14 +59,7 @@ class DetailStage:
         self.config = config
         self.device = torch.device(config.loop.device)
         self.imagination = Imagination(
-            config.model,
-            config.scenes,
-            config.loop,
-            config.max_sources,
-            (config.plain, config.fine),
-            config.fine_share,
-            config.places,
-            config.room_share,
+            config.model, config.scenes, config.loop, config.max_sources, (config.plain, config.fine), config.fine_share
         )
         model = self.imagination.model
         torch.manual_seed(config.loop.seed)

@@ -67,14 +67,7 @@ class FlightStage:
         self.config = config
         self.device = torch.device(config.loop.device)
         self.imagination = Imagination(
-            config.model,
-            config.scenes,
-            config.loop,
-            config.max_sources,
-            (config.plain, config.fine),
-            config.fine_share,
-            config.places,
-            config.room_share,
+            config.model, config.scenes, config.loop, config.max_sources, (config.plain, config.fine), config.fine_share
         )
         sizes = self.imagination.model.config
         if sizes.detail is None:

@@ -13,10 +13,9 @@ from engine.models.embedded import EmbeddedModel
 from engine.models.embedded.denoiser import Denoiser
 from engine.models.embedded.detail import DetailNetwork
 from engine.models.embedded.weights import weight_path
-from engine.training.config import DenoiserTraining, LoopConfig, PlacesConfig, SceneConfig
+from engine.training.config import DenoiserTraining, LoopConfig, SceneConfig
 from engine.training.examples import ExampleSource, SeenView
 from engine.training.recall import LatentScene, LatentScenes, scaled_scenes
-from engine.training.rooms import Rooms, RoomView
 from engine.training.scenes import SceneStore
 
 EMPTY = 0.03
@@ -30,7 +29,6 @@ class Imagination:
 
     Attributes:
         scenes, eval_scenes: what it learns from and what it is measured on.
-        rooms: what it learns from, too, for a ``room_share`` of the views; places are read as they are.
         mean, std: (C, 1, 1) of the latents.
         source: draws views of the scenes and what memories know of them, and imagines them.
     """
@@ -43,8 +41,6 @@ class Imagination:
         max_sources: int,
         scaled: tuple[str, str] = ("", ""),
         fine_share: float = 0.0,
-        places: PlacesConfig | None = None,
-        room_share: float = 0.0,
     ) -> None:
         self.device = torch.device(loop.device)
         self.model = EmbeddedModel.load(folder, self.device)
@@ -74,17 +70,9 @@ class Imagination:
         )
         self.source.detail = self.model.detail
         self._flight: Iterator[SeenView] = iter(())
-        self.room_share = room_share
-        self.rooms: Rooms | None = None
-        if places is not None and room_share:
-            height, width = self.scenes.scene(0).latents.shape[-2:]
-            self.rooms = Rooms(places, self.model.autoencoder.encoder, (height, width))
 
     def seen(self, own_memory: float, generator: torch.Generator, denoiser: Denoiser) -> SeenView:
-        """A view of a scene and what a memory knows of it, for a share ``own_memory`` of them on a flight; or a view of
-        a room, and what its place tells of it."""
-        if self.rooms is not None and float(torch.rand((), generator=generator)) < self.room_share:
-            return self._seen_in_room(self.rooms.view(generator))
+        """A view of a scene and what a memory knows of it, for a share ``own_memory`` of them on a flight."""
         if float(torch.rand((), generator=generator)) < own_memory:
             view = next(self._flight, None)
             if view is None:
@@ -93,12 +81,6 @@ class Imagination:
         else:
             view = self.source.view(generator, 1.0, denoiser)
         return view
-
-    @torch.no_grad()
-    def _seen_in_room(self, room: RoomView) -> SeenView:
-        camera = room.scene.cameras[0]
-        condition = self.source.condition(room.memory, camera)
-        return SeenView(room.rgb, room.scene, 0, condition, self.source.told(room.memory, camera))
 
     def imagine(
         self,

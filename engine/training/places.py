@@ -148,15 +148,15 @@ def pack_places(config: PlacesConfig, autoencoder: Autoencoder, mean: Tensor, st
 
 @torch.inference_mode()
 def encoded_place(config: PlacesConfig, path: Path, encoder: nn.Module) -> Place:
-    """A rendered place as the latents of its views, float32 on the CPU, whatever and wherever the encoder is."""
-    like = next(encoder.parameters())
+    """A rendered place as the latents of its views, on the CPU wherever the encoder is."""
+    device = next(encoder.parameters()).device
     latents, inverse_depth = [], []
     with safe_open(path, framework="pt") as file:
         biome = file.metadata()["biome"]
         cameras = rig(config, module_of(biome) is not None)
         for view in range(len(cameras)):
-            image = (file.get_tensor(f"rgb_{view}")[None].to(like.device).float() / 255).to(like.dtype)
-            latents.append(encoder(image.contiguous(memory_format=torch.channels_last))[0].float().cpu())
+            image = file.get_tensor(f"rgb_{view}")[None].to(device).float() / 255
+            latents.append(encoder(image.contiguous(memory_format=torch.channels_last))[0].cpu())
             inverse_depth.append(file.get_tensor(f"inverse_depth_{view}"))
     return Place(tuple(latents), tuple(inverse_depth), cameras, biome)
 

@@ -85,8 +85,8 @@ class ReadoutStage:
     def example(self, generator: torch.Generator) -> tuple[Recall, Tensor]:
         """What a random memory shows of a random view, and the view's true latents (C, h, w)."""
         if self.rooms is not None and float(torch.rand((), generator=generator)) < self.config.room_share:
-            room = self.rooms.view(generator)
-            return recall(room.memory, room.scene.cameras[0]), room.scene.latents[0]
+            view, other = self.rooms.view(generator)
+            return recall(other, view.cameras[0]), view.latents[0]
         scaled = self.fine is not None and float(torch.rand((), generator=generator)) < self.config.fine_share
         scenes = self.fine if self.fine is not None and scaled else self.scenes
         index = int(torch.randint(len(scenes), (), generator=generator))

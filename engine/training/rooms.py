@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from torch import Tensor, nn
+from torch import nn
 
 from engine.camera import Camera
 from engine.errors import InputError
@@ -17,20 +15,6 @@ from engine.training.config import PlacesConfig
 from engine.training.places import encoded_place, module_of
 from engine.training.recall import LatentScene, fresh_memory
 from engine.training.scenes import SAMPLES, STRIDE
-
-
-@dataclass(frozen=True)
-class RoomView:
-    """A view from one of a room's points.
-
-    Attributes:
-        memory: what the other point saw all around; not to be written to.
-        scene: the view alone. rgb: (1, 3, H, W) uint8, its picture.
-    """
-
-    memory: LatentMemory
-    scene: LatentScene
-    rgb: Tensor
 
 
 class Rooms:
@@ -47,9 +31,9 @@ class Rooms:
         self.config = config
         self.cells = cells
         paths = sorted(Path(config.folder).glob("place_*.safetensors"))
-        found = ((path, encoded_place(config, path, encoder)) for path in paths)
-        self.rooms = [(path, room) for path, room in found if module_of(room.biome) is not None]
-        sizes = [view.shape[-2:] for _, room in self.rooms for view in room.latents]
+        found = (encoded_place(config, path, encoder) for path in paths)
+        self.rooms = [room for room in found if module_of(room.biome) is not None]
+        sizes = [view.shape[-2:] for room in self.rooms for view in room.latents]
         if not (sizes and all(h >= cells[0] and w >= cells[1] for h, w in sizes)):
             raise InputError(
                 f"{config.folder} holds no rooms whose views are at least as large as a frame; render some with "
@@ -57,13 +41,13 @@ class Rooms:
             )
         self._memories: dict[tuple[int, int], LatentMemory] = {}
 
-    def view(self, generator: torch.Generator) -> RoomView:
-        """A part of one of the views around a point, as large as a frame."""
+    def view(self, generator: torch.Generator) -> tuple[LatentScene, LatentMemory]:
+        """A part of one of the views around a point, as large as a frame, and the memory of all that the room's other
+        point saw; not to be written to."""
         index, side = (int(torch.randint(n, (), generator=generator)) for n in (len(self.rooms), 2))
-        path, room = self.rooms[index]
+        room = self.rooms[index]
         around = int(torch.randint(self.config.views, (), generator=generator))
-        number = side * (len(room.cameras) // 2) + around
-        latents, inverse_depth, camera = list(room.views())[number]
+        latents, inverse_depth, camera = list(room.views())[side * (len(room.cameras) // 2) + around]
         height, width = self.cells
         top, left = (
             int(torch.randint(whole - part + 1, (), generator=generator))
@@ -71,24 +55,19 @@ class Rooms:
         )
         k = camera.K.copy()
         k[:2, 2] -= STRIDE * np.array([left, top])
-
-        def part(of: int) -> tuple[slice, slice, slice]:
-            return slice(None), slice(top * of, (top + height) * of), slice(left * of, (left + width) * of)
-
+        rows, columns = slice(top * SAMPLES, (top + height) * SAMPLES), slice(left * SAMPLES, (left + width) * SAMPLES)
         scene = LatentScene(
-            latents[None][(slice(None), *part(1))],
-            inverse_depth[None][part(SAMPLES)],
+            latents[None, :, top : top + height, left : left + width],
+            inverse_depth[None, rows, columns],
             (Camera(camera.c2w, k, STRIDE * width, STRIDE * height),),
             room.biome,
         )
-        with safe_open(path, framework="pt") as file:
-            rgb = file.get_slice(f"rgb_{number}")[part(STRIDE)]
-        return RoomView(self._memory(index, 1 - side), scene, rgb[None])
+        return scene, self._memory(index, 1 - side)
 
     def _memory(self, index: int, side: int) -> LatentMemory:
         """Of all views from one point of a room."""
         if (index, side) not in self._memories:
-            room = self.rooms[index][1]
+            room = self.rooms[index]
             half = len(room.cameras) // 2
             memory = fresh_memory(room.latents[0].shape[0])
             for latents, inverse_depth, camera in list(room.views())[side * half : (side + 1) * half]:
