@@ -65,8 +65,8 @@ class StepHistory(QObject):
             return
         added = 0
         for step in update.steps:
-            refined = self.steps and step.refinement > 0 and self.steps[-1].camera == step.camera
-            if refined:
+            again = self.steps and self.steps[-1].index == step.index and self.steps[-1].camera == step.camera
+            if again:  # refined, or looked at more closely
                 self.steps[-1] = step
             else:
                 self.steps.append(step)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from PyQt6.QtWidgets import QInputDialog, QWidget
 from pytestqt.qtbot import QtBot
 
 from engine.formats import FORMATS
-from engine.messages import Branch, Erase, Undo
+from engine.messages import Branch, Erase, Undo, Update, WorkerState
 from engine.path import PRESETS
 from tests.ui.panels_support import WAIT_MS, ask, bridge, fly_on, settle, shared_bridge, turned  # noqa: F401
 from ui.bridge import EngineBridge
@@ -50,6 +51,21 @@ def test_the_filmstrip_grows_and_a_click_goes_back(qtbot: QtBot, bridge: EngineB
     assert steps[-1].node not in strip.alive  # the future is another branch now, drawn dimmed
     qtbot.keyClick(strip, Qt.Key.Key_End)
     qtbot.waitUntil(lambda: bridge.tree.current == steps[-1].node, timeout=WAIT_MS)
+
+
+def test_a_step_that_is_drawn_again_is_one_picture_on_the_filmstrip(
+    qtbot: QtBot, bridge: EngineBridge, timeline: Timeline
+) -> None:
+    """Refined, or looked at more closely while the camera rests."""
+    fly_on(qtbot, bridge, 2)
+    settle()
+    steps = timeline.history.steps
+    before, newest = len(steps), steps[-1]
+    for refinement in (0, 1):
+        drawn = replace(newest, refinement=refinement)
+        bridge.updated.emit(Update(WorkerState.IDLE, steps=(drawn,)))
+        assert len(steps) == before and steps[-1] is drawn
+    assert [step.index for step in steps] == sorted({step.index for step in steps})
 
 
 def test_keyframes_are_set_moved_edited_and_deleted(qtbot: QtBot, bridge: EngineBridge, timeline: Timeline) -> None:
