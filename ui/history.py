@@ -65,8 +65,7 @@ class StepHistory(QObject):
             return
         added = 0
         for step in update.steps:
-            again = self.steps and self.steps[-1].index == step.index and self.steps[-1].camera == step.camera
-            if again:  # refined, or looked at more closely
+            if self.steps and self.steps[-1].index == step.index:  # refined, or looked at more closely
                 self.steps[-1] = step
             else:
                 self.steps.append(step)
