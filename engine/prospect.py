@@ -21,7 +21,7 @@ from engine.cells import in_samples, without
 from engine.disocclusion import extend_background
 from engine.overscan import edge_unknown, inventing_steps, much_unknown, widened
 from engine.places import Forgotten
-from engine.renewal import FORGOTTEN_WEAR, due, retold_by_room, wear_drawn
+from engine.renewal import FORGOTTEN_WEAR, due, retold_by_rooms, wear_drawn
 
 if TYPE_CHECKING:
     from engine.memory import LatentMemory, LatentView, Readout
@@ -40,8 +40,8 @@ class Prospect:
         match: the place it was completed from, or the one before.
         given: (h, w) bool, cells that come from a place, or ``None``. anew: those of them that are known, too.
         wear: (h, w) uint8 of what is imagined, or ``None`` where no latent memory keeps account of it.
-        renewed: (n,) tokens that it replaces. seamless: by what they were, in the same room of a building. founds: by
-            another country.
+        renewed: (n,) tokens that it replaces. seamless: by what they were, in a room of a building that was there
+            before. founds: by another country.
     """
 
     camera: Camera
@@ -136,7 +136,7 @@ def look_ahead(
         hides = None if places is None else places.roofed(readout, camera, biome, latest)
         return readout if hides is None else without(readout, hides)
 
-    known = trusted(known, camera)
+    known, came_from = trusted(known, camera), latest
     renewal, entered, lent = None, False, False
     if memory is not None and places is not None and renews:
         entered = places.another_room(latest, camera, biome)
@@ -150,6 +150,8 @@ def look_ahead(
     believed = known if built else extend_background(known, between=True)
     inventive = wide or much_unknown(believed.coverage)
     asks = places is not None and built and (lent or not bool(places.known(known, biome).all()))
+    told_by = memory if built and renews else None
+    asks = asks or (told_by is not None and bool(retold_by_rooms(told_by, known, lent).drawn.any()))
     if not inventive and not asks:
         believed = extend_background(believed)
         return Prospect(camera, known, believed, False, steps, latest, wear=_wear(memory, known, None))
@@ -172,7 +174,7 @@ def look_ahead(
     if places is not None:
         if latest is None and before is not None and not bool((known.coverage > 0.0).any()):
             latest = places.complete(read(before), before, biome, generator).match
-        retold = retold_by_room(memory, known) if memory is not None and lent else None
+        retold = None if told_by is None else retold_by_rooms(told_by, known, lent)
         completed = places.complete(believed, camera, biome, generator, latest, forgotten, retold)
         believed, latest = completed.readout, completed.match
         given, anew, known = completed.taken, completed.anew, without(known, completed.hidden)
@@ -184,7 +186,8 @@ def look_ahead(
     wear = _wear(memory, known, given)
     if wear is not None and provisional is not None:  # until one enters that room
         wear = torch.where(provisional, FORGOTTEN_WEAR, wear)
-    seamless = renewal is not None and renewal.room and not entered
+    foreseen = came_from is not None and latest is not None and came_from.room(latest.anchor) is not None
+    seamless = renewal is not None and renewal.room and (foreseen or not entered)
     founds = renewal is not None and not renewal.room
     return Prospect(camera, known, believed, inventive, steps, latest, given, anew, wear, renewed, seamless, founds)
 

@@ -155,12 +155,12 @@ def due(
     return Renewal(memory, kept_m, far_m)
 
 
-def retold_by_room(memory: LatentMemory, readout: Readout) -> Retold:
-    """What the place whose room one is in tells better than the memory, which has it from there: all but what the user
+def retold_by_rooms(memory: LatentMemory, readout: Readout, lent: bool) -> Retold:
+    """What rooms tell better than the memory, which has it from them: in a room that is ``lent`` all but what the user
     keeps; of what lies outside, what was never given."""
     free = ~_frozen(memory, readout)
     drawn = free & (_wear(memory, readout) >= FORGOTTEN_WEAR)
-    return Retold(torch.from_numpy(free), torch.from_numpy(drawn))
+    return Retold(torch.from_numpy(free), torch.from_numpy(drawn), lent, memory.began_at)
 
 
 def wear_drawn(memory: LatentMemory, known: Readout, given: Tensor | None) -> Tensor:

@@ -91,7 +91,8 @@ def reopen(path: Path, model: WorldModel, size: tuple[int, int] | None = None) -
         explorer.match, explorer.matches = state.match, dict(state.matches)
         explorer.last_camera = opened.frames[-1].summary.camera if opened.frames else state.camera
         known = len(explorer.places.bank) if explorer.places is not None else 0
-        if any(match is not None and match.place >= known for match in (state.match, *state.matches.values())):
+        matches = [match for match in (state.match, *state.matches.values()) if match is not None]
+        if any(one.place >= known for match in matches for one in (match, *match.rooms)):
             raise SessionError(
                 "The session goes on from a stored place that the model does not have; open an earlier copy of it."
             )

@@ -10,7 +10,18 @@ from engine.places.bank import Place, PlaceBank
 from engine.places.choice import Forgotten
 from engine.places.completion import Places, Retold
 from engine.places.lighting import LIGHT_SIZES
-from engine.places.matching import MOST_PAST, Match
+from engine.places.matching import MOST_PAST, MOST_ROOMS, Match
 from engine.places.mirror import MirroredBank
 
-__all__ = ["LIGHT_SIZES", "MOST_PAST", "Forgotten", "Match", "MirroredBank", "Place", "PlaceBank", "Places", "Retold"]
+__all__ = [
+    "LIGHT_SIZES",
+    "MOST_PAST",
+    "MOST_ROOMS",
+    "Forgotten",
+    "Match",
+    "MirroredBank",
+    "Place",
+    "PlaceBank",
+    "Places",
+    "Retold",
+]

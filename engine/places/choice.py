@@ -17,6 +17,7 @@ from engine.memory import LatentMemory, Readout
 from engine.places.ahead import blocked_ahead, water_ahead
 from engine.places.bank import PlaceBank
 from engine.places.daylight import in_like_light
+from engine.places.doors import INSIDE, Ways, next_middle
 from engine.places.glow import elevation_rad, level_along
 from engine.places.lighting import Lighting
 from engine.places.matching import AZIMUTHS, Match, Matcher, direction_bins
@@ -33,6 +34,9 @@ TO_CHOOSE = 2
 """Of so many places that were not there lately one is taken that looks like what it is to follow."""
 AHEAD_M = 4.0
 """One is in the room that one is about to enter so far ahead."""
+SEEN, DRAWN, UNCERTAIN = 0.02, 0.3, 0.65
+"""A next room is chosen when so much of a view looks into it, so much of that is not what was seen, or is drawn anew,
+and the best of all is not farther from it; if not, when one enters."""
 REACH_CELLS = 10.0
 """How far from the unknown a known cell still speaks for what comes next (e-folding)."""
 TURNS, OPEN = 8, 1.0 / 30.0
@@ -101,6 +105,9 @@ class Choice:
         not far ``away (h, w)`` in cells; other arguments as for :meth:`engine.places.completion.Places.complete`."""
         anchor, at = self._spot(camera, biome, latest)
         before = latest
+        there = None if before is None or at is None else self._decided(before, anchor, at)
+        if there is not None:
+            return latest if latest is not None and latest.anchor == there.anchor else there
         if latest is not None and math.dist(anchor, latest.anchor) > LEAVE_M:
             latest = None
         places = self._by_look.among(biome)
@@ -218,17 +225,81 @@ class Choice:
     def _same_room(
         self, forgotten: Forgotten, left: Readout, camera: Camera, biome: str, anchor: Point, at: Point
     ) -> Match:
-        """:meth:`alike` in a building: a room that one is still in mostly stays what it is."""
+        """:meth:`alike` in a building: a room that is known stays what it is."""
         view = forgotten.view
-        weight = torch.where(left.coverage > 0.0, 1.0, FADED * (view.coverage > 0.0))
         before = forgotten.match
+        there = None if before is None else self._decided(before, anchor, at)
+        if there is not None:
+            return there
+        weight = torch.where(left.coverage > 0.0, 1.0, FADED * (view.coverage > 0.0))
         latest = before if before is not None and before.anchor == anchor else None
         replaced = before if latest is None else None
         places, side_m = self._by_look.among(biome), self._bank.modules[biome].side_m
+        along = None if replaced is None else int(np.abs(np.subtract(anchor, replaced.anchor)[:2]).argmax())
         match = self._rooms.best(
-            view.features, view.inverse_depth, weight, camera, anchor, side_m, places, latest, replaced
+            view.features, view.inverse_depth, weight, camera, anchor, side_m, places, latest, replaced, along
         )
-        return replace(match, anchor=anchor, chosen_at=at)
+        return replace(match, anchor=anchor, chosen_at=at).following(before)
+
+    def _decided(self, before: Match, middle: Point, at: Point) -> Match | None:
+        """The room that is known to stand around ``middle``, as it is once one stands ``at``."""
+        room = before.room(middle)
+        return None if room is None else replace(room, chosen_at=at).following(before)
+
+    def next_room(
+        self,
+        match: Match,
+        view: Readout,
+        out: Tensor,
+        drawn: Tensor,
+        camera: Camera,
+        biome: str,
+        began_at: Point | None,
+    ) -> tuple[Match, int]:
+        """The room that one sees most of beside the one that one is in, and the side that it is on, ``INSIDE`` if one
+        sees too little of any; ``match`` knows of it from then on.
+
+        Args:
+            match: the room that one is in. view: what is to be shown. out: (h, w) int64, which way its cells look out,
+                see :class:`engine.places.doors.Ways`. drawn: (h, w) bool, those that show what nobody has seen, or what
+                was drawn anew. began_at: the room where the world began was truly seen, and is none to be chosen.
+        """
+        side_m = self._bank.modules[biome].side_m
+        amounts = torch.bincount(out[out != INSIDE], minlength=4).tolist()
+        for side in sorted(range(4), key=lambda side: -amounts[side]):
+            if amounts[side] < SEEN * out.numel():
+                break
+            middle, cells = next_middle(match.anchor, side, side_m), out == side
+            if began_at is not None and math.dist(self.room_of(began_at, biome, match) or began_at, middle) < 1.0:
+                continue
+            if match.room(middle) is not None:
+                return match, side
+            if float(drawn[cells].float().mean()) < DRAWN:
+                continue
+            places = self._by_look.among(biome)
+            weight = cells.float()
+            found = self._rooms.best(
+                view.features,
+                view.inverse_depth,
+                weight,
+                camera,
+                middle,
+                side_m,
+                places,
+                replaced=match,
+                along=side // 2,
+            )
+            return (match.knowing(found), side) if found.error < UNCERTAIN else (match, INSIDE)
+        return match, INSIDE
+
+    def ways(self, match: Match, camera: Camera, like: Tensor, biome: str) -> Ways:
+        """Of a view whose cells are ``like (h, w)``, out of the room that ``match`` is."""
+        return Ways.from_camera(camera, (like.shape[0], like.shape[1]), match.anchor, self._bank.modules[biome].side_m)
+
+    def beside(self, match: Match, biome: str) -> list[Match | None]:
+        """What is known to stand on each of the sides of a room."""
+        side_m = self._bank.modules[biome].side_m
+        return [match.room(next_middle(match.anchor, side, side_m)) for side in range(4)]
 
     def outside(self, match: Match, readout: Readout, camera: Camera, biome: str) -> Tensor | None:
         """(h, w) bool: cells of a view that show what lies outside of a place's room, which another tells better; in

@@ -28,6 +28,9 @@ ANOTHER_TURN = 16
 """Turned by more columns of the grid than that, 45 degrees, a place is as good as another."""
 MOST_PAST = 4
 """So many places are remembered, not to come again soon."""
+MOST_ROOMS = 64
+"""So many rooms of a building stay what they are; of more, those that were come to first may be others."""
+SAME_ROOM_M = 1.0
 LOYALTY = 1.5
 """The latest match is left only for one whose error is smaller by this factor."""
 SKY_LOG_DEPTH = math.log(1000.0)
@@ -44,6 +47,7 @@ class Match:
         anchor: where in the world the place's point lies, metres.
         chosen_at: where one stood when it was chosen; ``None``: there. What is built does not lie where one stands.
         past: the places that it followed, the last one first.
+        rooms: of a building, what is known to stand where; these know of no others.
         scale: a metre of the world is so many of the place.
         light: that it is seen in, see :meth:`engine.places.lighting.Lighting.told`; () is its own.
     """
@@ -56,13 +60,22 @@ class Match:
     light: tuple[float, ...] = ()
     chosen_at: Point | None = None
     past: tuple[int, ...] = ()
+    rooms: tuple[Match, ...] = ()
+
+    def room(self, middle: Point) -> Match | None:
+        """What is known to stand around a point."""
+        return next((room for room in self.rooms if math.dist(room.anchor, middle) < SAME_ROOM_M), None)
+
+    def knowing(self, room: Match) -> Match:
+        """This one, which from now on knows of a ``room``."""
+        return replace(self, rooms=(*self.rooms, replace(room, past=(), rooms=()))[-MOST_ROOMS:])
 
     def following(self, before: Match | None) -> Match:
         """This one, knowing what was there ``before``."""
         if before is None:
             return self
         past = before.past if before.place == self.place else (before.place, *before.past)
-        return replace(self, past=past[:MOST_PAST])
+        return replace(self, past=past[:MOST_PAST], rooms=before.rooms)
 
     @property
     def since(self) -> Point:

@@ -1,34 +1,58 @@
 """Which stored room, turned how, goes on best from what a view of a building knows.
 
 Rooms fit together only side by side and turned by quarters of a circle (:mod:`engine.places.module`), so there are few
-to compare, each as it is seen from its middle. They are told by shape and texture; by what hour it is only together.
+to compare, each as it would be seen from where one is, coarsely. They are told by shape and texture; by what hour it is
+only together.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numba import njit
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
-from engine.camera import Camera
+from engine.camera import Camera, rotation_about_up
 from engine.places.bank import PlaceBank
-from engine.places.matching import AZIMUTHS, DEPTH_WEIGHT, LOYALTY, Match, bins_along, describe, onto_grid
+from engine.places.matching import DEPTH_WEIGHT, LOYALTY, SKY_LOG_DEPTH, Match, describe
 from engine.places.module import QUARTER_RAD, Point
 
-NEAREST = 1e-3
-"""Shares of a distance are told no lower."""
-HOUR = 0.1
-"""How much the hour counts beside what a room is."""
+COARSE = 2
+"""So many cells a side are compared as one; and of a room every second token, across and down."""
+NEAREST_M = 0.1
+ALMOST_SKY, SKY_M = SKY_LOG_DEPTH - 0.01, math.exp(SKY_LOG_DEPTH)
+SAME_SURFACE = 1.15
+"""What is no farther than that, times the nearest, is seen too."""
+DEPTH = 0.05
+"""How much shape counts beside texture."""
 WALL_M, SOME = 0.7, 0.1
-"""What lies in a room, and no nearer to its edge than that, tells which it is, where that is so much of a view."""
+"""What lies in a room, and no nearer to its edge than that, tells which it is, where that is so much of a view; and so
+does the sky."""
+
+
+@dataclass(frozen=True, eq=False)
+class Room:
+    """What a stored room shows of itself, and of the sky.
+
+    Attributes:
+        points: (n, 3) float32, metres from its middle. looks: (n, C) float32, normalised. sky: (n,) bool.
+    """
+
+    points: np.ndarray
+    looks: np.ndarray
+    sky: np.ndarray
+
+
+PARTS = ("points", "looks", "sky")
 
 
 class RoomMatcher:
-    """Compares a view with the rooms of a bank; each is put on the grid of directions when it is first needed.
+    """Compares a view with the rooms of a bank; each is made ready when it is first needed.
 
     Args:
         bank: the places. mean, std: (C, 1, 1) of the latents.
@@ -38,8 +62,8 @@ class RoomMatcher:
     def __init__(self, bank: PlaceBank, mean: Tensor, std: Tensor, colours: Tensor) -> None:
         self._bank, self._mean, self._std = bank, mean, std
         hours = torch.linalg.qr((colours / std.flatten()).T).Q.T
-        self._hours = torch.cat([hours, torch.zeros(len(hours), 1)], dim=1)  # depth is no matter of the hour
-        self._grids: dict[int, tuple[Tensor, Tensor]] = {}
+        self._hours = hours
+        self._rooms: dict[int, Room] = {}
 
     def best(
         self,
@@ -52,6 +76,7 @@ class RoomMatcher:
         places: Sequence[int],
         latest: Match | None = None,
         replaced: Match | None = None,
+        along: int | None = None,
     ) -> Match:
         """The one of ``places`` that is most like a view, set down at ``middle`` of a square of ``side_m``.
 
@@ -59,25 +84,28 @@ class RoomMatcher:
             features, inverse_depth: (C, h, w) and (h*s, w*s), of the view. weight: (h, w) >= 0, how much cells count.
             latest: stays unless another fits clearly better. replaced: the room one comes from, which is set down
                 again, whichever way turned, only if that fits clearly better.
+            along: the axis (0 or 1) that one looks into it along; the two points that it is stored from lie on that
+                axis, for little hides behind anything there.
         """
-        described, moved = self._seen_from(middle, features, inverse_depth, camera)
-        weight = weight.flatten()
-        inside = weight * torch.from_numpy(np.abs(moved[:, :2]).max(axis=1) < 0.5 * side_m - WALL_M)
-        if float(inside.sum()) > SOME * float(weight.sum()):
-            weight = inside
-        query, total = onto_grid(described, bins_along(moved), weight)
-        errors = {}
+        described = describe((features - self._mean) / self._std, inverse_depth)
+        telling = weight * self._tells(described, camera, middle, side_m).view(weight.shape)
+        if float(telling.sum()) > SOME * float(weight.sum()):
+            weight = telling
+        total = avg_pool2d(weight[None], COARSE)
+        looks = described.T.view(-1, *weight.shape)
+        query = (avg_pool2d(looks * weight, COARSE) / total.clamp(min=1e-6)).flatten(1).T
+        total = total.flatten()
+        coarse = camera.resized(weight.shape[1] // COARSE, weight.shape[0] // COARSE)
+        errors, amounts = {}, {}
         for place in places:
-            grid, there = self._grid(place)
-            for quarter in range(4):
-                columns = -quarter * AZIMUTHS // 4
-                share = total * (torch.roll(there, columns, 1) > 0.0)
-                amount = share.sum()
-                differs = query - torch.roll(grid, columns, 1)
-                together = self._hours @ (differs * share[..., None]).sum((0, 1)) / amount.clamp(min=1e-6)
-                square = (differs.square().sum(-1) * share).sum() / amount.clamp(min=1e-6)
-                square -= (1.0 - HOUR) * together.square().sum()
-                errors[place, quarter] = float(square) if float(amount) > 0.5 * float(total.sum()) else math.inf
+            room = self._room(place, side_m)
+            for quarter in range(4) if along is None else (along, along + 2):
+                seen, there = _seen(room, coarse, middle, quarter, total > 0.0)
+                share = total * there
+                errors[place, quarter] = self._unlike(query, seen, share)
+                amounts[place, quarter] = float(share.sum())
+        least = 0.5 * max(amounts.values())
+        errors = {key: error if amounts[key] >= least else math.inf for key, error in errors.items()}
         if replaced is not None:
             errors = {key: error * (LOYALTY if key[0] == replaced.place else 1.0) for key, error in errors.items()}
         place, quarter = min(errors, key=errors.__getitem__)
@@ -87,27 +115,105 @@ class RoomMatcher:
                 return replace(latest, error=same)
         return Match(place, quarter * QUARTER_RAD, errors[place, quarter], middle)
 
-    def _grid(self, index: int) -> tuple[Tensor, Tensor]:
-        if index not in self._grids:
-            origin = (0.0, 0.0, 0.0)
-            views = [self._seen_from(origin, *view) for view in self._bank[index].views()]
-            described = torch.cat([looks for looks, _ in views])
-            bins = bins_along(np.concatenate([points for _, points in views]))
-            self._grids[index] = onto_grid(described, bins, torch.ones(len(bins)))
-        return self._grids[index]
+    def _unlike(self, query: Tensor, seen: Tensor, share: Tensor) -> float:
+        """How little two views (n, C + 1) are like each other in cells that each count for a ``share (n,)``.
 
-    def _seen_from(
-        self, point: Point, features: Tensor, inverse_depth: Tensor, camera: Camera
-    ) -> tuple[Tensor, np.ndarray]:
-        """What a view shows, (h*w, D), as it would be seen from a point; and where from there, (h*w, 3) metres."""
-        described = describe((features - self._mean) / self._std, inverse_depth)
-        rays = camera.resized(features.shape[-1], features.shape[-2]).rays().reshape(-1, 3)
-        weight = math.sqrt(DEPTH_WEIGHT)
-        away = rays * np.exp(described[:, -1:].numpy() / weight)
-        moved = away + camera.position - np.asarray(point)
-        nearer = np.linalg.norm(moved, axis=1) / np.linalg.norm(away, axis=1)
-        described[:, -1] += weight * torch.from_numpy(np.log(nearer.clip(min=NEAREST))).float()
-        return described, moved
+        A view through a door is dull beside a stored room, and a dull room is like everything; so textures are told by
+        how they go together and not by how far they are apart.
+        """
+        weight = (share / share.sum().clamp(min=1e-6))[:, None]
+        there = share[:, None] > 0.0
+        depth = float(((query[:, -1:] - seen[:, -1:]).square() * there * weight).sum())
+        here, stored = (self._without_hour(looks[:, :-1] * there, weight) for looks in (query, seen))
+        norm = ((here.square() * weight).sum() * (stored.square() * weight).sum()).sqrt()
+        return 1.0 - float((here * stored * weight).sum() / norm.clamp(min=1e-6)) + DEPTH * depth
+
+    def _without_hour(self, looks: Tensor, weight: Tensor) -> Tensor:
+        """``looks (n, C)`` without what they have in common of the colours that an hour changes."""
+        return looks - (looks * weight).sum(0) @ self._hours.T @ self._hours
+
+    def _tells(self, described: Tensor, camera: Camera, middle: Point, side_m: float) -> Tensor:
+        """(n,) bool: which cells of a view show the room around ``middle``, or the sky."""
+        n = len(described)
+        width = round(math.sqrt(n * camera.width / camera.height))
+        rays = camera.resized(width, n // width).rays().reshape(-1, 3)
+        away = described[:, -1].numpy() / math.sqrt(DEPTH_WEIGHT)
+        points = rays * np.exp(away)[:, None] + camera.position - np.asarray(middle)
+        inside = np.abs(points[:, :2]).max(axis=1) < 0.5 * side_m - WALL_M
+        return torch.from_numpy(inside | (away > ALMOST_SKY))
+
+    def _room(self, index: int, side_m: float) -> Room:
+        if index not in self._rooms:
+            parts = [self._part(*view, side_m) for view in self._bank[index].views()]
+            self._rooms[index] = Room(*(np.concatenate([getattr(part, name) for part in parts]) for name in PARTS))
+        return self._rooms[index]
+
+    def _part(self, latents: Tensor, inverse_depth: Tensor, camera: Camera, side_m: float) -> Room:
+        """What one of a place's views shows of it."""
+        h, w = latents.shape[1:]
+        described = describe((latents - self._mean) / self._std, inverse_depth).numpy()
+        away = described[:, -1] / math.sqrt(DEPTH_WEIGHT)
+        points = camera.resized(w, h).rays().reshape(-1, 3) * np.exp(away)[:, None] + camera.position
+        sky = away > ALMOST_SKY
+        keep = (sky | (np.abs(points[:, :2]).max(axis=1) < 0.5 * side_m + WALL_M)).reshape(h, w)
+        keep[1::COARSE], keep[:, 1::COARSE] = False, False
+        kept = keep.ravel()
+        return Room(points[kept].astype(np.float32), described[kept, :-1], sky[kept])
+
+
+def _seen(room: Room, camera: Camera, middle: Point, quarter: int, wanted: Tensor) -> tuple[Tensor, Tensor]:
+    """What the ``wanted (n,)`` bool cells of ``camera``'s view show of a room around ``middle``, turned by quarters:
+    (n, C + 1) as :func:`describe` has it; and which of them show any of it, (n,) bool."""
+    turn = rotation_about_up(quarter * QUARTER_RAD)
+    eye = (turn @ (camera.position - np.asarray(middle))).astype(np.float32)
+    axes = (turn @ camera.c2w[:3, :3]).astype(np.float32)
+    focal, center = np.diag(camera.K)[:2].astype(np.float32), camera.K[:2, 2].astype(np.float32)
+    seen, nearest = _splat(room.points, room.looks, room.sky, eye, axes, focal, center, camera.width, wanted.numpy())
+    there = np.isfinite(nearest)
+    log_depth = np.log(np.where(there, nearest, 1.0)).clip(max=SKY_LOG_DEPTH)
+    described = np.concatenate([seen, math.sqrt(DEPTH_WEIGHT) * log_depth[:, None]], axis=1)
+    return torch.from_numpy(described), torch.from_numpy(there)
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _splat(
+    points: np.ndarray,
+    looks: np.ndarray,
+    sky: np.ndarray,
+    eye: np.ndarray,
+    axes: np.ndarray,
+    focal: np.ndarray,
+    center: np.ndarray,
+    width: int,
+    wanted: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The mean (n, C) of what the ``wanted (n,)`` cells show in front, and how far the nearest of it is, (n,) metres;
+    ``inf`` where that is nothing."""
+    n, height = len(wanted), len(wanted) // width
+    cell, depth = np.full(len(points), -1, np.int32), np.empty(len(points), np.float32)
+    nearest = np.full(n, np.inf, np.float32)
+    for i in range(len(points)):
+        dx, dy, dz = points[i, 0] - eye[0], points[i, 1] - eye[1], points[i, 2] - eye[2]
+        z = dx * axes[0, 2] + dy * axes[1, 2] + dz * axes[2, 2]
+        if z < NEAREST_M:
+            continue
+        x = (dx * axes[0, 0] + dy * axes[1, 0] + dz * axes[2, 0]) / z * focal[0] + center[0]
+        y = (dx * axes[0, 1] + dy * axes[1, 1] + dz * axes[2, 1]) / z * focal[1] + center[1]
+        if not (0.0 <= x < width and 0.0 <= y < height):
+            continue
+        at = int(y) * width + int(x)
+        if wanted[at]:
+            cell[i], depth[i] = at, SKY_M if sky[i] else z
+            nearest[at] = min(nearest[at], depth[i])
+    mean, count = np.zeros((n, looks.shape[1]), np.float32), np.zeros(n, np.int32)
+    for i in range(len(points)):
+        at = cell[i]
+        if at >= 0 and depth[i] <= SAME_SURFACE * nearest[at]:
+            count[at] += 1
+            mean[at] += looks[i]
+    for at in range(n):
+        mean[at] /= max(count[at], 1)
+    return mean, nearest
 
 
 def _quarter(match: Match) -> int:

@@ -140,13 +140,14 @@ def _match_to_json(match: Match) -> dict[str, Any]:
     return (
         {"place": match.place, "turn_rad": match.turn_rad, "scale": match.scale, "x": x, "y": y, "z": z}
         | {"light": list(match.light), "past": list(match.past)}
+        | ({"rooms": [_match_to_json(room) for room in match.rooms]} if match.rooms else {})
         | at
     )
 
 
-def _match_from_json(fields: Fields) -> Match:
-    """The inverse of :func:`_match_to_json`."""
-    from engine.places import LIGHT_SIZES, MOST_PAST, Match
+def _match_from_json(fields: Fields, *, room: bool = False) -> Match:
+    """The inverse of :func:`_match_to_json`; a ``room`` knows of no others."""
+    from engine.places import LIGHT_SIZES, MOST_PAST, MOST_ROOMS, Match
 
     x, y, z = (fields.number(axis, -1e9, 1e9) for axis in "xyz")
     at = fields.object("at") if "at" in fields.values else None
@@ -158,6 +159,8 @@ def _match_from_json(fields: Fields) -> Match:
         )
     listed = fields.items("past", MOST_PAST) if "past" in fields.values else []
     past = Fields({str(n): value for n, value in enumerate(listed)}, f"{fields.place}.past")
+    known = fields.items("rooms", 0 if room else MOST_ROOMS) if "rooms" in fields.values else []
+    rooms = Fields({str(n): value for n, value in enumerate(known)}, f"{fields.place}.rooms")
     return Match(
         place=fields.integer("place", 0, 2**31),
         turn_rad=fields.number("turn_rad", -1e3, 1e3),
@@ -167,4 +170,5 @@ def _match_from_json(fields: Fields) -> Match:
         light=tuple(light.number(name, -1e3, 1e3) for name in light.values),
         chosen_at=None if at is None else tuple(at.number(axis, -1e9, 1e9) for axis in "xyz"),  # type: ignore[arg-type]
         past=tuple(past.integer(name, 0, 2**31) for name in past.values),
+        rooms=tuple(_match_from_json(rooms.object(name), room=True) for name in rooms.values),
     )

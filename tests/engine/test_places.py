@@ -425,7 +425,7 @@ def test_a_reopened_session_goes_on_from_the_same_place(model: EmbeddedModel, tm
     explorer.begin(looking(0.0))
     explorer.step(looking(-60.0))
     assert explorer.match is not None
-    explorer.match = replace(explorer.match, past=(1, 0))
+    explorer.match = replace(explorer.match, past=(1, 0)).knowing(replace(explorer.match, error=math.inf))
     path = tmp_path / "world.mirage"
     save_session(path, capture(explorer, kind="nothing", camera=looking(-60.0)), [], memory_saver(explorer))
     again = reopen(path, model).explorer

@@ -33,7 +33,7 @@ from engine.renewal import (
     TRUE_SHARE,
     Renewal,
     due,
-    retold_by_room,
+    retold_by_rooms,
     wear_drawn,
 )
 from engine.world_model import Cancelled, CancelToken
@@ -224,18 +224,18 @@ def test_frozen_tokens_stay() -> None:
     assert not due(memory, memory.readout(NEARER), NEARER, None)
 
 
-def test_a_room_tells_anew_all_but_what_is_kept_and_what_was_given_outside() -> None:
+def test_rooms_may_tell_anew_all_but_what_is_kept_and_know_what_was_never_given() -> None:
     for wear in range(int(WORN) + 1):
         memory = ground(wear)
         readout = memory.readout(CAMERA)
         seen = readout.token >= 0
         kept = torch.unique(readout.token[seen])[::3]
         memory.freeze(kept)
-        retold = retold_by_room(memory, readout)
+        retold = retold_by_rooms(memory, readout, True)
         frozen = seen & torch.isin(readout.token, kept)
         assert bool(frozen.any())
-        assert torch.equal(retold.inside, ~frozen)
-        assert torch.equal(retold.outside[seen], (~frozen & (wear >= FORGOTTEN_WEAR))[seen])
+        assert torch.equal(retold.free, ~frozen)
+        assert torch.equal(retold.drawn[seen], (~frozen & (wear >= FORGOTTEN_WEAR))[seen])
 
 
 def test_wear_grows_by_octaves_and_ends_with_what_is_given() -> None:

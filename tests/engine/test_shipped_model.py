@@ -308,3 +308,34 @@ def test_the_next_room_is_set_down_where_it_lies_and_has_a_ceiling(model: Embedd
     pixels = cells_to_pixels(cells, model.spec.spatial_stride)
     assert float(cells.float().mean()) > 0.5
     assert psnr_db(result.rgb, told, pixels) > 2.0 + psnr_db(result.rgb, known, pixels)
+
+
+@pytest.mark.parametrize("seed", [1_000_169, 1_000_239])
+def test_the_room_that_one_sees_through_a_door_is_the_one_that_one_enters(model: EmbeddedModel, seed: int) -> None:
+    """And one sees it as it is, from metres before the door on; when one comes back it is there still."""
+    world = World(WorldSpec("interior", seed))
+    start = world.spawn(448, 256)
+    yaw_deg = 90.0 * round(start.yaw_deg / 90.0)
+    towards = np.round(c2w_from_angles(np.zeros(3), yaw_deg, 0.0)[:3, 2])
+    middle = np.append((np.floor(start.position[:2] / BLOCK_M) + 0.5) * BLOCK_M, start.position[2])
+
+    def walking(metres: float) -> Camera:
+        return start.posed(c2w_from_angles(middle + metres * towards, yaw_deg, -3.0))
+
+    explorer = Explorer(model, ExplorerConfig(biome="interior", fine=False), world)
+    explorer.begin(walking(-5.0), explorer.first_view(walking(-5.0)))
+    beyond = tuple(middle + BLOCK_M * towards)
+    foreseen = []
+    for metres in np.arange(-4.5, 14.0, 0.5):
+        result = explorer.step(walking(metres))
+        assert explorer.match is not None
+        if explorer.match.anchor[:2] != pytest.approx(beyond[:2], abs=1e-6) and (room := explorer.match.room(beyond)):
+            foreseen.append(room.place)
+            assert not result.renewed
+    assert foreseen and set(foreseen) == {explorer.match.place}
+    assert explorer.match.anchor[:2] == pytest.approx(beyond[:2], abs=1e-6)
+    # What the door shows has the depth of that room, and none of it is a wall that stands in the way.
+    back = explorer.step(walking(8.0))
+    nearness = back.inverse_depth[back.inverse_depth.shape[0] // 2 - 2 :, back.inverse_depth.shape[1] // 2]
+    assert float(nearness[0]) < 1.0 / 20.0
+    assert explorer.match.place == foreseen[0]
