@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ NEAREST_M = 0.1
 ALMOST_SKY, SKY_M = SKY_LOG_DEPTH - 0.01, math.exp(SKY_LOG_DEPTH)
 SAME_SURFACE = 1.15
 """What is no farther than that, times the nearest, is seen too."""
+UPWARDS = 0.9
 DEPTH = 0.05
 """How much shape counts beside texture."""
 WALL_M, SOME = 0.7, 0.1
@@ -46,6 +48,12 @@ class Room:
     points: np.ndarray
     looks: np.ndarray
     sky: np.ndarray
+
+    @cached_property
+    def roofed(self) -> bool:
+        """Whether there is no sky straight above."""
+        above = self.points[:, 2] > UPWARDS * np.linalg.norm(self.points, axis=1)
+        return not self.sky[above].mean() > 0.5
 
 
 PARTS = ("points", "looks", "sky")
@@ -86,6 +94,9 @@ class RoomMatcher:
                 again, whichever way turned, only if that fits clearly better.
             along: the axis (0 or 1) that one looks into it along; the two points that it is stored from lie on that
                 axis, for little hides behind anything there.
+
+        Whether it is a court is told by how textures go together (:meth:`_unlike`), and which of the rooms with a roof
+        it is by how far they are apart.
         """
         described = describe((features - self._mean) / self._std, inverse_depth)
         telling = weight * self._tells(described, camera, middle, side_m).view(weight.shape)
@@ -96,37 +107,42 @@ class RoomMatcher:
         query = (avg_pool2d(looks * weight, COARSE) / total.clamp(min=1e-6)).flatten(1).T
         total = total.flatten()
         coarse = camera.resized(weight.shape[1] // COARSE, weight.shape[0] // COARSE)
-        errors, amounts = {}, {}
+        errors, squares, amounts = {}, {}, {}
         for place in places:
             room = self._room(place, side_m)
             for quarter in range(4) if along is None else (along, along + 2):
                 seen, there = _seen(room, coarse, middle, quarter, total > 0.0)
                 share = total * there
-                errors[place, quarter] = self._unlike(query, seen, share)
+                errors[place, quarter], squares[place, quarter] = self._unlike(query, seen, share)
                 amounts[place, quarter] = float(share.sum())
         least = 0.5 * max(amounts.values())
-        errors = {key: error if amounts[key] >= least else math.inf for key, error in errors.items()}
-        if replaced is not None:
-            errors = {key: error * (LOYALTY if key[0] == replaced.place else 1.0) for key, error in errors.items()}
+        again = {key: LOYALTY if replaced is not None and key[0] == replaced.place else 1.0 for key in errors}
+        errors = {key: again[key] * error if amounts[key] >= least else math.inf for key, error in errors.items()}
         place, quarter = min(errors, key=errors.__getitem__)
+        error = errors[place, quarter]
+        if self._room(place, side_m).roofed:
+            roofed = [key for key in errors if math.isfinite(errors[key]) and self._room(key[0], side_m).roofed]
+            place, quarter = min(roofed, key=lambda key: again[key] * squares[key])
         if latest is not None:
             same = errors.get((latest.place, _quarter(latest)), math.inf)
-            if same <= LOYALTY * errors[place, quarter]:
+            if same <= LOYALTY * error:
                 return replace(latest, error=same)
-        return Match(place, quarter * QUARTER_RAD, errors[place, quarter], middle)
+        return Match(place, quarter * QUARTER_RAD, error, middle)
 
-    def _unlike(self, query: Tensor, seen: Tensor, share: Tensor) -> float:
-        """How little two views (n, C + 1) are like each other in cells that each count for a ``share (n,)``.
+    def _unlike(self, query: Tensor, seen: Tensor, share: Tensor) -> tuple[float, float]:
+        """How little two views (n, C + 1) are like each other in cells that each count for a ``share (n,)``: by how
+        textures go together, and by how far they are apart.
 
-        A view through a door is dull beside a stored room, and a dull room is like everything; so textures are told by
-        how they go together and not by how far they are apart.
+        A view through a door is dull beside a stored room, and by distance a dull hall is more like a court than any
+        court is. But what goes together best is often a busy room, where a dull one is right.
         """
         weight = (share / share.sum().clamp(min=1e-6))[:, None]
         there = share[:, None] > 0.0
         depth = float(((query[:, -1:] - seen[:, -1:]).square() * there * weight).sum())
         here, stored = (self._without_hour(looks[:, :-1] * there, weight) for looks in (query, seen))
         norm = ((here.square() * weight).sum() * (stored.square() * weight).sum()).sqrt()
-        return 1.0 - float((here * stored * weight).sum() / norm.clamp(min=1e-6)) + DEPTH * depth
+        together = float((here * stored * weight).sum() / norm.clamp(min=1e-6))
+        return 1.0 - together + DEPTH * depth, depth + float(((here - stored).square() * weight).sum())
 
     def _without_hour(self, looks: Tensor, weight: Tensor) -> Tensor:
         """``looks (n, C)`` without what they have in common of the colours that an hour changes."""
