@@ -20,7 +20,7 @@ from engine.places.daylight import in_like_light
 from engine.places.doors import INSIDE, Ways, next_middle
 from engine.places.glow import elevation_rad, level_along
 from engine.places.lighting import Lighting
-from engine.places.matching import AZIMUTHS, Match, Matcher, direction_bins
+from engine.places.matching import AZIMUTHS, SAME_ROOM_M, Match, Matcher, direction_bins
 from engine.places.module import Point, to_quarter
 from engine.places.rooms import WALL_M, RoomMatcher
 
@@ -270,7 +270,10 @@ class Choice:
             if amounts[side] < SEEN * out.numel():
                 break
             middle, cells = next_middle(match.anchor, side, side_m), out == side
-            if began_at is not None and math.dist(self.room_of(began_at, biome, match) or began_at, middle) < 1.0:
+            if (
+                began_at is not None
+                and math.dist(self.room_of(began_at, biome, match) or began_at, middle) < SAME_ROOM_M
+            ):
                 continue
             if match.room(middle) is not None:
                 return match, side
