@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from engine.camera import Camera, c2w_from_angles
-from engine.camera_path import GroundHeight
 from engine.errors import InputError
 
 MAX_PITCH_DEG = 89.0
@@ -242,16 +241,6 @@ def _relax(
         way += response * (dt_s * (1.0 + 0.5j * rate * dt_s) if small else (turned - 1.0) / (1j * rate))
     rest = velocity - steady_before
     return steady_after + rest * decay, way + rest * tau_s * (1.0 - decay)
-
-
-def keep_above(state: FlyState, ground_height_m: GroundHeight, clearance_m: float) -> FlyState:
-    """Lift the camera to ``clearance_m`` above what stands below it, and stop its fall, if it is lower."""
-    x, y, z = state.position
-    floor = float(np.asarray(ground_height_m(np.array([[x, y]]))).reshape(-1)[0]) + clearance_m
-    if not math.isfinite(floor) or z >= floor:
-        return state
-    vx, vy, vz = state.velocity
-    return replace(state, position=(x, y, floor), velocity=(vx, vy, max(vz, 0.0)))
 
 
 def orbit(state: FlyState, pivot: np.ndarray, dx_px: float, dy_px: float, settings: FlySettings) -> FlyState:

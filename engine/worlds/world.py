@@ -23,6 +23,8 @@ from engine.worlds.spec import BASE, DISC, HALLS, RIVER, SEA, SEED, SUN, WorldSp
 from engine.worlds.terrain import ground
 
 _WINDOWS_KEPT = 3
+_FLOWN_OVER_M = 3.0
+"""What stands higher in a building leaves no room below its ceiling to fly over it."""
 
 
 @dataclass(frozen=True)
@@ -110,8 +112,10 @@ class World:
         return [self.render(camera, supersample) for camera in cameras]
 
     def ground_height_m(self, xy: torch.Tensor | np.ndarray) -> torch.Tensor:
-        """Height (N,) float32 of the top of whatever is at xy (N, 2) metres: ground, water, roof or crown; below the
-        ceiling of a building."""
+        """Height (N,) float32 of the top of whatever is at xy (N, 2) metres: ground, water, roof or crown.
+
+        In a building nobody gets over walls and pillars: where those stand, the height of its floor.
+        """
         points = _array(xy).reshape(-1, 2)
         out = np.empty(len(points), np.float32)
         for n, (x, y) in enumerate(points):
@@ -119,6 +123,9 @@ class World:
             above = w.meta[6] if self._p[HALLS] == 0.0 else self._p[BASE] + SPRING_M - 0.1
             _, t, _ = trace(x, y, above, 0.0, 0.0, -1.0, 1e-4, *w)
             out[n] = above - t
+        if self._p[HALLS] > 0.0:
+            floor = np.float32(self._p[BASE])
+            out[out > floor + _FLOWN_OVER_M] = floor
         return torch.from_numpy(out)
 
     def is_free(self, position: torch.Tensor | np.ndarray, radius_m: float = 1.0) -> bool:

@@ -18,7 +18,6 @@ from engine.fly import (
     FlySettings,
     FlyState,
     focus,
-    keep_above,
     look,
     orbit,
     step,
@@ -168,13 +167,6 @@ def test_starting_straight_up_or_down(z: float) -> None:
     state = FlyState.from_camera(camera)
     np.testing.assert_allclose(state.c2w[:3, 2], camera.forward, atol=1e-9)
     np.testing.assert_allclose(state.c2w[:3, :3], camera.c2w[:3, :3], atol=1e-9)
-
-
-def test_the_ground_holds() -> None:
-    state = FlyState((5.0, 0.0, 0.4), (1.0, 0.0, -3.0))
-    held = keep_above(state, lambda xy: 0.1 * xy[:, 0], 1.0)
-    assert held.position == (5.0, 0.0, 1.5) and held.velocity == (1.0, 0.0, 0.0)
-    assert keep_above(held, lambda xy: 0.1 * xy[:, 0], 1.0) == held
 
 
 def test_orbiting_keeps_the_pivot_in_place() -> None:
