@@ -7,10 +7,11 @@ Image Synthesis"), read out as any latent memory is and joined to it; from then 
 """
 
 from engine.places.bank import Place, PlaceBank
-from engine.places.choice import Forgotten
-from engine.places.completion import Places, Retold
+from engine.places.completion import Places
+from engine.places.inside import Retold
+from engine.places.kinds import Kinds
 from engine.places.lighting import LIGHT_SIZES
-from engine.places.matching import MOST_PAST, MOST_ROOMS, Match
+from engine.places.matching import MOST_PAST, MOST_ROOMS, Forgotten, Match
 from engine.places.mirror import MirroredBank
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "MOST_PAST",
     "MOST_ROOMS",
     "Forgotten",
+    "Kinds",
     "Match",
     "MirroredBank",
     "Place",

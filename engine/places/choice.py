@@ -4,39 +4,40 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import max_pool2d
 
-from engine.camera import Camera, rotation_about_up
+from engine.camera import Camera
 from engine.cells import cell_means
 from engine.memory import LatentMemory, Readout
 from engine.places.ahead import blocked_ahead, water_ahead
 from engine.places.bank import PlaceBank
+from engine.places.building import Building
 from engine.places.daylight import in_like_light
-from engine.places.doors import INSIDE, Ways, next_middle
 from engine.places.glow import elevation_rad, level_along
+from engine.places.kinds import Kinds
 from engine.places.lighting import Lighting
-from engine.places.matching import AZIMUTHS, SAME_ROOM_M, Match, Matcher, direction_bins
+from engine.places.matching import (
+    AZIMUTHS,
+    Forgotten,
+    Match,
+    Matcher,
+    direction_bins,
+    placed,
+    position,
+    rays_of,
+)
 from engine.places.module import Point, to_quarter
-from engine.places.rooms import WALL_M, RoomMatcher
+from engine.places.rooms import RoomMatcher
 
 COLOUR_WEIGHT = 2.0
 """A colour that is off by a standard deviation weighs so many of them where colours alone are compared."""
-FADED = 0.03
-"""What is forgotten of a room tells so much less which it was than what is left of it."""
 LEAVE_M = 5.0
 """So far from where a place was set down another one is looked for: what lies behind its near things is missing."""
 TO_CHOOSE = 2
 """Of so many places that were not there lately one is taken that looks like what it is to follow."""
-AHEAD_M = 4.0
-"""One is in the room that one is about to enter so far ahead."""
-SEEN, DRAWN, UNCERTAIN = 0.02, 0.3, 0.65
-"""A next room is chosen when so much of a view looks into it, so much of that is not what was seen, or is drawn anew,
-and the best of all is not farther from it; if not, when one enters."""
 REACH_CELLS = 10.0
 """How far from the unknown a known cell still speaks for what comes next (e-folding)."""
 TURNS, OPEN = 8, 1.0 / 30.0
@@ -48,30 +49,14 @@ NEAR = 1.0 / 80.0
 """Inverse depth, 1/m: ground is told by what is nearer, before there is haze."""
 
 
-@dataclass(frozen=True, eq=False)
-class Forgotten:
-    """What a place is set down in the stead of.
-
-    Attributes:
-        view: what was known before; the place is to lie as its ground does.
-        match: the place that was seen there; another is taken if any is in like light. None where one is inside of what
-            is forgotten, and nothing that is seen tells what lies outside.
-        gone: (h, w) bool, the cells that it is forgotten in.
-    """
-
-    view: Readout
-    match: Match | None
-    gone: Tensor
-
-
 class Choice:
     """Chooses from a bank; see :class:`engine.places.completion.Places`.
 
     In open country a place is set down where one stands; in a building in the middle of the square that one is in, see
-    :class:`engine.places.module.Module`.
+    :class:`engine.places.building.Building`.
 
     Args:
-        memory: a place, by its index, as a memory. glow: the broad light of its sky.
+        memory: a place, by its index, as a memory. glow: the broad light of its sky. kinds: of rooms.
     """
 
     def __init__(
@@ -82,12 +67,17 @@ class Choice:
         std: Tensor,
         memory: Callable[[int], LatentMemory],
         glow: Callable[[int], Tensor],
+        kinds: Kinds | None = None,
     ) -> None:
         self._bank, self._lighting, self._std = bank, lighting, std
         self._memory, self._glow = memory, glow
         self._by_look = Matcher(bank, lambda latents: (latents - mean) / std)
         self._by_colour = Matcher(bank, self._colours)
-        self._rooms = RoomMatcher(bank, mean, std, lighting.colours)
+        rooms = RoomMatcher(bank, mean, std, lighting.colours)
+        self.buildings = {
+            biome: Building(module, self.among(biome), rooms, kinds, mean, std)
+            for biome, module in bank.modules.items()
+        }
         self._grounds: dict[str, Tensor] = {}
         self._ways: dict[int, Tensor] = {}
 
@@ -105,7 +95,7 @@ class Choice:
         not far ``away (h, w)`` in cells; other arguments as for :meth:`engine.places.completion.Places.complete`."""
         anchor, at = self._spot(camera, biome, latest)
         before = latest
-        there = None if before is None or at is None else self._decided(before, anchor, at)
+        there = None if before is None or at is None else self.buildings[biome].decided(before, anchor, at)
         if there is not None:
             return latest if latest is not None and latest.anchor == there.anchor else there
         if latest is not None and math.dist(anchor, latest.anchor) > LEAVE_M:
@@ -117,7 +107,7 @@ class Choice:
             chosen = places[int(torch.randint(len(places), (), generator=generator))]
             # A place is stored as it was found most worth looking at: straight ahead.
             ahead = -math.radians(camera.yaw_deg)
-            return Match(chosen, ahead if at is None else to_quarter(ahead), math.inf, _position(camera))
+            return Match(chosen, ahead if at is None else to_quarter(ahead), math.inf, position(camera))
         weight = torch.exp(-away / REACH_CELLS) * known
         if at is None:
             described = self._by_look.described(readout.features, readout.inverse_depth)
@@ -125,10 +115,7 @@ class Choice:
                 described, direction_bins(camera, *known.shape), weight.flatten(), places, latest
             )
         else:
-            side_m = self._bank.modules[biome].side_m
-            match = self._rooms.best(
-                readout.features, readout.inverse_depth, weight, camera, anchor, side_m, places, latest
-            )
+            match = self.buildings[biome].going_on(readout, weight, camera, anchor, latest)
         if latest is not None and match.turn_rad == latest.turn_rad:
             return latest
         if at is None and before is not None:  # what fills a hole is no other country
@@ -160,7 +147,7 @@ class Choice:
         light is told by the sky of what is ``left``, which nothing hides any more."""
         anchor, at = self._spot(camera, biome, forgotten.match)
         if at is not None:
-            return self._same_room(forgotten, left, camera, biome, anchor, at)
+            return self.buildings[biome].alike(forgotten, left, camera, anchor, at)
         view, rays = forgotten.view, rays_of(camera, forgotten.view)
         described = self._by_colour.described(view.features, view.inverse_depth)
         bins = direction_bins(camera, *view.coverage.shape)
@@ -222,115 +209,10 @@ class Choice:
         ways = torch.stack([self._ways_on(place) for place in places])[:, (ahead - torch.arange(AZIMUTHS)) % AZIMUTHS]
         return ~ways & ways.any(dim=1, keepdim=True)
 
-    def _same_room(
-        self, forgotten: Forgotten, left: Readout, camera: Camera, biome: str, anchor: Point, at: Point
-    ) -> Match:
-        """:meth:`alike` in a building: a room that is known stays what it is."""
-        view = forgotten.view
-        before = forgotten.match
-        there = None if before is None else self._decided(before, anchor, at)
-        if there is not None:
-            return there
-        weight = torch.where(left.coverage > 0.0, 1.0, FADED * (view.coverage > 0.0))
-        latest = before if before is not None and before.anchor == anchor else None
-        replaced = before if latest is None else None
-        places, side_m = self._by_look.among(biome), self._bank.modules[biome].side_m
-        along = None if replaced is None else int(np.abs(np.subtract(anchor, replaced.anchor)[:2]).argmax())
-        match = self._rooms.best(
-            view.features, view.inverse_depth, weight, camera, anchor, side_m, places, latest, replaced, along
-        )
-        return replace(match, anchor=anchor, chosen_at=at).following(before)
-
-    def _decided(self, before: Match, middle: Point, at: Point) -> Match | None:
-        """The room that is known to stand around ``middle``, as it is once one stands ``at``."""
-        room = before.room(middle)
-        return None if room is None else replace(room, chosen_at=at).following(before)
-
-    def next_room(
-        self,
-        match: Match,
-        view: Readout,
-        out: Tensor,
-        drawn: Tensor,
-        camera: Camera,
-        biome: str,
-        began_at: Point | None,
-    ) -> tuple[Match, int]:
-        """The room that one sees most of beside the one that one is in, and the side that it is on, ``INSIDE`` if one
-        sees too little of any; ``match`` knows of it from then on.
-
-        Args:
-            match: the room that one is in. view: what is to be shown. out: (h, w) int64, which way its cells look out,
-                see :class:`engine.places.doors.Ways`. drawn: (h, w) bool, those that show what nobody has seen, or what
-                was drawn anew. began_at: the room where the world began was truly seen, and is none to be chosen.
-        """
-        side_m = self._bank.modules[biome].side_m
-        amounts = torch.bincount(out[out != INSIDE], minlength=4).tolist()
-        for side in sorted(range(4), key=lambda side: -amounts[side]):
-            if amounts[side] < SEEN * out.numel():
-                break
-            middle, cells = next_middle(match.anchor, side, side_m), out == side
-            if (
-                began_at is not None
-                and math.dist(self.room_of(began_at, biome, match) or began_at, middle) < SAME_ROOM_M
-            ):
-                continue
-            if match.room(middle) is not None:
-                return match, side
-            if float(drawn[cells].float().mean()) < DRAWN:
-                continue
-            places = self._by_look.among(biome)
-            weight = cells.float()
-            found = self._rooms.best(
-                view.features,
-                view.inverse_depth,
-                weight,
-                camera,
-                middle,
-                side_m,
-                places,
-                replaced=match,
-                along=side // 2,
-            )
-            return (match.knowing(found), side) if found.error < UNCERTAIN else (match, INSIDE)
-        return match, INSIDE
-
-    def ways(self, match: Match, camera: Camera, like: Tensor, biome: str) -> Ways:
-        """Of a view whose cells are ``like (h, w)``, out of the room that ``match`` is."""
-        return Ways.from_camera(camera, (like.shape[0], like.shape[1]), match.anchor, self._bank.modules[biome].side_m)
-
-    def beside(self, match: Match, biome: str) -> list[Match | None]:
-        """What is known to stand on each of the sides of a room."""
-        side_m = self._bank.modules[biome].side_m
-        return [match.room(next_middle(match.anchor, side, side_m)) for side in range(4)]
-
-    def outside(self, match: Match, readout: Readout, camera: Camera, biome: str) -> Tensor | None:
-        """(h, w) bool: cells of a view that show what lies outside of a place's room, which another tells better; in
-        open country there is no such thing."""
-        module = self._bank.modules.get(biome)
-        if module is None:
-            return None
-        samples = readout.inverse_depth.shape[-1] // readout.coverage.shape[-1]
-        nearness = max_pool2d(readout.inverse_depth[None].cpu(), samples)[0]
-        points = rays_of(camera, readout) / nearness.clamp(min=1e-4)[..., None]
-        apart = points[..., :2] + torch.from_numpy(camera.position[:2] - np.array(match.anchor[:2])).float()
-        return apart.abs().amax(dim=-1) > 0.5 * module.side_m + WALL_M
-
-    def room(self, camera: Camera, biome: str, like: Match | None) -> Point | None:
-        """The middle of the room that one is in, or about to enter; ``None`` in open country."""
-        x, y, z = _position(camera)
-        ahead_x, ahead_y = camera.c2w[:2, 2] * AHEAD_M / max(1e-6, float(np.hypot(*camera.c2w[:2, 2])))
-        return self.room_of((x + float(ahead_x), y + float(ahead_y), z), biome, like)
-
-    def room_of(self, point: Point, biome: str, like: Match | None) -> Point | None:
-        """The middle of the room that a point lies in; ``None`` in open country."""
-        module = self._bank.modules.get(biome)
-        return None if module is None else module.nearest(point, None if like is None else like.anchor)
-
     def _spot(self, camera: Camera, biome: str, like: Match | None) -> tuple[Point, Point | None]:
         """Where a place is set down; and, if that is not where one stands, where that is."""
-        here, room = _position(camera), self.room(camera, biome, like)
-        return (here, None) if room is None else (room, here)
+        here, building = position(camera), self.buildings.get(biome)
+        return (here, None) if building is None else (building.room(camera, like), here)
 
     def _usual(self, place: int) -> Tensor:
         """(DIRECTIONS,) the middle colour of ground in the country that a place lies in."""
@@ -348,22 +230,3 @@ class Choice:
         """Broad colours of latents (C, h, w), (DIRECTIONS, h, w), weighed."""
         spread = torch.sqrt(self._lighting.colours.square() @ self._std.flatten().square())
         return COLOUR_WEIGHT * self._lighting.coordinates(latents) / spread[:, None, None]
-
-
-def rays_of(camera: Camera, readout: Readout) -> Tensor:
-    """(h, w, 3) of the view's cells."""
-    h, w = readout.coverage.shape
-    return torch.from_numpy(camera.resized(w, h).rays()).float()
-
-
-def _position(camera: Camera) -> tuple[float, float, float]:
-    return float(camera.position[0]), float(camera.position[1]), float(camera.position[2])
-
-
-def placed(camera: Camera, match: Match) -> Camera:
-    """``camera`` as it stands in the place."""
-    turn = rotation_about_up(match.turn_rad)
-    pose = np.eye(4)
-    pose[:3, :3] = turn @ camera.c2w[:3, :3]
-    pose[:3, 3] = match.scale * turn @ (camera.position - np.array(match.anchor))
-    return camera.posed(pose)

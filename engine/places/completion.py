@@ -14,12 +14,14 @@ from engine.cells import distance_to, only_sky, overlaid, sky_share, unroofed, w
 from engine.ground import clearance_m
 from engine.memory import LatentMemory, LatentView, MemoryConfig, Readout, ReadoutNetwork
 from engine.places.bank import PlaceBank
-from engine.places.choice import Choice, Forgotten, placed, rays_of
-from engine.places.doors import INSIDE, Way, beyond, way_back
+from engine.places.choice import Choice
+from engine.places.doors import beyond
 from engine.places.glow import elevation_rad, glow_along, level_along, sky_glow
+from engine.places.inside import Inside, Retold
+from engine.places.kinds import Kinds
 from engine.places.lighting import DIRECTIONS, Lighting
-from engine.places.matching import Match
-from engine.places.module import Point
+from engine.places.matching import Forgotten, Match, placed, rays_of
+from engine.places.module import Point, Way
 from engine.places.roof import is_court, sky_behind
 from engine.places.seam import joined
 from engine.places.skyline import continued, lowered, ridges
@@ -28,9 +30,6 @@ from engine.places.things import finished, hiding, whole
 MOST_SCALED, MOST_RESCALED = 3.0, 1.5
 """No place is scaled more, nor one that renews what was imagined, or things would grow from one to the next."""
 MEMORIES_KEPT = 4
-ENOUGH_SHOWN = 0.9
-"""A room is seen from outside if its place shows so much of what one sees of it: from outside, its pillars hide what
-they do not hide from its middle."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +39,8 @@ class Completed:
     Attributes:
         readout: to condition on.
         taken: (h, w) bool, cells that come from the place.
-        hidden: (h, w) bool, those of them that were known, and that something of the place stands before.
+        hidden: (h, w) bool, those of them that were known, and that something of the place stands before; and what
+            was imagined of a room that is another.
         anew: (h, w) bool, those of them that were known, and that the place tells better.
         match: which one.
         outside: (h, w) bool, those of them that are no more than a guess: what lies outside of the rooms that are
@@ -55,32 +55,24 @@ class Completed:
     outside: Tensor | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class Retold:
-    """What of a view of a building a place may tell anew, though it is known.
-
-    Attributes:
-        free: (h, w) bool, all but what the user keeps. drawn: those of them that show what was never given, or was
-            drawn anew.
-        lent: whether the room that one is in is a place, and was not truly seen.
-        began_at: where the world was truly seen, if it was.
-    """
-
-    free: Tensor
-    drawn: Tensor
-    lent: bool = True
-    began_at: Point | None = None
-
-
 class Places:
     """Completes readouts from a bank. Stateless but for a cache: the same readout and camera give the same answer.
 
     Args:
         bank: the places. network: resamples their tokens. mean, std: (C, 1, 1) of the latents.
         flat: (n, C) latents of flat colours, for :class:`engine.places.lighting.Lighting`.
+        kinds: tells what kind of room one sees through a door.
     """
 
-    def __init__(self, bank: PlaceBank, network: ReadoutNetwork, mean: Tensor, std: Tensor, flat: Tensor) -> None:
+    def __init__(
+        self,
+        bank: PlaceBank,
+        network: ReadoutNetwork,
+        mean: Tensor,
+        std: Tensor,
+        flat: Tensor,
+        kinds: Kinds | None = None,
+    ) -> None:
         self.bank = bank
         self._network = network
         self._mean, self._std = mean.cpu(), std.cpu()
@@ -89,7 +81,11 @@ class Places:
         self._glows: dict[int, Tensor] = {}
         self._courts: dict[int, bool] = {}
         self._ready: set[int] = set()
-        self._choice = Choice(bank, self._lighting, self._mean, self._std, self._memory, self._glow)
+        self._choice = Choice(bank, self._lighting, self._mean, self._std, self._memory, self._glow, kinds)
+        self._inside = {
+            biome: Inside(building, self._memory, self._lit, self._light)
+            for biome, building in self._choice.buildings.items()
+        }
 
     def complete(
         self,
@@ -121,7 +117,11 @@ class Places:
             match = latest = self._choice.elsewhere(latest, camera, biome)
         else:
             match = self._choice.alike(forgotten, readout, camera, biome)
-        recalled = _on_cpu(self._memory(match.place).readout(placed(camera, match)))
+        inside = self._inside.get(biome)
+        if inside is None:
+            recalled = _on_cpu(self._memory(match.place).readout(placed(camera, match)))
+        else:
+            recalled = inside.recalled(match, camera, ~known)
         rays = rays_of(camera, readout)
         elevation_deg = torch.rad2deg(elevation_rad(rays))
         # What is to be renewed has lost its shape, but its ground lies where it lay.
@@ -150,7 +150,7 @@ class Places:
             if forgotten is not None and (forgotten.match is None or forgotten.match.anchor != match.anchor):
                 light = DIRECTIONS * (0.0,) + light[DIRECTIONS:]
             match = replace(match, light=light)
-        recalled = self._lit(recalled, match, rays, elevation_deg)
+        recalled = self._lit(recalled, match, camera)
         seen = readout
         if forgotten is not None:
             hidden &= (recalled.coverage > 0.99) & (sky_share(recalled, recalled.coverage) < 0.5)
@@ -161,48 +161,41 @@ class Places:
             recalled = continued(joined(recalled, seen, known, camera, self._std), seen, known, horizon)
             recalled = finished(recalled, seen, known, camera)
         anew = torch.zeros_like(known)
-        if retold is not None and (match is latest or forgotten is not None or kept):
-            anew = known & (recalled.coverage > 0.99) & self._may(retold, recalled, match, camera, biome)
+        if inside is not None and retold is not None and (match is latest or forgotten is not None or kept):
+            anew = known & (recalled.coverage > 0.99) & inside.may_tell(retold, readout, recalled, match, camera)
         taken = (recalled.coverage >= 0.5) & (~known | anew)
         coverage = torch.where(taken, 1.0, readout.coverage)
         completed = replace(overlaid(readout, recalled, taken), coverage=coverage)
-        outside = self._choice.outside(match, completed, camera, biome)
-        if retold is not None and outside is not None:
-            if retold.lent and not kept:
-                match = match.knowing(match)
-            completed, match, shows, farther = self._look_out(completed, match, retold, camera, biome)
-            taken, anew = taken | shows, anew | (shows & known)
-            outside = torch.where(shows, farther, outside)
-        outside = None if outside is None else taken & outside
-        return Completed(completed, taken, hidden & taken, anew, match, outside)
+        outside, gone = None, torch.zeros_like(known)
+        if inside is not None:
+            outside = self._choice.buildings[biome].outside(match, completed, camera)
+            if retold is not None:
+                match = match if kept else match.knowing(match)
+                for look in (inside.look_back, inside.look_out):
+                    part = look(completed, match, retold, camera)
+                    completed, match = part.view, part.match
+                    taken, anew = taken | part.shows, anew | (part.shows & known)
+                    outside = torch.where(part.shows, part.farther, outside)
+                    if part.gone is not None:
+                        taken, gone = taken & ~part.gone, part.gone
+            outside = taken & outside
+        return Completed(completed, taken, (hidden & taken) | gone, anew & ~gone, match, outside)
 
-    def _look_out(
-        self, view: Readout, match: Match, retold: Retold, camera: Camera, biome: str
-    ) -> tuple[Readout, Match, Tensor, Tensor]:
-        """``view`` with what one sees of a next room told by a place of its own; ``match``, which knows of that room;
-        (h, w) bool, the cells that show it, and those of them that show what lies outside of it in turn."""
-        ways = self._choice.ways(match, camera, view.coverage, biome)
-        out = ways.out(view)
-        match, side = self._choice.next_room(match, view, out, retold.drawn, camera, biome, retold.began_at)
-        room = self._choice.beside(match, biome)[side] if side != INSIDE else None
-        if room is not None:
-            memory, there, looks = self._memory(room.place, way_back(side, room)), placed(camera, room), out == side
-            nearest = memory.readout_nearest(there)
-            if float((looks & (ways.out(nearest) == side)).sum()) >= ENOUGH_SHOWN * float(looks.sum()):
-                rays = rays_of(camera, view)
-                recalled = _on_cpu(memory.readout(there))
-                recalled = self._lit(recalled, room, rays, torch.rad2deg(elevation_rad(rays)))
-                shows = looks & (ways.out(recalled) == side) & (recalled.coverage > 0.99) & retold.free
-                shown = replace(overlaid(view, recalled, shows), coverage=torch.where(shows, 1.0, view.coverage))
-                farther = self._choice.outside(room, shown, camera, biome)
-                return shown, match, shows, shows if farther is None else shows & farther
-        nothing = torch.zeros_like(retold.free)
-        return view, match, nothing, nothing
+    def _light(
+        self, view: Readout, recalled: Readout, known: Tensor, match: Match, camera: Camera
+    ) -> tuple[float, ...]:
+        """That a place is to be seen in, as cells that are ``known (h, w)`` tell it."""
+        rays = rays_of(camera, view)
+        level = level_along(self._glow(match.place), rays)
+        everywhere = torch.zeros(known.shape)
+        return self._lighting.told(view, recalled, known, everywhere, torch.rad2deg(elevation_rad(rays)), level)
 
-    def _lit(self, recalled: Readout, match: Match, rays: Tensor, elevation_deg: Tensor) -> Readout:
-        """What a place shows along ``rays (h, w, 3)``, in the light of its match."""
+    def _lit(self, recalled: Readout, match: Match, camera: Camera) -> Readout:
+        """What a place shows, in the light of its match."""
         if not match.light:
             return recalled
+        rays = rays_of(camera, recalled)
+        elevation_deg = torch.rad2deg(elevation_rad(rays))
         glow = self._glow(match.place)
         broad = level_along(glow, rays), glow_along(glow, rays, match.turn_rad)
         return replace(recalled, features=self._lighting.lit(recalled, elevation_deg, *broad, match.light))
@@ -217,14 +210,6 @@ class Places:
                 return True
         return False
 
-    def _may(self, retold: Retold, recalled: Readout, match: Match, camera: Camera, biome: str) -> Tensor:
-        """(h, w) bool: what the place may tell anew, of what it shows, where one is in its room; of what lies outside,
-        only what was never given."""
-        if not retold.lent:
-            return torch.zeros_like(retold.free)
-        outside = self._choice.outside(match, recalled, camera, biome)
-        return retold.free if outside is None else torch.where(outside, retold.drawn, retold.free)
-
     def built(self, biome: str) -> bool:
         """Whether the worlds of a biome are buildings."""
         return biome in self.bank.modules
@@ -238,13 +223,14 @@ class Places:
         """Whether ``camera`` is in another room of a building than the ``latest`` place."""
         if latest is None or not self.built(biome):
             return False
-        return self._choice.room(camera, biome, latest) != latest.anchor
+        return self._choice.buildings[biome].room(camera, latest) != latest.anchor
 
     def in_room_of(self, point: Point | None, camera: Camera, biome: str, latest: Match | None) -> bool:
         """Whether ``camera`` is in the same room of a building as a point."""
-        return point is not None and self._choice.room_of(point, biome, latest) == self._choice.room(
-            camera, biome, latest
-        )
+        building = self._choice.buildings.get(biome)
+        if point is None or building is None:
+            return False
+        return building.room_of(point, latest) == building.room(camera, latest)
 
     def roofed(self, readout: Readout, camera: Camera, biome: str, latest: Match | None) -> Tensor | None:
         """(h, w) bool: cells where a memory shows sky that the room which ``camera`` is in may well hide, if there are

@@ -17,12 +17,9 @@ from engine.camera import Camera, rotation_about_up
 from engine.memory import Readout
 from engine.memory.points import OrientedBox
 from engine.places.matching import Match
-from engine.places.module import Point
+from engine.places.module import SIDES, Point, Way
 from engine.places.rooms import WALL_M
 
-Way = tuple[int, int]
-SIDES: tuple[Way, ...] = ((-1, 0), (1, 0), (0, -1), (0, 1))
-"""The ways from a square of the grid to the next ones."""
 INSIDE = -1
 """The way of what lies in the room itself."""
 FARTHEST_M = 1000.0

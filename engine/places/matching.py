@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.camera import Camera, azimuth_rad, elevation_rad
+from engine.camera import Camera, azimuth_rad, elevation_rad, rotation_about_up
 from engine.depth import SKY_INVERSE_DEPTH
+from engine.memory import Readout
 from engine.places.bank import PlaceBank
 from engine.places.module import Point
 
@@ -81,6 +82,42 @@ class Match:
     def since(self) -> Point:
         """Where one stood when it was chosen."""
         return self.anchor if self.chosen_at is None else self.chosen_at
+
+
+@dataclass(frozen=True, eq=False)
+class Forgotten:
+    """What a place is set down in the stead of.
+
+    Attributes:
+        view: what was known before; the place is to lie as its ground does.
+        match: the place that was seen there; another is taken if any is in like light. None where one is inside of what
+            is forgotten, and nothing that is seen tells what lies outside.
+        gone: (h, w) bool, the cells that it is forgotten in.
+    """
+
+    view: Readout
+    match: Match | None
+    gone: Tensor
+
+
+def rays_of(camera: Camera, readout: Readout) -> Tensor:
+    """(h, w, 3) of the view's cells."""
+    h, w = readout.coverage.shape
+    return torch.from_numpy(camera.resized(w, h).rays()).float()
+
+
+def position(camera: Camera) -> Point:
+    """Where it stands."""
+    return float(camera.position[0]), float(camera.position[1]), float(camera.position[2])
+
+
+def placed(camera: Camera, match: Match) -> Camera:
+    """``camera`` as it stands in the place."""
+    turn = rotation_about_up(match.turn_rad)
+    pose = np.eye(4)
+    pose[:3, :3] = turn @ camera.c2w[:3, :3]
+    pose[:3, 3] = match.scale * turn @ (camera.position - np.array(match.anchor))
+    return camera.posed(pose)
 
 
 def direction_bins(camera: Camera, rows: int, columns: int) -> Tensor:

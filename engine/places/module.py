@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 QUARTER_RAD = 0.5 * math.pi
 Point = tuple[float, float, float]
+Way = tuple[int, int]
+SIDES: tuple[Way, ...] = ((-1, 0), (1, 0), (0, -1), (0, 1))
+"""The ways from a square of the grid to the next ones."""
 
 
 @dataclass(frozen=True)

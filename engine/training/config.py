@@ -344,6 +344,29 @@ class MirrorTraining:
 
 
 @dataclass(frozen=True)
+class KindTraining:
+    """The network that tells kinds of rooms from what one sees of them through a door.
+
+    Attributes:
+        model: the exported model with its places; all of it is frozen.
+        folder: of what is seen; there are as many ``worlds`` in it, what is missing is rendered, from ``seed`` on.
+        views: that are taken of a world. height, width: of a frame.
+        hidden: width of the network. cells: the most of a view that count in training.
+    """
+
+    loop: LoopConfig = LoopConfig(run="runs/kinds", minutes=4.0, batch=64, learning_rate=4e-3, weight_decay=1e-2)
+    model: str = "assets/models/embedded"
+    folder: str = "data/kinds"
+    worlds: int = 300
+    seed: int = 770_000
+    views: int = 6
+    height: int = 256
+    width: int = 448
+    hidden: int = 64
+    cells: int = 128
+
+
+@dataclass(frozen=True)
 class ExportConfig:
     """The runs whose best weights make up a model.
 
@@ -355,6 +378,7 @@ class ExportConfig:
         flight_run: of denoiser and detail together. flight_share: how far the denoiser's weights go from the model's to
             that run's; halfway can be better than either end (Wortsman et al. 2022). Detail goes all the way.
         adapter_run: of flights that learned one biome, by updates. mirror_run: of what turns places over.
+        kinds_run: of what tells kinds of rooms.
         detail_bound: what detail may add, see :class:`engine.models.embedded.config.DetailConfig`; less than in
             training keeps long flights free of sparks.
         places: which of the rendered places the model carries. new_places: a copy gets them too; with ``keep_places``
@@ -375,6 +399,7 @@ class ExportConfig:
     flight_share: float = 1.0
     adapter_run: str = ""
     mirror_run: str = ""
+    kinds_run: str = ""
     detail_bound: float = 0.5
     places: PlacesConfig = PlacesConfig()
     new_places: bool = False

@@ -1,5 +1,5 @@
 """Starting a stage by name: scenes, places, autoencoder, readout, denoiser, and on the model that these make decoder,
-detail, flights and mirror. What they made is put together by :mod:`engine.training.export`."""
+detail, flights, mirror and kinds. What they made is put together by :mod:`engine.training.export`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from engine.training.config import (
     DenoiserTraining,
     DetailTraining,
     FlightTraining,
+    KindTraining,
     MirrorTraining,
     PlacesConfig,
     ReadoutTraining,
@@ -24,7 +25,19 @@ from engine.training.loop import Trainer
 from engine.training.places import render_places
 from engine.training.scenes import render_scenes
 
-STAGES = ("scenes", "places", "autoencoder", "readout", "denoiser", "decoder", "detail", "flights", "mirror", "export")
+STAGES = (
+    "scenes",
+    "places",
+    "autoencoder",
+    "readout",
+    "denoiser",
+    "decoder",
+    "detail",
+    "flights",
+    "mirror",
+    "kinds",
+    "export",
+)
 
 
 def train(stage: str, config_file: Path | None = None, overrides: dict[str, Any] | None = None) -> dict[str, float]:
@@ -86,6 +99,11 @@ def train(stage: str, config_file: Path | None = None, overrides: dict[str, Any]
 
         mirror = configure(MirrorTraining(), config_file, overrides)
         return Trainer(MirrorStage(mirror), mirror.loop, mirror).run()
+    if stage == "kinds":
+        from engine.training.kinds import KindStage
+
+        kinds = configure(KindTraining(), config_file, overrides)
+        return Trainer(KindStage(kinds), kinds.loop, kinds).run()
     raise InputError(f"Training knows no stage {stage!r}; the stages are {', '.join(STAGES[:-1])}.")
 
 

@@ -17,7 +17,7 @@ from engine.worlds import objects as ob
 from engine.worlds.bake import CELL_M, CELLS, CROSSING, SNAP_M, STEP_M, Window, bake, crossing
 from engine.worlds.building import SPRING_M
 from engine.worlds.march import FAR_M, lattice, trace
-from engine.worlds.plan import BLOCK_M, COURT, EYE_M, GREAT, ROOMS, VAULTED, nearest_block, style
+from engine.worlds.plan import BLOCK_M, COURT, EYE_M, GREAT, KINDS, ROOMS, VAULTED, nearest_block, purpose, style
 from engine.worlds.shade import render_kernel
 from engine.worlds.spec import BASE, DISC, HALLS, RIVER, SEA, SEED, SUN, WorldSpec, pack
 from engine.worlds.terrain import ground
@@ -191,6 +191,12 @@ class World:
         assert self.module is not None
         bi, bj = nearest_block(int(self._p[SEED]), *ROOMS[index % len(ROOMS)])
         return np.array([(bi + 0.5) * BLOCK_M, (bj + 0.5) * BLOCK_M, self.module[1][2]])
+
+    def room_kind(self, point: np.ndarray) -> int:
+        """The kind of the room that a point (2 or 3,) lies in, as an index into ``KINDS``."""
+        (bi, bj), seed = (point[:2] // BLOCK_M).astype(int).tolist(), int(self._p[SEED])
+        what = style(bi, bj, seed)
+        return KINDS.index((what, purpose(bi, bj, seed) if what == GREAT else 0))
 
     def _spawn_indoors(self, rng: np.random.Generator, width: int, height: int, fov_deg: float) -> Camera:
         """The most inviting of some views along the middle of a hall, through its portals."""

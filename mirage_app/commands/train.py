@@ -17,7 +17,17 @@ class Train(Command):
 
     stage: Annotated[
         Literal[
-            "scenes", "places", "autoencoder", "readout", "denoiser", "decoder", "detail", "flights", "mirror", "export"
+            "scenes",
+            "places",
+            "autoencoder",
+            "readout",
+            "denoiser",
+            "decoder",
+            "detail",
+            "flights",
+            "mirror",
+            "kinds",
+            "export",
         ],
         tyro.conf.Positional,
     ]

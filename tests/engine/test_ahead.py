@@ -17,8 +17,8 @@ from engine.memory import Readout
 from engine.models.embedded import EmbeddedModel
 from engine.places import Forgotten, Match, Place
 from engine.places.ahead import SOON_M, blocked_ahead, water_ahead
-from engine.places.choice import CROWDED, LAKE, placed
-from engine.places.matching import AZIMUTHS
+from engine.places.choice import CROWDED, LAKE
+from engine.places.matching import AZIMUTHS, placed
 from engine.variants import empty_readout
 
 EYE_M, LAKE_M = 4.0, 6.0

@@ -98,11 +98,11 @@ def test_one_begins_indoors_free_and_in_light(time: str) -> None:
 def test_one_flies_over_tables_and_never_over_walls() -> None:
     there = World(WorldSpec("interior", 1_000_310))
     floor = float(there._p[BASE])
-    steps = np.arange(-1.0, BLOCK_M + 1.0, 0.5)
+    steps = np.arange(-1.0, BLOCK_M + 1.0)
     spots = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
     heights = there.ground_height_m(spots).numpy() - floor
     tall = np.array([not there.is_free(np.array([*xy, floor + 4.2]), 0.05) for xy in spots])
-    assert tall.sum() > 100 and np.allclose(heights[tall], 0.0)
+    assert tall.sum() > 40 and np.allclose(heights[tall], 0.0)
     assert 0.5 < heights.max() < 3.1
 
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from engine.camera import Camera, c2w_from_angles
 from engine.places import MOST_ROOMS, Match
-from engine.places.choice import placed
-from engine.places.doors import INSIDE, SIDES, Ways, beyond, next_middle, way_back
-from engine.places.module import QUARTER_RAD
+from engine.places.doors import INSIDE, Ways, beyond, next_middle, way_back
+from engine.places.matching import placed
+from engine.places.module import QUARTER_RAD, SIDES
 from engine.places.rooms import WALL_M
 
 SIDE_M, MIDDLE = 30.0, (45.0, -15.0, 2.9)

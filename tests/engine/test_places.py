@@ -22,8 +22,9 @@ from engine.memory import LatentMemory, LatentView, MemoryConfig, Readout
 from engine.models.embedded import EmbeddedModel
 from engine.places import LIGHT_SIZES, Forgotten, PlaceBank, Places
 from engine.places.bank import LATENT_STEP, decode_depth, encode_depth
-from engine.places.choice import OPEN, TURNS, placed
+from engine.places.choice import OPEN, TURNS
 from engine.places.lighting import DIRECTIONS
+from engine.places.matching import placed
 from engine.places.skyline import FAR
 from engine.prospect import News, as_given, look_ahead
 from engine.reopen import capture, memory_saver, reopen

@@ -27,10 +27,12 @@ from engine.models.embedded.config import (
 )
 from engine.models.embedded.denoiser import Denoiser
 from engine.models.embedded.detail import DetailNetwork, gain, gain_of
+from engine.models.embedded.kinds import KindNetwork
 from engine.models.embedded.mirror import MirrorNetwork
 from engine.models.embedded.readout import ReadoutNetwork
 from engine.models.embedded.sampler import flow_times, sample_flow
-from engine.places import MirroredBank, PlaceBank, Places
+from engine.places import Kinds, MirroredBank, PlaceBank, Places
+from engine.places.kinds import GEOMETRY
 from engine.world_model import Chunk, ChunkRequest, ModelSpec
 
 if TYPE_CHECKING:
@@ -82,6 +84,7 @@ class EmbeddedModel:
             fine_scale=config.autoencoder.fine_scale,
         )
         self.mirror: MirrorNetwork | None = None
+        self.kinds: KindNetwork | None = None
         self._bank: PlaceBank | None = None
         self._updates: dict[str, dict[str, Tensor]] = {}
         self._own: dict[str, dict[str, torch.nn.Module]] = {}
@@ -121,6 +124,8 @@ class EmbeddedModel:
                 )
         if (stored := weights.weight_path(path, weights.MIRROR)).exists():
             model.mirror = _mirror(stored, model.spec.latent_channels)
+        if (stored := weights.weight_path(path, weights.KINDS)).exists():
+            model.kinds = _kinds(stored, model.spec.latent_channels, model.stored_rooms)
         model.spec = replace(model.spec, checksum=weights.folder_checksum(path))
         return model._ready()
 
@@ -132,7 +137,13 @@ class EmbeddedModel:
         colours = torch.cartesian_prod(*[torch.linspace(0.1, 0.9, 3)] * 3)[:, :, None, None]
         flat = self.encode(colours.expand(-1, -1, 24, 24))[:, :, 1, 1]
         bank = self._bank if self.mirror is None else MirroredBank.from_bank(self._bank, self.turned_over)
-        return Places(bank, self.readout_network, self._mean, self._std, flat)
+        told = None if self.kinds is None else Kinds(self.tell_kind, tuple(self.kinds.of_rooms.tolist()))
+        return Places(bank, self.readout_network, self._mean, self._std, flat, told)
+
+    @property
+    def stored_rooms(self) -> int:
+        """How many of the places are rooms of buildings."""
+        return 0 if self._bank is None else sum(biome in self._bank.modules for biome in self._bank.biomes)
 
     @classmethod
     def tiny(cls, seed: int = 0, image_size: tuple[int, int] = (64, 112)) -> EmbeddedModel:
@@ -181,6 +192,8 @@ class EmbeddedModel:
             weights.save_places(self._bank, path)
         if self.mirror is not None:
             weights.save_network(self.mirror, weights.weight_path(path, weights.MIRROR))
+        if self.kinds is not None:
+            weights.save_network(self.kinds, weights.weight_path(path, weights.KINDS))
 
     def carry(self, bank: PlaceBank) -> None:
         """Take places along from now on; :meth:`save` writes them."""
@@ -221,6 +234,19 @@ class EmbeddedModel:
         with torch.inference_mode():
             made = self.mirror(self._input(((latents.to(self._mean) - self._mean) / self._std)[None]))[0]
             return (made * self._std + self._mean).to(latents.device)
+
+    def tell_kind(self, cells: Tensor) -> Tensor:
+        """(n, C + GEOMETRY) cells of a view through a door, :func:`engine.places.kinds.described` -> (kinds,) how
+        likely each kind of room is.
+
+        Raises:
+            ModelError: the model carries no network for that.
+        """
+        if self.kinds is None:
+            raise ModelError("This model tells no kinds of rooms; export it with a kinds_run.")
+        with torch.inference_mode():
+            there = torch.ones(1, len(cells), dtype=torch.bool, device=self.device)
+            return self.kinds(cells[None].to(self.device), there)[0].softmax(dim=0).cpu()
 
     def decode(self, latents: Tensor) -> Tensor:
         """latents ``(T, C, h, w)`` -> ``rgb (T, 3, 8h, 8w)`` float32 in [0, 1]."""
@@ -313,6 +339,8 @@ class EmbeddedModel:
             self._at_work(module)
         if self.mirror is not None:
             self._at_work(self.mirror)
+        if self.kinds is not None:  # a few hundred numbers at a time: float32 costs nothing
+            self.kinds.to(self.device).float().eval().requires_grad_(False)
         return self
 
     def _at_work(self, network: torch.nn.Module) -> torch.nn.Module:
@@ -337,5 +365,25 @@ def _mirror(path: Path, channels: int) -> MirrorNetwork:
     if network.linear.in_channels != channels:
         raise ModelError(
             f"{path} mirrors latents of {network.linear.in_channels} channels, not {channels}; restore it."
+        )
+    return network
+
+
+def _kinds(path: Path, channels: int, rooms: int) -> KindNetwork:
+    """The network in a file of weights.
+
+    Raises:
+        ModelError: it is damaged, or of other latents or rooms.
+    """
+    tensors = weights.load_tensors(path)
+    try:
+        network = KindNetwork.like(tensors)
+        network.load_state_dict(tensors)
+    except (KeyError, IndexError, ValueError, RuntimeError) as error:
+        raise ModelError(f"{path} is no network that tells rooms ({error}); restore it.") from error
+    found = tensors["cell.0.weight"].shape[1] - GEOMETRY, len(network.of_rooms)
+    if found != (channels, rooms):
+        raise ModelError(
+            f"{path} tells (channels, stored rooms) of {found}, but the model's are {channels, rooms}; restore it."
         )
     return network

@@ -18,9 +18,9 @@ from engine.places.bank import PlaceBank
 
 CONFIG_NAME = "config.json"
 NETWORKS = ("autoencoder", "readout", "denoiser")
-MIRROR = "mirror"
-"""A network that only makes more of what there is: a session means the same with and without it."""
-OPTIONAL_NETWORKS = ("detail", MIRROR)
+MIRROR, KINDS = "mirror", "kinds"
+"""Networks that only make more of what there is: a session means the same with and without them."""
+OPTIONAL_NETWORKS = ("detail", MIRROR, KINDS)
 """What a model may do without."""
 
 
@@ -73,7 +73,7 @@ def file_checksum(path: Path) -> str:
 
 def folder_checksum(folder: Path) -> str:
     """SHA-256 over the checksums of the files of a model: its identity, by which a session knows it."""
-    files = [path for path in model_files(folder) if path.stem != MIRROR]
+    files = [path for path in model_files(folder) if path.stem not in (MIRROR, KINDS)]
     return hashlib.sha256("".join(file_checksum(path) for path in files).encode()).hexdigest()
 
 

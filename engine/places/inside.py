@@ -1,0 +1,177 @@
+"""What rooms tell of a view: the one that one is in, the one that one leaves, and the next one, through its door."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from engine.camera import Camera
+from engine.cells import cell_means, overlaid, without
+from engine.memory import LatentMemory, Readout
+from engine.places.building import Building
+from engine.places.doors import INSIDE, Way, way_back
+from engine.places.matching import SAME_ROOM_M, Match, placed, position
+from engine.places.module import QUARTER_RAD, Point
+
+ACROSS = (1, 3, 2)
+"""The quarter turns that tell most of what is hidden, in order: the two points that a room is stored from lie on one of
+its axes, and what hides behind a pillar from there is seen along the other."""
+FEW = 0.003
+"""So small a share of a view is not worth another look."""
+ENOUGH_SHOWN = 0.7
+"""A room is seen from outside if its place shows so much of what one sees of it: from outside, its pillars hide what
+they do not hide from its middle."""
+SAME_SURFACE, MOSTLY = 0.2, 0.7
+"""Depths that differ by no more (nepers) are of the same wall or floor, if so many around them do not either."""
+
+
+@dataclass(frozen=True, eq=False)
+class Retold:
+    """What of a view of a building a place may tell anew, though it is known.
+
+    Attributes:
+        free: (h, w) bool, all but what the user keeps. drawn: those of them that show what was never given, or was
+            drawn anew.
+        lent: whether the room that one is in is a place, and was not truly seen.
+        began_at: where the world was truly seen, if it was.
+    """
+
+    free: Tensor
+    drawn: Tensor
+    lent: bool = True
+    began_at: Point | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """A view that another room told a part of.
+
+    Attributes:
+        view: with that part. shows: (h, w) bool, which cells. farther: those of them that show what lies outside of
+            that room in turn.
+        match: the room that one is in, which knows of that room.
+        gone: (h, w) bool, cells of it that nothing tells: what was imagined there is not of that room.
+    """
+
+    view: Readout
+    shows: Tensor
+    farther: Tensor
+    match: Match
+    gone: Tensor | None = None
+
+
+class Inside:
+    """Tells what a view shows of a building's rooms.
+
+    Args:
+        building: chooses them. memory: a stored room as a memory, and without what it shows of the next room on one
+            side. lit: what it shows, in the light of its match. light: of a match, as cells (h, w) of a view tell it,
+            given what its place shows of that.
+    """
+
+    def __init__(
+        self,
+        building: Building,
+        memory: Callable[[int, Way | None], LatentMemory],
+        lit: Callable[[Readout, Match, Camera], Readout],
+        light: Callable[[Readout, Readout, Tensor, Match, Camera], tuple[float, ...]],
+    ) -> None:
+        self._building = building
+        self._memory, self._lit, self._light = memory, lit, light
+
+    def recalled(self, room: Match, camera: Camera, wanted: Tensor, back: Way | None = None) -> Readout:
+        """What a stored room shows of a view; where that is nothing, and ``wanted (h, w)``, what the same room shows
+        turned by quarters: its walls and pillars stand where they stood, its floor and ceiling are the same. ``back``:
+        the way to a room that it shows nothing of."""
+        recalled = self._read(room, camera, back)
+        ways = self._building.ways(room, camera, wanted)
+        for quarters in ACROSS:
+            hidden = wanted & (recalled.coverage < 0.5)
+            if float(hidden.float().mean()) < FEW:
+                break
+            other = self._read(replace(room, turn_rad=room.turn_rad + quarters * QUARTER_RAD), camera, None)
+            shows = hidden & (other.coverage > 0.99) & (ways.out(other) == INSIDE)
+            coverage = torch.where(shows, 1.0, recalled.coverage)
+            recalled = replace(overlaid(recalled, other, shows), coverage=coverage)
+        return recalled
+
+    def may_tell(self, retold: Retold, view: Readout, recalled: Readout, match: Match, camera: Camera) -> Tensor:
+        """(h, w) bool: what the room that one is in may tell anew of a view, of what it shows (``recalled``): all of
+        its own that is free, or, if it was truly seen, what was drawn anew of the same surfaces; of what lies outside,
+        only what was never given, and not of the room that one leaves."""
+        outside = self._building.outside(match, recalled, camera)
+        if not retold.lent:
+            return retold.drawn & ~outside & _same_surface(view, recalled)
+        leaving = self._leaving(match, camera)
+        known = torch.zeros_like(outside) if leaving is None else ~self._building.outside(leaving, view, camera)
+        return torch.where(outside, retold.drawn & ~known, retold.free)
+
+    def look_back(self, view: Readout, match: Match, retold: Retold, camera: Camera) -> Told:
+        """A view with what it shows of the room that one still stands in, while ``match`` is the next one, told by that
+        room's place."""
+        nothing = torch.zeros_like(retold.free)
+        leaving = self._leaving(match, camera)
+        if leaving is None:
+            return Told(view, nothing, nothing, match)
+        own = ~self._building.outside(leaving, view, camera)
+        truly = retold.began_at is not None and self._is(leaving, self._building.room_of(retold.began_at, match))
+        may = own & (retold.drawn if truly else retold.free)
+        if float(may.float().mean()) < FEW:
+            return Told(view, nothing, nothing, match)
+        recalled = self._lit(self.recalled(leaving, camera, nothing), leaving, camera)
+        shows = may & (recalled.coverage > 0.99) & ~self._building.outside(leaving, recalled, camera)
+        if truly:
+            shows &= _same_surface(view, recalled)
+        return Told(_shown(view, recalled, shows), shows, nothing, match)
+
+    def look_out(self, view: Readout, match: Match, retold: Retold, camera: Camera) -> Told:
+        """A view with what one sees of a next room told by a place of its own."""
+        nothing = torch.zeros_like(retold.free)
+        ways = self._building.ways(match, camera, view.coverage)
+        out = ways.out(view)
+        side, found = self._building.next_room(match, view, out, retold.drawn, camera, retold.began_at)
+        if found is not None:
+            seen = (out == found[0]) & (view.coverage > 0.99)
+            recalled = self._read(found[1], camera, way_back(*found))
+            match = match.knowing(replace(found[1], light=self._light(view, recalled, seen, found[1], camera)))
+        room, looks = None if side == INSIDE else self._building.beside(match, side), out == side
+        if room is None:
+            return Told(view, nothing, nothing, match)
+        recalled = self.recalled(room, camera, looks, way_back(side, room))
+        shows = looks & (ways.out(recalled) == side)
+        if float((shows & (recalled.coverage > 0.99)).sum()) < ENOUGH_SHOWN * float(looks.sum()):
+            return Told(view, nothing, nothing, match)
+        recalled, shows = self._lit(recalled, room, camera), shows & (recalled.coverage >= 0.5) & retold.free
+        gone = looks & ~shows & retold.drawn
+        shown = without(_shown(view, recalled, shows), gone)
+        return Told(shown, shows, shows & self._building.outside(room, shown, camera), match, gone)
+
+    def _leaving(self, match: Match, camera: Camera) -> Match | None:
+        """The room that one still stands in, if ``match`` is another and knows of it."""
+        middle = self._building.room_of(position(camera), match)
+        return None if self._is(match, middle) else match.room(middle)
+
+    @staticmethod
+    def _is(room: Match, middle: Point) -> bool:
+        return math.dist(room.anchor, middle) < SAME_ROOM_M
+
+    def _read(self, room: Match, camera: Camera, back: Way | None) -> Readout:
+        """On the CPU, where geometry lies anyway."""
+        readout = self._memory(room.place, back).readout(placed(camera, room))
+        return replace(readout, features=readout.features.cpu())
+
+
+def _same_surface(view: Readout, recalled: Readout) -> Tensor:
+    """(h, w) bool: cells where two views are about as deep, and around them mostly: not so between a window's bars."""
+    here, there = (cell_means(r.inverse_depth, r.coverage).clamp(min=1e-4).log() for r in (view, recalled))
+    same = ((here - there).abs() < SAME_SURFACE).float()
+    return (same > 0.0) & (avg_pool2d(same[None], 3, stride=1, padding=1, count_include_pad=False)[0] > MOSTLY)
+
+
+def _shown(view: Readout, recalled: Readout, shows: Tensor) -> Readout:
+    return replace(overlaid(view, recalled, shows), coverage=torch.where(shows, 1.0, view.coverage))
