@@ -18,10 +18,10 @@ from engine.places.doors import INSIDE, Way, way_back
 from engine.places.matching import SAME_ROOM_M, Match, placed, position
 from engine.places.module import QUARTER_RAD, Point
 
-ACROSS = (1, 3, 2)
-"""The quarter turns that tell most of what is hidden, in order: the two points that a room is stored from lie on one of
+ACROSS = (1, 3)
+"""The quarter turns that tell most of what is hidden: the two points that a room is stored from lie on one of
 its axes, and what hides behind a pillar from there is seen along the other."""
-FEW = 0.003
+FEW = 0.01
 """So small a share of a view is not worth another look."""
 ENOUGH_SHOWN = 0.7
 """A room is seen from outside if its place shows so much of what one sees of it: from outside, its pillars hide what
@@ -94,7 +94,12 @@ class Inside:
             hidden = wanted & (recalled.coverage < 0.5)
             if float(hidden.float().mean()) < FEW:
                 break
-            other = self._read(replace(room, turn_rad=room.turn_rad + quarters * QUARTER_RAD), camera, None)
+            turned = replace(room, turn_rad=room.turn_rad + quarters * QUARTER_RAD)
+            coarse = self._memory(room.place, None).readout_nearest(placed(camera, turned))
+            there = hidden & (coarse.coverage > 0.5) & (ways.out(coarse) == INSIDE)
+            if float(there.float().mean()) < FEW:
+                continue
+            other = self._read(turned, camera, None)
             shows = hidden & (other.coverage > 0.99) & (ways.out(other) == INSIDE)
             coverage = torch.where(shows, 1.0, recalled.coverage)
             recalled = replace(overlaid(recalled, other, shows), coverage=coverage)
