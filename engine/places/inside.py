@@ -111,7 +111,7 @@ class Inside:
         only what was never given, and not of the room that one leaves."""
         outside = self._building.outside(match, recalled, camera)
         if not retold.lent:
-            return retold.drawn & ~outside & _same_surface(view, recalled)
+            return retold.drawn & ~outside & same_surface(view, recalled)
         leaving = self._leaving(match, camera)
         known = torch.zeros_like(outside) if leaving is None else ~self._building.outside(leaving, view, camera)
         return torch.where(outside, retold.drawn & ~known, retold.free)
@@ -131,7 +131,7 @@ class Inside:
         recalled = self._lit(self.recalled(leaving, camera, nothing), leaving, camera)
         shows = may & (recalled.coverage > 0.99) & ~self._building.outside(leaving, recalled, camera)
         if truly:
-            shows &= _same_surface(view, recalled)
+            shows &= same_surface(view, recalled)
         return Told(_shown(view, recalled, shows), shows, nothing, match)
 
     def look_out(self, view: Readout, match: Match, retold: Retold, camera: Camera) -> Told:
@@ -171,7 +171,7 @@ class Inside:
         return replace(readout, features=readout.features.cpu())
 
 
-def _same_surface(view: Readout, recalled: Readout) -> Tensor:
+def same_surface(view: Readout, recalled: Readout) -> Tensor:
     """(h, w) bool: cells where two views are about as deep, and around them mostly: not so between a window's bars."""
     here, there = (cell_means(r.inverse_depth, r.coverage).clamp(min=1e-4).log() for r in (view, recalled))
     same = ((here - there).abs() < SAME_SURFACE).float()

@@ -95,6 +95,10 @@ class KindStage:
         paths = self._looked_at(model)
         self.samples = Samples.of([path for index, path in enumerate(paths) if index % HELD_OUT])
         self.held_out = Samples.of(paths[::HELD_OUT])
+        if not (len(self.samples.kind) and len(self.held_out.kind)):
+            raise InputError(
+                f"In the worlds of {config.folder} nothing was seen through doors; take more views of more."
+            )
 
     def _looked_at(self, model: EmbeddedModel) -> list[Path]:
         """A file for each world; those that are missing are made."""
