@@ -29,10 +29,12 @@ AHEAD_M = 4.0
 """One is in the room that one is about to enter so far ahead."""
 SEEN, SURE = 0.02, 0.9
 """A next room is chosen when so much of a view looks into it and it is so clear of what kind it is,"""
-WEARING, DRAWN, UNCERTAIN = 0.05, 0.2, 0.65
+WEARING, DRAWN = 0.05, 0.2
 """but not before so much of what one sees of it is not what was seen, or drawn anew: till then one sees it ever better.
-When so much is, its place tells it; and it is chosen then at the latest, unless nothing tells its kind and the best of
-all is farther from it than that."""
+When so much is, its place tells it."""
+LATEST, UNCERTAIN = 0.06, 0.65
+"""It is chosen at the latest when so much of a view looks into it and that is worn, however unclear it is; but where
+nothing tells its kind, only if the best of all is no farther from it than that."""
 
 
 class Building:
@@ -149,18 +151,19 @@ class Building:
         middle: Point,
         side: int,
     ) -> Match | None:
-        """The room that some ``cells (h, w)`` bool of a view show, if that is clear from what was truly seen of it; or
-        what is most likely, where too much of that is ``worn`` to become any clearer."""
-        places, sure = self._like(view, cells & ~drawn, camera, middle, side)
-        if sure < SURE:
-            if not worn:
-                return None
-            places, _ = self._like(view, cells, camera, middle, side)
-        weight = (cells & ~drawn if sure >= SURE else cells).float()
+        """The room that some ``cells (h, w)`` bool of a view show, if that is clear from what was truly seen of it, or
+        from all of it where that is ``worn``; or what is most likely, where it is and they are many."""
+        weight = cells & ~drawn
+        places, sure = self._like(view, weight, camera, middle, side)
+        if sure < SURE and worn:
+            weight = cells
+            places, sure = self._like(view, weight, camera, middle, side)
+        if sure < SURE and not (worn and float(cells.float().mean()) >= LATEST):
+            return None
         found = self._rooms.best(
             view.features,
             view.inverse_depth,
-            weight,
+            weight.float(),
             camera,
             middle,
             self.module.side_m,

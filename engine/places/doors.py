@@ -23,6 +23,8 @@ from engine.places.rooms import WALL_M
 INSIDE = -1
 """The way of what lies in the room itself."""
 FARTHEST_M = 1000.0
+HIGHEST_M = 4.5
+"""Above the eyes; over the wall of a court one sees the sky, and no other room."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +32,7 @@ class Ways:
     """The ways by which a view leaves a room.
 
     Attributes:
-        side: (h, w) int64, index into :data:`SIDES`, ``INSIDE`` of rays that miss the room.
+        side: (h, w) int64, index into :data:`SIDES`, ``INSIDE`` of rays that miss the room or leave it above doors.
         nearness: (h, w), 1/m, where a ray leaves the room, as depth along the camera's axis.
     """
 
@@ -40,7 +42,8 @@ class Ways:
     @classmethod
     def from_camera(cls, camera: Camera, shape: tuple[int, int], middle: Point, side_m: float) -> Ways:
         """Of a view of ``shape (h, w)`` cells and the room whose square of ``side_m`` has this ``middle``."""
-        rays = camera.resized(shape[1], shape[0]).rays()[..., :2]
+        rays = camera.resized(shape[1], shape[0]).rays()
+        up, rays = rays[..., 2], rays[..., :2]
         here = camera.position[:2] - np.asarray(middle[:2])
         half_m = 0.5 * side_m + WALL_M
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -50,8 +53,10 @@ class Ways:
         axis = crossed[..., 1].argmin(axis=-1)
         side = 2 * axis + (np.take_along_axis(rays, axis[..., None], axis=-1)[..., 0] > 0.0)
         crosses = (leaves > np.maximum(enters, 0.0)) & np.isfinite(leaves)
+        high = camera.position[2] - middle[2] + up * np.where(crosses, leaves, 0.0)
         nearness = np.divide(1.0, leaves, out=np.zeros(shape), where=crosses)
-        return cls(torch.from_numpy(np.where(crosses, side, INSIDE)), torch.from_numpy(nearness).float())
+        through = crosses & (high < HIGHEST_M)
+        return cls(torch.from_numpy(np.where(through, side, INSIDE)), torch.from_numpy(nearness).float())
 
     def out(self, view: Readout) -> Tensor:
         """(h, w) int64: the way that the cells of a view look out by; ``INSIDE`` where they show the room itself, or

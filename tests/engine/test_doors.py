@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from engine.camera import Camera, c2w_from_angles
 from engine.places import MOST_ROOMS, Match
-from engine.places.doors import INSIDE, Ways, beyond, next_middle, way_back
+from engine.places.doors import HIGHEST_M, INSIDE, Ways, beyond, next_middle, way_back
 from engine.places.matching import placed
 from engine.places.module import QUARTER_RAD, SIDES
 from engine.places.rooms import WALL_M
@@ -31,18 +31,23 @@ def test_a_ray_leaves_a_room_through_the_wall_that_it_meets_first(
 ) -> None:
     camera = camera_at(x, y, yaw_deg, pitch_deg)
     ways = Ways.from_camera(camera, (8, 14), MIDDLE, SIDE_M)
-    assert bool((ways.side != INSIDE).all()) and bool((ways.nearness > 0.0).all())
+    assert bool((ways.nearness > 0.0).all())
     rays = torch.from_numpy(camera.resized(14, 8).rays().copy()).float()
     out = rays / ways.nearness[..., None] + torch.from_numpy(camera.position - np.array(MIDDLE)).float()
     half_m = 0.5 * SIDE_M + WALL_M
     assert torch.allclose(out[..., :2].abs().amax(-1), torch.tensor(half_m), atol=1e-2)
-    towards = (out[..., :2] * torch.tensor(SIDES)[ways.side]).sum(-1)
+    through = ways.side != INSIDE
+    towards = (out[..., :2] * torch.tensor(SIDES)[ways.side]).sum(-1)[through]
     assert torch.allclose(towards, torch.tensor(half_m), atol=1e-2)
+    assert bool((out[..., 2][through] < HIGHEST_M + 1e-2).all()) and bool(
+        (out[..., 2][~through] > HIGHEST_M - 1e-2).all()
+    )
 
 
 def test_a_view_from_outside_leaves_the_room_on_its_far_side_or_misses_it() -> None:
     towards = Ways.from_camera(camera_at(-19.0, 0.0, 0.0), (8, 14), MIDDLE, SIDE_M)
-    assert bool((towards.side[:, 6:8] == SIDES.index((1, 0))).all())
+    assert bool((towards.side[3:, 6:8] == SIDES.index((1, 0))).all())
+    assert bool((towards.side[0] == INSIDE).all())
     assert bool((1.0 / towards.nearness[:, 6:8] > SIDE_M).all())
     away = Ways.from_camera(camera_at(-19.0, 0.0, 180.0), (8, 14), MIDDLE, SIDE_M)
     assert bool((away.side == INSIDE).all()) and not bool(away.nearness.any())
