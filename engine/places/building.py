@@ -174,6 +174,13 @@ class Building:
         )
         return found if self._kinds is not None or found.error < UNCERTAIN else None
 
+    def alternatives(self, room: Match) -> list[Match]:
+        """The stored rooms of a ``room``'s kind, as they would lie there, each as that is turned and turned about."""
+        kinds = {} if self._kinds is None else dict(zip(self.places, self._kinds.of_rooms, strict=True))
+        places = [place for place in self.places if kinds and kinds[place] == kinds[room.place]] or [room.place]
+        turns = (room.turn_rad, (room.turn_rad + math.pi) % (2.0 * math.pi))
+        return [replace(room, place=place, turn_rad=turn) for place in places for turn in turns]
+
     def _like(self, view: Readout, cells: Tensor, camera: Camera, middle: Point, side: int) -> tuple[list[int], float]:
         """The stored rooms of the kind that ``cells (h, w)`` bool of a view show, and how likely it is that kind."""
         if self._kinds is None or int(cells.sum()) < FEWEST:

@@ -15,6 +15,7 @@ from engine.cells import cell_means, overlaid, without
 from engine.memory import LatentMemory, Readout
 from engine.places.building import Building
 from engine.places.doors import INSIDE, Way, way_back
+from engine.places.lighting import DIRECTIONS
 from engine.places.matching import SAME_ROOM_M, Match, placed, position
 from engine.places.module import QUARTER_RAD, Point
 
@@ -26,6 +27,8 @@ FEW = 0.01
 ENOUGH_SHOWN = 0.7
 """A room is seen from outside if its place shows so much of what one sees of it: from outside, its pillars hide what
 they do not hide from its middle."""
+MOST_LIT = 0.7
+"""A room whose colours differ more from what is seen of it keeps its own."""
 SAME_SURFACE, MOSTLY = 0.2, 0.7
 """Depths that differ by no more (nepers) are of the same wall or floor, if so many around them do not either."""
 
@@ -141,9 +144,7 @@ class Inside:
         out = ways.out(view)
         side, found = self._building.next_room(match, view, out, retold.drawn, camera, retold.began_at)
         if found is not None:
-            seen = (out == found[0]) & (view.coverage > 0.99)
-            recalled = self._read(found[1], camera, way_back(*found))
-            match = match.knowing(replace(found[1], light=self._light(view, recalled, seen, found[1], camera)))
+            match = match.knowing(self._in_its_light(found[1], found[0], view, out == found[0], camera))
         room, looks = None if side == INSIDE else self._building.beside(match, side), out == side
         if room is None:
             return Told(view, nothing, nothing, match)
@@ -155,6 +156,22 @@ class Inside:
         gone = looks & ~shows & retold.drawn
         shown = without(_shown(view, recalled, shows), gone)
         return Told(shown, shows, shows & self._building.outside(room, shown, camera), match, gone)
+
+    def _in_its_light(self, found: Match, side: int, view: Readout, looks: Tensor, camera: Camera) -> Match:
+        """A next room, on a ``side``, that ``looks (h, w)`` bool into, in the light that it is seen in; or the room of
+        its kind that comes nearest to that by itself: dusk that is lit like noon is no noon."""
+        seen, lit = looks & (view.coverage > 0.99), []
+        for room in self._building.alternatives(found):
+            recalled = self._read(room, camera, way_back(side, room))
+            light = self._light(view, recalled, seen, room, camera)
+            if any(light[:DIRECTIONS]):
+                lit.append(replace(room, light=light))
+        if not lit:
+            return found
+        best = min(lit, key=lambda room: math.hypot(*room.light[:DIRECTIONS]))
+        if math.hypot(*best.light[:DIRECTIONS]) > MOST_LIT:
+            best = replace(best, light=DIRECTIONS * (0.0,) + best.light[DIRECTIONS:])
+        return best
 
     def _leaving(self, match: Match, camera: Camera) -> Match | None:
         """The room that one still stands in, if ``match`` is another and knows of it."""

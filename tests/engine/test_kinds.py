@@ -55,7 +55,12 @@ def test_every_stored_room_is_of_the_kind_that_is_said_of_it(shipped: EmbeddedMo
     rooms = shipped.places._choice.buildings["interior"].places
     kinds = shipped.kinds.of_rooms.tolist()
     assert len(rooms) == len(kinds) == shipped.stored_rooms == 12
+    of = dict(zip(rooms, kinds, strict=True))
     for room, kind in zip(rooms, kinds, strict=True):
+        match = Match(room, 1.5 * np.pi, 0.0)
+        others = shipped.places._choice.buildings["interior"].alternatives(match)
+        assert match in others and {of[other.place] for other in others} == {kind}
+        assert {round(other.turn_rad / np.pi, 3) for other in others} == {0.5, 1.5}
         assert shipped.places._court(room) == (KINDS[kind][0] == COURT)
 
 
