@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections import OrderedDict
 from dataclasses import dataclass, replace
@@ -29,7 +30,7 @@ from engine.places.things import finished, hiding, whole
 
 MOST_SCALED, MOST_RESCALED = 3.0, 1.5
 """No place is scaled more, nor one that renews what was imagined, or things would grow from one to the next."""
-MEMORIES_KEPT = 4
+MEMORIES_KEPT = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,14 +254,15 @@ class Places:
         if key in self._memories:
             self._memories.move_to_end(key)
             return self._memories[key]
-        place = self.bank[index]
-        channels, stride, samples = self.bank.token
-        memory = LatentMemory(MemoryConfig(channels=channels, stride=stride, samples=samples), self._network)
-        for latents, inverse_depth, camera in place.views():
-            backdrop = sky_behind(camera, latents, inverse_depth) if self._court(index) else None
-            memory.write(LatentView(camera, latents, inverse_depth), backdrop=backdrop)
         if without is not None:
-            memory.erase(beyond(without, self.bank.modules[place.biome].side_m))
+            memory = copy.deepcopy(self._memory(index), {id(self._network): self._network})  # it never changes
+            memory.erase(beyond(without, self.bank.modules[self.bank.biomes[index]].side_m))
+        else:
+            channels, stride, samples = self.bank.token
+            memory = LatentMemory(MemoryConfig(channels=channels, stride=stride, samples=samples), self._network)
+            for latents, inverse_depth, camera in self.bank[index].views():
+                backdrop = sky_behind(camera, latents, inverse_depth) if self._court(index) else None
+                memory.write(LatentView(camera, latents, inverse_depth), backdrop=backdrop)
         self._memories[key] = memory
         while len(self._memories) > MEMORIES_KEPT:
             self._memories.popitem(last=False)
