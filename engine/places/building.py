@@ -59,6 +59,10 @@ class Building:
         self._rooms, self._kinds = rooms, kinds
         self._mean, self._std = mean, std
 
+    def prepare(self, place: int) -> None:
+        """Find out what any choice asks of a stored room."""
+        self._rooms.prepare(place, self.module.side_m)
+
     def room(self, camera: Camera, like: Match | None) -> Point:
         """The middle of the room that one is in, or about to enter; of the grid that ``like`` lies on."""
         x, y, z = position(camera)

@@ -30,7 +30,8 @@ from engine.places.things import finished, hiding, whole
 
 MOST_SCALED, MOST_RESCALED = 3.0, 1.5
 """No place is scaled more, nor one that renews what was imagined, or things would grow from one to the next."""
-MEMORIES_KEPT = 12
+MEMORIES_KEPT = 20
+"""Of some 4 MB each; all rooms of a building that are stored, and some without what lies beyond a door."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,11 +203,16 @@ class Places:
         return replace(recalled, features=self._lighting.lit(recalled, elevation_deg, *broad, match.light))
 
     def prepare(self, biome: str) -> bool:
-        """Get one more place of open country ready, which the first choice among them would take its time for; False
-        if all are."""
-        for place in () if self.built(biome) else self._choice.among(biome):
+        """Get one more place ready, which the first choice among them would take its time for, and in a building
+        showing each; False if all are."""
+        for place in self._choice.among(biome):
             if place not in self._ready:
-                self._choice.prepare(place)
+                if self.built(biome):
+                    self._choice.buildings[biome].prepare(place)
+                    self._memory(place)
+                    self._glow(place)
+                else:
+                    self._choice.prepare(place)
                 self._ready.add(place)
                 return True
         return False

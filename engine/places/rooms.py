@@ -133,6 +133,10 @@ class RoomMatcher:
                 return replace(latest, error=same)
         return Match(place, quarter * QUARTER_RAD, error, middle)
 
+    def prepare(self, place: int, side_m: float) -> None:
+        """Make a room ready."""
+        self._room(place, side_m)
+
     def _unlike(self, query: Tensor, seen: Tensor, share: Tensor, hour: bool) -> tuple[float, float]:
         """How little two views (n, C + 1) are like each other in cells that each count for a ``share (n,)``: by how
         textures go together, and by how far they are apart; and if the ``hour`` counts, by that too.

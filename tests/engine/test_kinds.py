@@ -18,7 +18,7 @@ from engine.models.embedded import EmbeddedModel
 from engine.models.embedded.kinds import KindNetwork
 from engine.models.embedded.weights import KINDS as KINDS_FILE
 from engine.models.embedded.weights import folder_checksum, weight_path
-from engine.places import Match
+from engine.places import Match, PlaceBank
 from engine.places.doors import INSIDE, Ways, next_middle
 from engine.places.inside import SAME_SURFACE, same_surface
 from engine.places.kinds import FEWEST, GEOMETRY, described
@@ -171,6 +171,20 @@ def test_what_a_pillar_hides_is_seen_across_the_room(shipped: EmbeddedModel) -> 
             untouched = inside.recalled(match, camera, torch.zeros_like(everywhere))
             assert torch.equal(untouched.coverage, before.coverage)
     assert np.mean(more) > 0.02
+
+
+def test_all_rooms_are_made_ready_while_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = EmbeddedModel.load()
+    assert model.places is not None
+    rooms = model.places._choice.buildings["interior"].places
+    assert [model.places.prepare("interior") for _ in range(len(rooms) + 1)] == [True] * len(rooms) + [False]
+    monkeypatch.setattr(PlaceBank, "__getitem__", lambda bank, index: pytest.fail("a place is unpacked"))
+    world = World(WorldSpec("interior", 1_000_029))
+    explorer = Explorer(model, ExplorerConfig(biome="interior", fine=False), world)
+    start = world.spawn(448, 256)
+    explorer.begin(start, explorer.first_view(start))
+    explorer.step(start.posed(c2w_from_angles(start.position, start.yaw_deg + 60.0, start.pitch_deg)))
+    assert explorer.match is not None and explorer.match.place in rooms
 
 
 def test_only_what_is_as_deep_all_around_is_the_same_surface() -> None:
