@@ -95,7 +95,6 @@ class RoomMatcher:
                 again, whichever way turned, only if that fits clearly better.
             along: the axis (0 or 1) that one looks into it along; the two points that it is stored from lie on that
                 axis, for little hides behind anything there.
-
             one_kind: all of them are of the same kind; then it is the one that is most like in that light.
 
         Whether it is a court is told by how textures go together (:meth:`_unlike`), and which of the rooms with a roof

@@ -47,7 +47,8 @@ def export(config: ExportConfig, folder: Path) -> EmbeddedModel:
     """Assemble the best weights of the runs into a model folder, their figures and settings beside them; or give a
     model that was assembled what later stages made of it.
 
-    Adapters are left out of a model whose kernels go on from where they learned.
+    Adapters are left out of a model whose kernels go on from where they learned, and kinds of rooms of one that gets
+    other rooms.
 
     Raises:
         InputError: a run has no trained weights yet, or none is named that a model could be given.
@@ -122,6 +123,7 @@ def _improve(config: ExportConfig, folder: Path) -> EmbeddedModel:
         embedded = replace(embedded, detail=replace(embedded.detail or DetailConfig(), bound=config.detail_bound))
     folder.mkdir(parents=True, exist_ok=True)
     kept: list[str] = []
+    other_rooms = False  # of which kinds that were learned know nothing
     if config.new_places:
         autoencoder = Autoencoder(embedded.autoencoder)
         load_network(autoencoder, weight_path(base, "autoencoder"))
@@ -131,9 +133,13 @@ def _improve(config: ExportConfig, folder: Path) -> EmbeddedModel:
             bank.save(places_path(folder, of))
         else:
             save_places(bank, folder)
+        other_rooms = KINDS not in better and (bool(bank.modules) or not config.keep_places)
         kept = [path.name for path in places_paths(base) if config.keep_places and path != places_path(base, of)]
     made = {CONFIG_NAME, *(weight_path(base, name).name for name in better)}
     made |= {path.name for path in places_paths(base)} - set(kept) if config.new_places else set()
+    if other_rooms:
+        made.add(weight_path(base, KINDS).name)
+        weight_path(folder, KINDS).unlink(missing_ok=True)
     if outgrown:
         made |= {path.name for path in adapter_paths(base).values()}
     for source in model_files(base):

@@ -51,6 +51,7 @@ LIBRARY, GALLERY, REFECTORY = range(3)
 ROOMS = ((VAULTED, 0), (COURT, 0), (GREAT, LIBRARY), (GREAT, REFECTORY), (GREAT, GALLERY), (VAULTED, 0))
 """All kinds of rooms, in the order of the times of day that suit them."""
 KINDS = tuple(dict.fromkeys(ROOMS))
+"""The same, each once."""
 EYE_M = 1.7
 
 

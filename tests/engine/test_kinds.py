@@ -147,6 +147,11 @@ def test_a_model_learns_to_tell_rooms(tmp_path: Path) -> None:
     )
     assert made.kinds is not None and made.kinds.of_rooms.tolist() == [0, 1]
     assert made.places is not None and made.places._choice.buildings["interior"]._kinds is not None
+    stored = {f"places.{name}": value for name, value in places.items()} | {"places.places": 1}
+    asked = {"model": str(tmp_path / "out"), "new_places": True, **stored}
+    for out in (tmp_path / "other", tmp_path / "out"):
+        other = export(configure(ExportConfig(), None, asked), out)
+        assert other.stored_rooms == 1 and other.kinds is None, "of other rooms it knows nothing"
 
 
 def test_what_a_pillar_hides_is_seen_across_the_room(shipped: EmbeddedModel) -> None:
