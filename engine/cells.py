@@ -3,8 +3,8 @@ another."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +16,9 @@ from torch.nn.functional import avg_pool2d
 
 if TYPE_CHECKING:
     from engine.memory import Readout
+    from engine.memory.readout import SampleMap
+
+    T = TypeVar("T", Readout, SampleMap)
 
 FAR, ALIKE = 0.005, 0.4
 """Inverse depth, 1/m, beyond which all is alike; and the difference of log-depth to which it is otherwise."""
@@ -95,6 +98,27 @@ def overlaid(under: Readout, over: Readout, cells: Tensor) -> Readout:
         parallax=torch.where(cells, 0.0, under.parallax),
         exact=torch.where(cells, 0.0, under.exact),
     )
+
+
+def spliced(under: Readout, over: Readout, cells: Tensor) -> Readout:
+    """``under``, but ``over`` in those ``cells (h, w)`` bool, down to the tokens that their samples see: both are of
+    one memory."""
+    fine = in_samples(cells, under.covered)
+
+    def chosen(here: Tensor, there: Tensor) -> Tensor:
+        return torch.where(cells if here.shape[-2:] == cells.shape else fine, there, here)
+
+    def both(here: T, there: T) -> T:
+        tensors = {field.name: getattr(here, field.name) for field in fields(here)}
+        parts: dict[str, Any] = {
+            name: chosen(part, getattr(there, name)) for name, part in tensors.items() if isinstance(part, Tensor)
+        }
+        return replace(here, **parts)
+
+    whole = both(under, over)
+    if under.samples is None or over.samples is None:
+        return whole
+    return replace(whole, samples=both(under.samples, over.samples))
 
 
 def without(readout: Readout, cells: Tensor) -> Readout:

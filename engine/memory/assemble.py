@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,6 +11,7 @@ from torch import Tensor
 from engine.memory import cellwise
 from engine.memory.kernels import NO_KEY
 from engine.memory.readout import Readout, SampleMap
+from engine.memory.store import TokenStore
 from engine.memory.views import View
 
 EXACT, RESAMPLED = 0.01, 0.03
@@ -16,13 +19,13 @@ EXACT, RESAMPLED = 0.01, 0.03
 which is then nearer to the truth than a copy."""
 
 
-def from_samples(view: View, samples: SampleMap, latents: Tensor) -> Readout:
-    """A learned readout: the winner of a cell is its nearest sample, the first of equals.
+def from_samples(view: View, samples: SampleMap) -> Readout:
+    """A learned readout but for its features, which are 0: the winner of a cell is its nearest sample, the first of
+    equals.
 
     Args:
         view: the store at the target's latent grid (h, w).
         samples: its (h*s, w*s) sample geometry.
-        latents: (C, h, w), taken where covered.
     """
     shape = (view.camera.height, view.camera.width)
     winner, coverage = np.empty(shape, np.int64), np.empty(shape, np.float32)
@@ -39,13 +42,8 @@ def from_samples(view: View, samples: SampleMap, latents: Tensor) -> Readout:
     offsets, _ = view.locate(winner, 0.5)
     side = view.store.samples
     nearest = samples.inverse_depth.numpy().reshape(shape[0], side, shape[1], side).max(axis=(1, 3))
-    exact = _exact(winner, samples, offsets, scale)
-    features = latents.detach().to("cpu", torch.float32)
-    if bool((exact > 0.0).any()):
-        stored = view.store.features.rows[np.maximum(winner, 0)].astype(np.float32)
-        features = torch.lerp(features, torch.from_numpy(stored).permute(2, 0, 1), exact)
     return Readout(
-        features=features * torch.from_numpy(coverage > 0),
+        features=torch.zeros(view.store.channels, *shape),
         coverage=torch.from_numpy(coverage),
         inverse_depth=samples.inverse_depth,
         covered=samples.covered,
@@ -54,9 +52,19 @@ def from_samples(view: View, samples: SampleMap, latents: Tensor) -> Readout:
         offsets=torch.from_numpy(offsets),
         log2_scale=torch.from_numpy(scale),
         parallax=torch.from_numpy(view.parallax(winner, nearest)),
-        exact=exact,
+        exact=_exact(winner, samples, offsets, scale),
         samples=samples,
     )
+
+
+def with_features(store: TokenStore, readout: Readout, latents: Tensor) -> Readout:
+    """A learned readout of ``store`` with features: the resampled ``latents (C, h, w)``, where it is covered, or what
+    is stored, where that is seen as it was."""
+    features, exact = latents.detach().to("cpu", torch.float32), readout.exact
+    if bool((exact > 0.0).any()):
+        stored = store.features.rows[readout.token.clamp(min=0).numpy()].astype(np.float32)
+        features = torch.lerp(features, torch.from_numpy(stored).permute(2, 0, 1), exact)
+    return replace(readout, features=features * (readout.coverage > 0.0))
 
 
 def _exact(winner: np.ndarray, samples: SampleMap, offsets: np.ndarray, scale: np.ndarray) -> Tensor:

@@ -224,21 +224,31 @@ class LatentMemory:
 
     def readout_learned(self, camera: Camera, *, counted: bool = True) -> Readout:
         """Tokens resampled by the network at the exact positions that the view's samples see."""
-        if self.network is None:
+        readout = self.resampled(self.sight(camera))
+        return self._counted(readout) if counted else readout
+
+    def sight(self, camera: Camera) -> Readout:
+        """A learned readout but for its features, which are 0."""
+        grid = latent_camera(self.config, camera)
+        return assemble.from_samples(View(self.store, grid), self.sample_map(camera))
+
+    def resampled(self, sight: Readout) -> Readout:
+        """A :meth:`sight`, which may be put together from several, with its features.
+
+        Raises:
+            InputError: the memory was made without a network.
+        """
+        samples = sight.samples
+        if self.network is None or samples is None:
             raise InputError(
                 "A learned readout needs a readout network; give the memory one or choose the nearest readout."
             )
-        grid = latent_camera(self.config, camera)
-        samples = self.sample_map(camera)
-        covered = samples.covered
-        if bool(covered.any()):
-            features, valid = self.neighbourhood(samples.token[covered])
+        latents = torch.zeros_like(sight.features)
+        if bool(samples.covered.any()):
+            features, valid = self.neighbourhood(samples.token[samples.covered])
             with torch.no_grad():
                 latents = self.network.read(samples, features, valid)
-        else:
-            latents = torch.zeros(self.config.channels, grid.height, grid.width)
-        readout = assemble.from_samples(View(self.store, grid), samples, latents)
-        return self._counted(readout) if counted else readout
+        return assemble.with_features(self.store, sight, latents)
 
     def readout_nearest(self, camera: Camera, *, counted: bool = True) -> Readout:
         """The paper's readout: the nearest token that lands in a cell is copied, nothing else."""

@@ -23,6 +23,7 @@ from engine.places.kinds import Kinds
 from engine.places.lighting import DIRECTIONS, Lighting
 from engine.places.matching import Forgotten, Match, placed, rays_of
 from engine.places.module import Point, Way
+from engine.places.repeats import Repeats
 from engine.places.roof import is_court, sky_behind
 from engine.places.seam import joined
 from engine.places.skyline import continued, lowered, ridges
@@ -82,10 +83,11 @@ class Places:
         self._memories: OrderedDict[tuple[int, Way | None], LatentMemory] = OrderedDict()
         self._glows: dict[int, Tensor] = {}
         self._courts: dict[int, bool] = {}
+        self._repeating: dict[int, Repeats] = {}
         self._ready: set[int] = set()
         self._choice = Choice(bank, self._lighting, self._mean, self._std, self._memory, self._glow, kinds)
         self._inside = {
-            biome: Inside(building, self._memory, self._lit, self._light)
+            biome: Inside(building, self._memory, self._repeats, self._lit, self._light)
             for biome, building in self._choice.buildings.items()
         }
 
@@ -123,7 +125,8 @@ class Places:
         if inside is None:
             recalled = _on_cpu(self._memory(match.place).readout(placed(camera, match)))
         else:
-            recalled = inside.recalled(match, camera, ~known)
+            wanted = ~known if retold is None else ~known | retold.may_be
+            recalled = inside.recalled(match, camera, wanted, whole=match is not latest)
         rays = rays_of(camera, readout)
         elevation_deg = torch.rad2deg(elevation_rad(rays))
         # What is to be renewed has lost its shape, but its ground lies where it lay.
@@ -164,7 +167,8 @@ class Places:
             recalled = finished(recalled, seen, known, camera)
         anew = torch.zeros_like(known)
         if inside is not None and retold is not None and (match is latest or forgotten is not None or kept):
-            anew = known & (recalled.coverage > 0.99) & inside.may_tell(retold, readout, recalled, match, camera)
+            shown = recalled.coverage >= 0.5 if retold.lent else recalled.coverage > 0.99
+            anew = known & shown & inside.may_tell(retold, readout, recalled, match, camera)
         taken = (recalled.coverage >= 0.5) & (~known | anew)
         coverage = torch.where(taken, 1.0, readout.coverage)
         completed = replace(overlaid(readout, recalled, taken), coverage=coverage)
@@ -210,6 +214,7 @@ class Places:
                 if self.built(biome):
                     self._choice.buildings[biome].prepare(place)
                     self._memory(place)
+                    self._repeats(place)
                     self._glow(place)
                 else:
                     self._choice.prepare(place)
@@ -279,6 +284,12 @@ class Places:
             place = self.bank[index]
             self._courts[index] = self.built(place.biome) and is_court(place)
         return self._courts[index]
+
+    def _repeats(self, index: int) -> Repeats:
+        if index not in self._repeating:
+            side_m = self.bank.modules[self.bank.biomes[index]].side_m
+            self._repeating[index] = Repeats(self.bank[index], side_m, self._mean, self._std)
+        return self._repeating[index]
 
     def _glow(self, index: int) -> Tensor:
         if index not in self._glows:

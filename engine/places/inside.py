@@ -6,22 +6,28 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
+from torch.nn.functional import avg_pool2d, max_pool2d
 
 from engine.camera import Camera
-from engine.cells import cell_means, overlaid, without
+from engine.cells import cell_means, overlaid, spliced, without
 from engine.memory import LatentMemory, Readout
 from engine.places.building import Building
 from engine.places.doors import INSIDE, Way, way_back
 from engine.places.lighting import DIRECTIONS
 from engine.places.matching import SAME_ROOM_M, Match, placed, position
 from engine.places.module import QUARTER_RAD, Point
+from engine.places.repeats import Repeat, Repeats
 
 ACROSS = (1, 3)
 """The quarter turns that tell most of what is hidden: the two points that a room is stored from lie on one of
 its axes, and what hides behind a pillar from there is seen along the other."""
+MOST_REPEATS, NEARER = 2, 0.8
+"""A room is looked at again, where it repeats itself, so often; and what is so much nearer there is worth telling."""
+REACH = 3
+"""Cells that a resampled one depends on, to every side."""
 FEW = 0.01
 """So small a share of a view is not worth another look."""
 ENOUGH_SHOWN = 0.7
@@ -49,6 +55,11 @@ class Retold:
     lent: bool = True
     began_at: Point | None = None
 
+    @property
+    def may_be(self) -> Tensor:
+        """(h, w) bool: what the place of the room that one is in may tell anew."""
+        return self.free if self.lent else self.drawn
+
 
 @dataclass(frozen=True, eq=False)
 class Told:
@@ -73,40 +84,62 @@ class Inside:
 
     Args:
         building: chooses them. memory: a stored room as a memory, and without what it shows of the next room on one
-            side. lit: what it shows, in the light of its match. light: of a match, as cells (h, w) of a view tell it,
-            given what its place shows of that.
+            side. repeats: how one repeats itself.
+        lit: what it shows, in the light of its match. light: of a match, as cells (h, w) of a view tell it, given what
+            its place shows of that.
     """
 
     def __init__(
         self,
         building: Building,
         memory: Callable[[int, Way | None], LatentMemory],
+        repeats: Callable[[int], Repeats],
         lit: Callable[[Readout, Match, Camera], Readout],
         light: Callable[[Readout, Readout, Tensor, Match, Camera], tuple[float, ...]],
     ) -> None:
         self._building = building
-        self._memory, self._lit, self._light = memory, lit, light
+        self._memory, self._repeats, self._lit, self._light = memory, repeats, lit, light
 
-    def recalled(self, room: Match, camera: Camera, wanted: Tensor, back: Way | None = None) -> Readout:
-        """What a stored room shows of a view; where that is nothing, and ``wanted (h, w)``, what the same room shows
-        turned by quarters: its walls and pillars stand where they stood, its floor and ceiling are the same. ``back``:
-        the way to a room that it shows nothing of."""
-        recalled = self._read(room, camera, back)
+    def recalled(
+        self, room: Match, camera: Camera, wanted: Tensor, back: Way | None = None, *, whole: bool = False
+    ) -> Readout:
+        """What a stored room shows of a view; and of what is ``wanted (h, w)``, what it shows where it repeats itself,
+        or else, where that is nothing, what it shows turned by quarters: its walls and pillars stand where they
+        stood, its floor and ceiling are the same. What is not wanted is left out, unless it is to be ``whole``.
+        ``back``: the way to a room that it shows nothing of."""
+        memory, here = self._memory(room.place, None), placed(camera, room)
+        sight = self._repeated(room, here, wanted, self._memory(room.place, back).sight(here))
         ways = self._building.ways(room, camera, wanted)
         for quarters in ACROSS:
-            hidden = wanted & (recalled.coverage < 0.5)
+            hidden = wanted & (sight.coverage < 0.5)
             if float(hidden.float().mean()) < FEW:
                 break
             turned = replace(room, turn_rad=room.turn_rad + quarters * QUARTER_RAD)
-            coarse = self._memory(room.place, None).readout_nearest(placed(camera, turned))
-            there = hidden & (coarse.coverage > 0.5) & (ways.out(coarse) == INSIDE)
-            if float(there.float().mean()) < FEW:
-                continue
-            other = self._read(turned, camera, None)
-            shows = hidden & (other.coverage > 0.99) & (ways.out(other) == INSIDE)
-            coverage = torch.where(shows, 1.0, recalled.coverage)
-            recalled = replace(overlaid(recalled, other, shows), coverage=coverage)
-        return recalled
+            other = memory.sight(placed(camera, turned))
+            sight = spliced(sight, other, hidden & (other.coverage > 0.99) & (ways.out(other) == INSIDE))
+        if not whole:
+            around = max_pool2d(wanted[None].float(), 2 * REACH + 1, stride=1, padding=REACH)[0] > 0.0
+            sight = without(sight, ~around)
+        return _on_cpu(memory.resampled(sight))
+
+    def _repeated(self, room: Match, here: Camera, wanted: Tensor, sight: Readout) -> Readout:
+        """What a room shows of a view, from ``here`` in its own coordinates; and where it repeats itself and shows what
+        is ``wanted (h, w)`` finer elsewhere, that instead."""
+        repeats = self._repeats(room.place)
+        done: list[Repeat] = []
+        away_m = repeats.away_m(sight, here)
+        for _ in range(MOST_REPEATS):
+            repeat = repeats.best(sight, away_m, wanted, here, done)
+            if repeat is None:
+                break
+            done.append(repeat)
+            there = here.posed(repeat.matrix @ here.c2w)
+            other = self._memory(room.place, None).sight(there)
+            its_m = repeats.away_m(other, there)
+            finer = repeats.shows(repeat, other, there) & _tells_more(sight, other, away_m, its_m)
+            sight = spliced(sight, other, finer)
+            away_m = np.where(finer.numpy(), its_m, away_m)
+        return sight
 
     def may_tell(self, retold: Retold, view: Readout, recalled: Readout, match: Match, camera: Camera) -> Tensor:
         """(h, w) bool: what the room that one is in may tell anew of a view, of what it shows (``recalled``): all of
@@ -131,7 +164,7 @@ class Inside:
         may = own & (retold.drawn if truly else retold.free)
         if float(may.float().mean()) < FEW:
             return Told(view, nothing, nothing, match)
-        recalled = self._lit(self.recalled(leaving, camera, nothing), leaving, camera)
+        recalled = self._lit(self.recalled(leaving, camera, may), leaving, camera)
         shows = may & (recalled.coverage > 0.99) & ~self._building.outside(leaving, recalled, camera)
         if truly:
             shows &= same_surface(view, recalled)
@@ -184,8 +217,14 @@ class Inside:
 
     def _read(self, room: Match, camera: Camera, back: Way | None) -> Readout:
         """On the CPU, where geometry lies anyway."""
-        readout = self._memory(room.place, back).readout(placed(camera, room))
-        return replace(readout, features=readout.features.cpu())
+        return _on_cpu(self._memory(room.place, back).readout(placed(camera, room)))
+
+
+def _tells_more(view: Readout, other: Readout, away_m: np.ndarray, its_m: np.ndarray) -> Tensor:
+    """(h, w) bool: where ``other`` shows what a view does not, or what stands before that, or the same from nearer."""
+    here, there = (cell_means(r.inverse_depth, r.coverage).clamp(min=1e-4).log() for r in (view, other))
+    hole, nearer = torch.from_numpy(np.isinf(away_m)), torch.from_numpy(its_m < NEARER * away_m)
+    return hole | (there - here > SAME_SURFACE) | (((there - here).abs() < SAME_SURFACE) & nearer)
 
 
 def same_surface(view: Readout, recalled: Readout) -> Tensor:
@@ -193,6 +232,10 @@ def same_surface(view: Readout, recalled: Readout) -> Tensor:
     here, there = (cell_means(r.inverse_depth, r.coverage).clamp(min=1e-4).log() for r in (view, recalled))
     same = ((here - there).abs() < SAME_SURFACE).float()
     return (same > 0.0) & (avg_pool2d(same[None], 3, stride=1, padding=1, count_include_pad=False)[0] > MOSTLY)
+
+
+def _on_cpu(readout: Readout) -> Readout:
+    return replace(readout, features=readout.features.cpu())
 
 
 def _shown(view: Readout, recalled: Readout, shows: Tensor) -> Readout:

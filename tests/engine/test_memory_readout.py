@@ -162,7 +162,7 @@ def test_a_cell_of_two_tokens_is_resampled() -> None:
     assert samples is not None
     mixed = replace(samples, token=samples.token.clone())
     mixed.token[0, 0] = samples.token[0, 2]
-    again = from_samples(View(memory.store, latent_camera(memory.config, camera)), mixed, readout.features)
+    again = from_samples(View(memory.store, latent_camera(memory.config, camera)), mixed)
     assert again.exact[0, 0] == 0.0 and (again.exact.flatten()[1:] == 1.0).all()
 
 

@@ -1,0 +1,243 @@
+"""How a room repeats itself: bay by bay, and turned by quarters.
+
+A room is stored as it is seen from two points; from elsewhere its near pillars are coarse, and what they hide is
+missing. But a hall of pillars is the same bay again and again. Whoever stands anywhere in it stands near one of the two
+points of *some* bay, and sees what stands there as sharply as from there. What repeats is found in the room itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import max_pool2d
+
+from engine.camera import Camera, rotation_about_up
+from engine.memory import Readout
+from engine.places.bank import Place
+from engine.places.matching import rays_of
+from engine.places.module import QUARTER_RAD
+from engine.places.rooms import WALL_M
+
+BAYS = range(2, 9)
+"""A side may have so many."""
+ALIKE = 0.8
+"""A room repeats itself if so much of what stands in it does, of what is seen there."""
+SAME_SURFACE, THROUGH = 0.1, 0.16
+"""Nepers of depth: of the same surface; and so much nearer than what is seen there that it was seen through."""
+FLOOR_M, CEILING_M = 0.2, 6.0
+"""What stands in a room lies so high above its floor, and no higher: floor and ceiling are alike however one goes."""
+SAME_FLOOR = 0.25
+"""Correlation of latents; of a floor with itself, seen from the other point, it is 0.5."""
+AROUND = (-1.0, 0.0, 1.0)
+"""So many bays from the one that is nearest to it, a room may still be seen better from."""
+SAMPLE = 2500
+NEAREST_M, KNOWN = 0.3, 1e-4
+MISSING_M = (3.0, 6.0)
+"""What is missing may be so far away."""
+EVERY = 3
+"""So many cells a side are one for the question which motion is best."""
+WORTH, FINEST = 0.3, 3.0
+"""Octaves of a whole view by which it is to be finer for it to be worth a look; and the most that counts."""
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """A motion that takes a room to itself: turned by quarters around its middle, then shifted, metres."""
+
+    quarters: int
+    shift: tuple[float, float]
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """(4, 4) float64."""
+        motion = np.eye(4)
+        motion[:3, :3] = rotation_about_up(self.quarters * QUARTER_RAD)
+        motion[:2, 3] = self.shift
+        return motion
+
+    def of(self, points: np.ndarray) -> np.ndarray:
+        """Where it takes points (..., 3)."""
+        motion = self.matrix
+        return points @ motion[:3, :3].T + motion[:3, 3]
+
+    def before(self, points: np.ndarray) -> np.ndarray:
+        """What it takes to points (..., 3)."""
+        motion = self.matrix
+        return (points - motion[:3, 3]) @ motion[:3, :3]
+
+
+class Repeats:
+    """Of one room, in its own coordinates: metres from its middle.
+
+    Attributes:
+        bay_m: how long a bay is; None if the room has none, and then it is only what it is. quarters: the turns that
+            leave it as it is. seen_from: (n, 3), the points that it is stored from.
+
+    Args:
+        place: the room. side_m: of its square. mean, std: (C, 1, 1) of the latents.
+    """
+
+    def __init__(self, place: Place, side_m: float, mean: Tensor, std: Tensor) -> None:
+        self._views = [(depth.numpy(), camera.resized(*depth.shape[::-1])) for _, depth, camera in place.views()]
+        self._looks = [((latents - mean) / std).numpy() for latents in place.latents]
+        self._inside_m = 0.5 * side_m - WALL_M
+        self.seen_from = np.unique(np.round([camera.position for camera in place.cameras], 3), axis=0)
+        points, looks = self._points()
+        self._floor_m = float(np.percentile(points[:, 2], 2.0)) + FLOOR_M
+        high = points[:, 2] - self._floor_m
+        self._standing, _ = _some(points[(high > 0.0) & (high < CEILING_M)])
+        self._floor, some = _some(points[high <= 0.0])
+        self._floor_looks = looks[high <= 0.0][some]
+        self._floors: dict[Repeat, bool] = {}
+        self.bay_m = self._bay_m(side_m)
+        quarters = () if self.bay_m is None else range(4)
+        self.quarters = tuple(q for q in quarters if q == 0 or self._alike(Repeat(q, (0.0, 0.0))) >= ALIKE)
+
+    def away_m(self, view: Readout, camera: Camera) -> np.ndarray:
+        """(h, w) metres: how far what a view shows lies from where that was seen; ``inf`` where it shows nothing."""
+        away = self._away_m(self._surface(view, camera).reshape(-1, 3)).reshape(view.coverage.shape)
+        return np.where(view.coverage.numpy() > 0.99, away, np.inf)
+
+    def best(
+        self, view: Readout, away_m: np.ndarray, wanted: Tensor, camera: Camera, but: Collection[Repeat] = ()
+    ) -> Repeat | None:
+        """The motion, ``but`` none of these, after which ``camera`` sees most finely what is ``wanted (h, w)`` bool of
+        a view that shows it from ``away_m (h, w)``; None if that is hardly finer."""
+        if self.bay_m is None:
+            return None
+        some = wanted.numpy()[::EVERY, ::EVERY]
+        surface, rays = self._surface(view, camera)[::EVERY, ::EVERY], rays_of(camera, view).numpy()[::EVERY, ::EVERY]
+        away_m = away_m[::EVERY, ::EVERY]
+        told, holes = some & np.isfinite(away_m), some & np.isinf(away_m)
+        missing = np.concatenate([camera.position + rays[holes] * depth_m for depth_m in MISSING_M])
+        points = np.concatenate([surface[told], missing])
+        away = np.concatenate([away_m[told], np.full(len(missing), np.inf)])
+        weight = np.concatenate([np.ones(len(away) - len(missing)), np.full(len(missing), 1.0 / len(MISSING_M))])
+        high = points[:, 2] - self._floor_m
+        inside = self._within(points) & (high < CEILING_M)
+        points, away, weight, floor = (part[inside] for part in (points, away, weight, high < 0.0))
+        motions = [repeat for repeat in self._near(camera) if repeat not in but]
+        there = np.stack([repeat.of(points) for repeat in motions])
+        nearest_m = np.linalg.norm(there[:, :, None] - self.seen_from, axis=-1).min(axis=2)
+        finer = np.log2(away / nearest_m).clip(0.0, FINEST) * weight * self._within(there)
+        standing, floors = finer[:, ~floor].sum(axis=1), finer[:, floor].sum(axis=1)
+        best, most = None, WORTH * holes.size
+        for index in np.argsort(-(standing + floors), kind="stable"):
+            if standing[index] + floors[index] <= most:
+                break
+            gain = standing[index] + (floors[index] if self._floor_alike(motions[index]) else 0.0)
+            if gain > most:
+                best, most = motions[index], gain
+        return best
+
+    def shows(self, repeat: Repeat, seen: Readout, camera: Camera) -> Tensor:
+        """(h, w) bool: cells of a view, ``seen`` by a camera that was taken by ``repeat``, that are true of where it
+        was taken from."""
+        nearest = self._surface(seen, camera)
+        farthest = self._surface(seen, camera, farthest=True)
+        shown = (seen.coverage > 0.99).numpy()
+        for points in (nearest, farthest):
+            shown &= self._within(points) & self._within(repeat.before(points))
+        if not self._floor_alike(repeat):
+            shown &= nearest[..., 2] > self._floor_m
+        cells = np.flatnonzero(shown)
+        _, through, _, _ = self._seen(repeat.before(nearest.reshape(-1, 3)[cells]))
+        shown.ravel()[cells[through]] = False
+        return torch.from_numpy(shown)
+
+    def _bay_m(self, side_m: float) -> float | None:
+        for bays in BAYS:
+            shifts = ((side_m / bays, 0.0), (0.0, side_m / bays))
+            if all(self._alike(Repeat(0, shift)) >= ALIKE for shift in shifts):
+                return side_m / bays
+        return None
+
+    def _alike(self, repeat: Repeat) -> float:
+        """How much of what stands in the room, of what it shows there, ``repeat`` takes to the same."""
+        there = repeat.of(self._standing)
+        same, through, _, _ = self._seen(there[self._within(there)])
+        return float(same.sum() / max(1, (same | through).sum()))
+
+    def _floor_alike(self, repeat: Repeat) -> bool:
+        if repeat not in self._floors:
+            there = repeat.of(self._floor)
+            within = self._within(there)
+            same, _, view, at = self._seen(there[within])
+            here, looks = self._floor_looks[within][same], np.zeros((int(same.sum()), self._floor_looks.shape[1]))
+            for index, (v, (x, y)) in enumerate(zip(view[same], at[same], strict=True)):
+                looks[index] = self._looks[v][:, y, x]
+            here, looks = here - here.mean(0), looks - looks.mean(0)
+            norm = math.sqrt(float((here**2).sum()) * float((looks**2).sum()))
+            self._floors[repeat] = float((here * looks).sum()) > SAME_FLOOR * norm
+        return self._floors[repeat]
+
+    def _near(self, camera: Camera) -> Iterator[Repeat]:
+        """Those that take a camera to near where the room was seen from."""
+        if self.bay_m is None:
+            return
+        for quarters in self.quarters:
+            turned = Repeat(quarters, (0.0, 0.0)).of(np.asarray(camera.position))
+            steps = np.round((self.seen_from - turned)[:, :2] / self.bay_m)
+            around = {(float(x + i), float(y + j)) for x, y in steps for i in AROUND for j in AROUND}
+            for x, y in sorted(around):
+                if quarters or x or y:
+                    yield Repeat(quarters, (self.bay_m * x, self.bay_m * y))
+
+    def _within(self, points: np.ndarray) -> np.ndarray:
+        """Which of some points (..., 3) lie in the room, and are not of its walls."""
+        return np.abs(points[..., :2]).max(axis=-1, initial=0.0) < self._inside_m
+
+    def _away_m(self, points: np.ndarray) -> np.ndarray:
+        """How far points (n, 3) lie from where the room was seen from."""
+        return np.linalg.norm(points[:, None] - self.seen_from, axis=-1).min(axis=1)
+
+    @staticmethod
+    def _surface(view: Readout, camera: Camera, farthest: bool = False) -> np.ndarray:
+        """(h, w, 3), the nearest point that each of a view's cells shows, or the farthest."""
+        samples = view.inverse_depth.shape[-1] // view.coverage.shape[-1]
+        sign = -1.0 if farthest else 1.0
+        nearness = (sign * max_pool2d(sign * view.inverse_depth[None].cpu(), samples)[0]).clamp(min=KNOWN)
+        return (rays_of(camera, view) / nearness[..., None]).numpy() + camera.position
+
+    def _points(self) -> tuple[np.ndarray, np.ndarray]:
+        """(n, 3) and (n, C): what stands in the room, as it was seen."""
+        points, looks = [], []
+        for (depth, camera), look in zip(self._views, self._looks, strict=True):
+            h, w = look.shape[1:]
+            nearness = max_pool2d(torch.from_numpy(depth)[None], depth.shape[1] // w)[0].numpy()
+            seen = camera.position + camera.resized(w, h).rays() / nearness.clip(min=KNOWN)[..., None]
+            within = self._within(seen)
+            points.append(seen[within])
+            looks.append(look.transpose(1, 2, 0)[within])
+        return np.concatenate(points), np.concatenate(looks)
+
+    def _seen(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Of points (n, 3): (n,) bool, which are seen in the room as it is stored; and which are not there, for what
+        lies behind them is seen. Of those that are seen, (n,) the view and (n, 2) the cell."""
+        same, through = np.zeros((2, len(points)), np.bool_)
+        view, at = np.zeros(len(points), np.int64), np.zeros((len(points), 2), np.int64)
+        for index, (depth, camera) in enumerate(self._views):
+            local = (points - camera.position) @ camera.c2w[:3, :3]
+            ahead = np.flatnonzero(local[:, 2] > NEAREST_M)
+            pixels = (local[ahead] @ camera.K.T)[:, :2] / local[ahead, 2:]
+            inside = ((pixels >= 0.0) & (pixels < camera.size[::-1])).all(axis=1)
+            ahead, pixels = ahead[inside], pixels[inside].astype(np.int64)
+            behind = np.log((depth[pixels[:, 1], pixels[:, 0]] * local[ahead, 2]).clip(min=1e-3))
+            agrees = np.abs(behind) < SAME_SURFACE
+            same[ahead] |= agrees
+            through[ahead] |= behind < -THROUGH
+            view[ahead[agrees]] = index
+            samples = depth.shape[1] // self._looks[index].shape[2]
+            at[ahead[agrees]] = pixels[agrees] // samples
+        return same, through & ~same, view, at
+
+
+def _some(points: np.ndarray) -> tuple[np.ndarray, slice]:
+    """Some of (n, 3), and which."""
+    some = slice(None, None, max(1, len(points) // SAMPLE))
+    return points[some], some
