@@ -41,8 +41,9 @@ MISSING_M = (3.0, 6.0)
 """What is missing may be so far away."""
 EVERY = 3
 """So many cells a side are one for the question which motion is best."""
-WORTH, FINEST = 0.3, 3.0
-"""Octaves of a whole view by which it is to be finer for it to be worth a look; and the most that counts."""
+WORTH, FEWEST, FINEST = 0.3, 0.1, 3.0
+"""What is wanted is to be finer by so many octaves in the mean for it to be worth a look, or as much in all as if that
+were so much of a view; and the most octaves that count."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ class Repeats:
         nearest_m = np.linalg.norm(there[:, :, None] - self.seen_from, axis=-1).min(axis=2)
         finer = np.log2(away / nearest_m).clip(0.0, FINEST) * weight * self._within(there)
         standing, floors = finer[:, ~floor].sum(axis=1), finer[:, floor].sum(axis=1)
-        best, most = None, WORTH * holes.size
+        best, most = None, WORTH * max(float(some.sum()), FEWEST * some.size)
         for index in np.argsort(-(standing + floors), kind="stable"):
             if standing[index] + floors[index] <= most:
                 break

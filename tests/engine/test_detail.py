@@ -20,6 +20,7 @@ from engine.memory import LatentMemory, LatentView, MemoryConfig
 from engine.models.embedded import EmbeddedModel
 from engine.models.embedded.config import DenoiserConfig, DetailConfig
 from engine.models.embedded.detail import (
+    EDGES,
     LEAST,
     MOST,
     NEW,
@@ -40,6 +41,7 @@ from engine.training.losses import texture_loss
 from engine.training.run import train
 from engine.training.scenes import render_scenes
 from engine.worlds import World, WorldSpec
+from tests.engine.memory_support import readout_of
 
 WALL_M = 10.0
 
@@ -120,6 +122,19 @@ def test_more_is_given_to_what_a_place_tells_the_more_of_its_tokens_a_cell_holds
     amplified = gain_of(readout)
     assert torch.equal(amplified[:, :14], gain(readout.parallax)[:, :14]), "remembered, and so as parallax has it"
     assert bool((amplified[:, 14:] == NEW).all()), "no token; what is there comes from elsewhere"
+
+
+def test_more_is_given_where_one_surface_ends_before_another_and_not_where_knowledge_ends() -> None:
+    near = torch.full((32, 56), 0.2)
+    near[:, 28:] = 0.1
+    known = torch.ones(16, 28, dtype=torch.bool)
+    known[:, 20:] = False
+    readout = readout_of(torch.zeros(16, 16, 28), near, known)
+    amplified, usual = gain_of(readout), gain(readout.parallax)
+    assert torch.equal(amplified > usual, (torch.arange(28) >= 13) & (torch.arange(28) < 15) & known)
+    assert amplified.max() == pytest.approx(EDGES * LEAST)
+    slope = readout_of(torch.zeros(16, 16, 28), torch.linspace(0.1, 0.2, 56).expand(32, 56))
+    assert torch.equal(gain_of(slope), gain(slope.parallax))
 
 
 def noise_of(camera: Camera, near: Tensor, seed: int) -> Tensor:
