@@ -124,17 +124,18 @@ def test_more_is_given_to_what_a_place_tells_the_more_of_its_tokens_a_cell_holds
     assert bool((amplified[:, 14:] == NEW).all()), "no token; what is there comes from elsewhere"
 
 
-def test_more_is_given_where_one_surface_ends_before_another_and_not_where_knowledge_ends() -> None:
+def test_in_a_building_more_is_given_where_one_surface_ends_before_another_and_not_where_knowledge_ends() -> None:
     near = torch.full((32, 56), 0.2)
     near[:, 28:] = 0.1
     known = torch.ones(16, 28, dtype=torch.bool)
     known[:, 20:] = False
     readout = readout_of(torch.zeros(16, 16, 28), near, known)
-    amplified, usual = gain_of(readout), gain(readout.parallax)
+    amplified, usual = gain_of(readout, built=True), gain(readout.parallax)
+    assert torch.equal(gain_of(readout), usual), "outside, leaves are all edges"
     assert torch.equal(amplified > usual, (torch.arange(28) >= 13) & (torch.arange(28) < 15) & known)
     assert amplified.max() == pytest.approx(EDGES * LEAST)
     slope = readout_of(torch.zeros(16, 16, 28), torch.linspace(0.1, 0.2, 56).expand(32, 56))
-    assert torch.equal(gain_of(slope), gain(slope.parallax))
+    assert torch.equal(gain_of(slope, built=True), gain(slope.parallax))
 
 
 def noise_of(camera: Camera, near: Tensor, seed: int) -> Tensor:

@@ -38,8 +38,8 @@ NEW, NEW_MOST, NEW_PER_OCTAVE = 1.5, 2.3, 1.0
 """What is new, and comes from a place, passes here only once. Rooms are stored finer than they are mostly seen: where a
 cell holds several tokens the readout looks at some of them, and knows the less of it the more there are."""
 EDGES, JUMP = 1.4, 0.35
-"""Where one surface ends before another, so many nepers nearer, a token that sees both tells neither well: more is
-lost. Fitted like the others."""
+"""In a building, where one surface ends before another, so many nepers nearer, a token that sees both tells neither
+well, and bars, frames and legs are little else: more is lost. In the country such edges are leaves. Fitted likewise."""
 SKY_M = 1000.0
 """Where the noise of the sky hangs."""
 
@@ -100,11 +100,11 @@ class DetailNetwork(nn.Module):
         return world_noise(cameras, inverse_depth, self.config.noise_channels, seed)
 
 
-def gain_of(readout: Readout) -> Tensor:
+def gain_of(readout: Readout, *, built: bool = False) -> Tensor:
     """(h, w): by how much what is added to a view is amplified. ``readout`` is what it was imagined from: of what a
-    place or what lies beside tells, it has no token."""
+    place or what lies beside tells, it has no token. ``built``: it is of a building."""
     told = torch.where(readout.token < 0, gain_of_new(readout.log2_scale), gain(readout.parallax))
-    return torch.where(edges(readout), (EDGES * told).clamp(max=NEW_MOST), told)
+    return torch.where(edges(readout), (EDGES * told).clamp(max=NEW_MOST), told) if built else told
 
 
 def edges(readout: Readout) -> Tensor:

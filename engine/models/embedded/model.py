@@ -295,7 +295,8 @@ class EmbeddedModel:
             known = known_share(condition, self.config.autoencoder.latent_channels)
             state = sample_flow(predict, noise, flow_times(request.steps), between, known)
             if detail is not None and request.detail:
-                amplified = torch.stack([gain_of(readout) for readout in request.readouts])
+                built = self._bank is not None and request.biome in self._bank.modules
+                amplified = torch.stack([gain_of(readout, built=built) for readout in request.readouts])
                 state = detail.finish(state, condition, request.cameras, request.seed, amplified)
             latents, inverse_depth = unpack_state(state, self._mean, self._std, samples)
         return Chunk(latents, inverse_depth)
