@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, max_pool2d
@@ -19,13 +18,13 @@ from engine.places.doors import INSIDE, Way, way_back
 from engine.places.lighting import DIRECTIONS
 from engine.places.matching import SAME_ROOM_M, Match, placed, position
 from engine.places.module import QUARTER_RAD, Point
-from engine.places.repeats import Repeat, Repeats
+from engine.places.repeats import Repeat, Repeats, aside
 
 ACROSS = (1, 3)
 """The quarter turns that tell most of what is hidden: the two points that a room is stored from lie on one of
 its axes, and what hides behind a pillar from there is seen along the other."""
-MOST_REPEATS, NEARER = 2, 0.8
-"""A room is looked at again, where it repeats itself, so often; and what is so much nearer there is worth telling."""
+MOST_REPEATS, LESS = 2, 0.8
+"""A room is looked at again, where it repeats itself, so often; and what is seen so much less aside there is told."""
 REACH = 3
 """Cells that a resampled one depends on, to every side."""
 FEW = 0.01
@@ -127,18 +126,14 @@ class Inside:
         is ``wanted (h, w)`` finer elsewhere, that instead."""
         repeats = self._repeats(room.place)
         done: list[Repeat] = []
-        away_m = repeats.away_m(sight, here)
         for _ in range(MOST_REPEATS):
-            repeat = repeats.best(sight, away_m, wanted, here, done)
+            repeat = repeats.best(sight, wanted, here, done)
             if repeat is None:
                 break
             done.append(repeat)
             there = here.posed(repeat.matrix @ here.c2w)
             other = self._memory(room.place, None).sight(there)
-            its_m = repeats.away_m(other, there)
-            finer = repeats.shows(repeat, other, there) & _tells_more(sight, other, away_m, its_m)
-            sight = spliced(sight, other, finer)
-            away_m = np.where(finer.numpy(), its_m, away_m)
+            sight = spliced(sight, other, repeats.shows(repeat, other, there) & _tells_more(sight, other))
         return sight
 
     def may_tell(self, retold: Retold, view: Readout, recalled: Readout, match: Match, camera: Camera) -> Tensor:
@@ -183,7 +178,7 @@ class Inside:
             return Told(view, nothing, nothing, match)
         recalled = self.recalled(room, camera, looks, way_back(side, room))
         shows = looks & (ways.out(recalled) == side)
-        if float((shows & (recalled.coverage > 0.99)).sum()) < ENOUGH_SHOWN * float(looks.sum()):
+        if float((shows * recalled.coverage).sum()) < ENOUGH_SHOWN * float(looks.sum()):
             return Told(view, nothing, nothing, match)
         recalled, shows = self._lit(recalled, room, camera), shows & (recalled.coverage >= 0.5) & retold.free
         gone = looks & ~shows & retold.drawn
@@ -220,11 +215,11 @@ class Inside:
         return _on_cpu(self._memory(room.place, back).readout(placed(camera, room)))
 
 
-def _tells_more(view: Readout, other: Readout, away_m: np.ndarray, its_m: np.ndarray) -> Tensor:
-    """(h, w) bool: where ``other`` shows what a view does not, or what stands before that, or the same from nearer."""
+def _tells_more(view: Readout, other: Readout) -> Tensor:
+    """(h, w) bool: where ``other`` shows what a view does not, or what stands before that, or the same less aside."""
     here, there = (cell_means(r.inverse_depth, r.coverage).clamp(min=1e-4).log() for r in (view, other))
-    hole, nearer = torch.from_numpy(np.isinf(away_m)), torch.from_numpy(its_m < NEARER * away_m)
-    return hole | (there - here > SAME_SURFACE) | (((there - here).abs() < SAME_SURFACE) & nearer)
+    less = aside(other) < LESS * aside(view)
+    return aside(view).isinf() | (there - here > SAME_SURFACE) | (((there - here).abs() < SAME_SURFACE) & less)
 
 
 def same_surface(view: Readout, recalled: Readout) -> Tensor:

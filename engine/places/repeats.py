@@ -41,9 +41,11 @@ MISSING_M = (3.0, 6.0)
 """What is missing may be so far away."""
 EVERY = 3
 """So many cells a side are one for the question which motion is best."""
-WORTH, FEWEST, FINEST = 0.3, 0.1, 3.0
-"""What is wanted is to be finer by so many octaves in the mean for it to be worth a look, or as much in all as if that
-were so much of a view; and the most octaves that count."""
+WORTH, FEWEST = 0.3, 0.1
+"""What is wanted is to be seen from so many octaves less aside in the mean for it to be worth a look, or as much in all
+as if that were so much of a view."""
+LEAST_ASIDE, MOST_BETTER = 0.05, 3.0
+"""Less is no better, and no more octaves count."""
 
 
 @dataclass(frozen=True)
@@ -98,36 +100,24 @@ class Repeats:
         self.bay_m = self._bay_m(side_m)
         quarters = () if self.bay_m is None else range(4)
         self.quarters = tuple(q for q in quarters if q == 0 or self._alike(Repeat(q, (0.0, 0.0))) >= ALIKE)
+        if self.bay_m is None:  # and nobody will ask
+            self._views, self._looks = [], []
 
-    def away_m(self, view: Readout, camera: Camera) -> np.ndarray:
-        """(h, w) metres: how far what a view shows lies from where that was seen; ``inf`` where it shows nothing."""
-        away = self._away_m(self._surface(view, camera).reshape(-1, 3)).reshape(view.coverage.shape)
-        return np.where(view.coverage.numpy() > 0.99, away, np.inf)
-
-    def best(
-        self, view: Readout, away_m: np.ndarray, wanted: Tensor, camera: Camera, but: Collection[Repeat] = ()
-    ) -> Repeat | None:
-        """The motion, ``but`` none of these, after which ``camera`` sees most finely what is ``wanted (h, w)`` bool of
-        a view that shows it from ``away_m (h, w)``; None if that is hardly finer."""
+    def best(self, view: Readout, wanted: Tensor, camera: Camera, but: Collection[Repeat] = ()) -> Repeat | None:
+        """The motion, ``but`` none of these, after which ``camera`` sees best what is ``wanted (h, w)`` bool of a view;
+        None if that is hardly better."""
         if self.bay_m is None:
             return None
-        some = wanted.numpy()[::EVERY, ::EVERY]
-        surface, rays = self._surface(view, camera)[::EVERY, ::EVERY], rays_of(camera, view).numpy()[::EVERY, ::EVERY]
-        away_m = away_m[::EVERY, ::EVERY]
-        told, holes = some & np.isfinite(away_m), some & np.isinf(away_m)
-        missing = np.concatenate([camera.position + rays[holes] * depth_m for depth_m in MISSING_M])
-        points = np.concatenate([surface[told], missing])
-        away = np.concatenate([away_m[told], np.full(len(missing), np.inf)])
-        weight = np.concatenate([np.ones(len(away) - len(missing)), np.full(len(missing), 1.0 / len(MISSING_M))])
-        high = points[:, 2] - self._floor_m
-        inside = self._within(points) & (high < CEILING_M)
-        points, away, weight, floor = (part[inside] for part in (points, away, weight, high < 0.0))
+        points, now, weight = self._asked(view, wanted, camera)
+        floor = points[:, 2] < self._floor_m
         motions = [repeat for repeat in self._near(camera) if repeat not in but]
-        there = np.stack([repeat.of(points) for repeat in motions])
-        nearest_m = np.linalg.norm(there[:, :, None] - self.seen_from, axis=-1).min(axis=2)
-        finer = np.log2(away / nearest_m).clip(0.0, FINEST) * weight * self._within(there)
-        standing, floors = finer[:, ~floor].sum(axis=1), finer[:, floor].sum(axis=1)
-        best, most = None, WORTH * max(float(some.sum()), FEWEST * some.size)
+        moved = np.stack([repeat.of(np.asarray(camera.position)) for repeat in motions])
+        moved_m = np.linalg.norm(moved[:, None] - self.seen_from, axis=-1).min(axis=1)
+        then = moved_m[:, None] / np.linalg.norm(points - camera.position, axis=-1)
+        octaves = np.log2(now.clip(min=LEAST_ASIDE) / then.clip(min=LEAST_ASIDE)).clip(0.0, MOST_BETTER)
+        better = octaves * weight * np.stack([self._within(repeat.of(points)) for repeat in motions])
+        standing, floors = better[:, ~floor].sum(axis=1), better[:, floor].sum(axis=1)
+        best, most = None, WORTH * max(float(wanted.sum()), FEWEST * wanted.numel()) / EVERY**2
         for index in np.argsort(-(standing + floors), kind="stable"):
             if standing[index] + floors[index] <= most:
                 break
@@ -135,6 +125,20 @@ class Repeats:
             if gain > most:
                 best, most = motions[index], gain
         return best
+
+    def _asked(self, view: Readout, wanted: Tensor, camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Points (n, 3) of the room that are ``wanted`` of a view, some of them, and guesses at what is missing; from
+        how far aside each is seen, (n,), see :func:`aside`, and how much it counts, (n,)."""
+        every = np.s_[::EVERY, ::EVERY]
+        now, some = aside(view).numpy()[every], wanted.numpy()[every]
+        told, holes = some & np.isfinite(now), some & np.isinf(now)
+        rays = rays_of(camera, view).numpy()[every][holes]
+        missing = np.concatenate([camera.position + rays * depth_m for depth_m in MISSING_M])
+        points = np.concatenate([self._surface(view, camera)[every][told], missing])
+        now = np.concatenate([now[told], np.full(len(missing), np.inf)])
+        weight = np.concatenate([np.ones(len(now) - len(missing)), np.full(len(missing), 1.0 / len(MISSING_M))])
+        inside = self._within(points) & (points[:, 2] < self._floor_m + CEILING_M)
+        return points[inside], now[inside], weight[inside]
 
     def shows(self, repeat: Repeat, seen: Readout, camera: Camera) -> Tensor:
         """(h, w) bool: cells of a view, ``seen`` by a camera that was taken by ``repeat``, that are true of where it
@@ -193,10 +197,6 @@ class Repeats:
         """Which of some points (..., 3) lie in the room, and are not of its walls."""
         return np.abs(points[..., :2]).max(axis=-1, initial=0.0) < self._inside_m
 
-    def _away_m(self, points: np.ndarray) -> np.ndarray:
-        """How far points (n, 3) lie from where the room was seen from."""
-        return np.linalg.norm(points[:, None] - self.seen_from, axis=-1).min(axis=1)
-
     @staticmethod
     def _surface(view: Readout, camera: Camera, farthest: bool = False) -> np.ndarray:
         """(h, w, 3), the nearest point that each of a view's cells shows, or the farthest."""
@@ -236,6 +236,12 @@ class Repeats:
             samples = depth.shape[1] // self._looks[index].shape[2]
             at[ahead[agrees]] = pixels[agrees] // samples
         return same, through & ~same, view, at
+
+
+def aside(sight: Readout) -> Tensor:
+    """(h, w): how far from where its tokens were given a view of a place is seen, as a share of how far what they show
+    lies away; ``inf`` where it shows nothing, or not all of a cell."""
+    return torch.where(sight.coverage > 0.99, sight.parallax, math.inf)
 
 
 def _some(points: np.ndarray) -> tuple[np.ndarray, slice]:
