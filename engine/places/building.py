@@ -27,8 +27,9 @@ FADED = 0.03
 """What is forgotten of a room tells so much less which it was than what is left of it."""
 AHEAD_M = 4.0
 """One is in the room that one is about to enter so far ahead."""
-SEEN, SURE = 0.02, 0.9
-"""A next room is chosen when so much of a view looks into it and it is so clear of what kind it is,"""
+SEEN, SURE = 0.02, 0.8
+"""A next room is chosen when so much of a view looks into it and it is so clear of what kind it is (what one waits for
+is not to see it better but to see it worn),"""
 WEARING, DRAWN = 0.05, 0.2
 """but not before so much of what one sees of it is not what was seen, or drawn anew: till then one sees it ever better.
 When so much is, its place tells it."""
