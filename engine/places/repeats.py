@@ -91,7 +91,7 @@ class Repeats:
         self._inside_m = 0.5 * side_m - WALL_M
         self.seen_from = np.unique(np.round([camera.position for camera in place.cameras], 3), axis=0)
         points, looks = self._points()
-        self._floor_m = float(np.percentile(points[:, 2], 2.0)) + FLOOR_M
+        self._floor_m = float(np.percentile(points[:, 2], 2.0)) + FLOOR_M if len(points) else 0.0
         high = points[:, 2] - self._floor_m
         self._standing, _ = _some(points[(high > 0.0) & (high < CEILING_M)])
         self._floor, some = _some(points[high <= 0.0])
