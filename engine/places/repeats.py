@@ -169,16 +169,14 @@ class Repeats:
         return float(same.sum() / max(1, (same | through).sum()))
 
     def _floor_alike(self, repeat: Repeat) -> bool:
+        """Whether the floor has the same tiles after a motion; not if none of it is seen there."""
         if repeat not in self._floors:
             there = repeat.of(self._floor)
             within = self._within(there)
             same, _, view, at = self._seen(there[within])
-            here, looks = self._floor_looks[within][same], np.zeros((int(same.sum()), self._floor_looks.shape[1]))
-            for index, (v, (x, y)) in enumerate(zip(view[same], at[same], strict=True)):
-                looks[index] = self._looks[v][:, y, x]
-            here, looks = here - here.mean(0), looks - looks.mean(0)
-            norm = math.sqrt(float((here**2).sum()) * float((looks**2).sum()))
-            self._floors[repeat] = float((here * looks).sum()) > SAME_FLOOR * norm
+            here = self._floor_looks[within][same]
+            looks = [self._looks[v][:, y, x] for v, (x, y) in zip(view[same], at[same], strict=True)]
+            self._floors[repeat] = bool(looks) and _correlation(here, np.stack(looks)) > SAME_FLOOR
         return self._floors[repeat]
 
     def _near(self, camera: Camera) -> Iterator[Repeat]:
@@ -242,6 +240,12 @@ def aside(sight: Readout) -> Tensor:
     """(h, w): how far from where its tokens were given a view of a place is seen, as a share of how far what they show
     lies away; ``inf`` where it shows nothing, or not all of a cell."""
     return torch.where(sight.coverage > 0.99, sight.parallax, math.inf)
+
+
+def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Of (n, C) with (n, C), all channels together."""
+    one, other = one - one.mean(axis=0), other - other.mean(axis=0)
+    return float((one * other).sum() / math.sqrt(max(1e-12, float((one**2).sum() * (other**2).sum()))))
 
 
 def _some(points: np.ndarray) -> tuple[np.ndarray, slice]:

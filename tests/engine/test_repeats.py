@@ -89,6 +89,7 @@ def test_a_floor_of_tiles_is_told_only_where_they_fit(shipped: EmbeddedModel) ->
     hall = next(room for room, style in rooms_of(shipped).items() if style == VAULTED)
     repeats = shipped.places._repeats(hall)
     assert repeats._floor_alike(Repeat(0, (2.0 * BAY_M, 0.0))) and repeats._floor_alike(Repeat(1, (BAY_M, BAY_M)))
+    assert not repeats._floor_alike(Repeat(0, (9.0 * BAY_M, 0.0))), "it leads out of the room"
     assert not repeats._floor_alike(Repeat(0, (BAY_M, 0.0))) and not repeats._floor_alike(Repeat(1, (0.0, 0.0)))
 
 
