@@ -13,13 +13,12 @@ from dataclasses import replace
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import max_pool2d
 
 from engine.camera import Camera
 from engine.memory import Readout
 from engine.places.doors import INSIDE, Ways, next_middle
 from engine.places.kinds import FEWEST, Kinds, described
-from engine.places.matching import SAME_ROOM_M, Forgotten, Match, position, rays_of
+from engine.places.matching import SAME_ROOM_M, Forgotten, Match, offsets_of, position
 from engine.places.module import SIDES, Module, Point
 from engine.places.rooms import WALL_M, RoomMatcher
 
@@ -207,8 +206,8 @@ class Building:
 
     def outside(self, match: Match, readout: Readout, camera: Camera) -> Tensor:
         """(h, w) bool: cells of a view that show what lies outside of a place's room, which another tells better."""
-        samples = readout.inverse_depth.shape[-1] // readout.coverage.shape[-1]
-        nearness = max_pool2d(readout.inverse_depth[None].cpu(), samples)[0]
-        points = rays_of(camera, readout) / nearness.clamp(min=1e-4)[..., None]
-        apart = points[..., :2] + torch.from_numpy(camera.position[:2] - np.array(match.anchor[:2])).float()
+        apart = (
+            offsets_of(camera, readout)[..., :2]
+            + torch.from_numpy(camera.position[:2] - np.array(match.anchor[:2])).float()
+        )
         return apart.abs().amax(dim=-1) > 0.5 * self.module.side_m + WALL_M

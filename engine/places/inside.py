@@ -119,7 +119,7 @@ class Inside:
         if not whole:
             around = max_pool2d(wanted[None].float(), 2 * REACH + 1, stride=1, padding=REACH)[0] > 0.0
             sight = without(sight, ~around)
-        return _on_cpu(memory.resampled(sight))
+        return memory.resampled(sight)
 
     def _repeated(self, room: Match, here: Camera, wanted: Tensor, sight: Readout) -> Readout:
         """What a room shows of a view, from ``here`` in its own coordinates; and where it repeats itself and shows what
@@ -211,26 +211,25 @@ class Inside:
         return math.dist(room.anchor, middle) < SAME_ROOM_M
 
     def _read(self, room: Match, camera: Camera, back: Way | None) -> Readout:
-        """On the CPU, where geometry lies anyway."""
-        return _on_cpu(self._memory(room.place, back).readout(placed(camera, room)))
+        return self._memory(room.place, back).readout(placed(camera, room))
 
 
 def _tells_more(view: Readout, other: Readout) -> Tensor:
     """(h, w) bool: where ``other`` shows what a view does not, or what stands before that, or the same less aside."""
-    here, there = (cell_means(r.inverse_depth, r.coverage).clamp(min=1e-4).log() for r in (view, other))
-    less = aside(other) < LESS * aside(view)
-    return aside(view).isinf() | (there - here > SAME_SURFACE) | (((there - here).abs() < SAME_SURFACE) & less)
+    nearer, less = _nearer(view, other), aside(other) < LESS * aside(view)
+    return aside(view).isinf() | (nearer > SAME_SURFACE) | ((nearer.abs() < SAME_SURFACE) & less)
 
 
 def same_surface(view: Readout, recalled: Readout) -> Tensor:
     """(h, w) bool: cells where two views are about as deep, and around them mostly: not so between a window's bars."""
-    here, there = (cell_means(r.inverse_depth, r.coverage).clamp(min=1e-4).log() for r in (view, recalled))
-    same = ((here - there).abs() < SAME_SURFACE).float()
+    same = (_nearer(view, recalled).abs() < SAME_SURFACE).float()
     return (same > 0.0) & (avg_pool2d(same[None], 3, stride=1, padding=1, count_include_pad=False)[0] > MOSTLY)
 
 
-def _on_cpu(readout: Readout) -> Readout:
-    return replace(readout, features=readout.features.cpu())
+def _nearer(view: Readout, other: Readout) -> Tensor:
+    """(h, w) nepers by which ``other`` shows what is nearer."""
+    here, there = (cell_means(r.inverse_depth, r.coverage).clamp(min=1e-4).log() for r in (view, other))
+    return there - here
 
 
 def _shown(view: Readout, recalled: Readout, shows: Tensor) -> Readout:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import max_pool2d
 
 from engine.camera import Camera, azimuth_rad, elevation_rad, rotation_about_up
 from engine.depth import SKY_INVERSE_DEPTH
@@ -106,6 +107,15 @@ def rays_of(camera: Camera, readout: Readout) -> Tensor:
     return torch.from_numpy(camera.resized(w, h).rays()).float()
 
 
+def offsets_of(camera: Camera, readout: Readout, *, farthest: bool = False) -> Tensor:
+    """(h, w, 3) metres from the camera to the nearest point that each of the view's cells shows, or the farthest; of
+    sky, and of what is not known, some 10 km."""
+    samples = readout.inverse_depth.shape[-1] // readout.coverage.shape[-1]
+    sign = -1.0 if farthest else 1.0
+    nearness = sign * max_pool2d(sign * readout.inverse_depth[None].cpu(), samples)[0]
+    return rays_of(camera, readout) / nearness.clamp(min=1e-4)[..., None]
+
+
 def position(camera: Camera) -> Point:
     """Where it stands."""
     return float(camera.position[0]), float(camera.position[1]), float(camera.position[2])
@@ -141,7 +151,7 @@ def columns_along(directions: np.ndarray) -> np.ndarray:
 def describe(features: Tensor, inverse_depth: Tensor) -> Tensor:
     """Looks (D, h, w) and inverse depth (h*s, w*s) -> (h*w, D + 1) what is compared."""
     samples = inverse_depth.shape[-1] // features.shape[-1]
-    near = torch.nn.functional.max_pool2d(inverse_depth[None], samples)[0]
+    near = max_pool2d(inverse_depth[None], samples)[0]
     log_depth = torch.log(1.0 / near.clamp(min=SKY_INVERSE_DEPTH)).clamp(max=SKY_LOG_DEPTH)
     log_depth = torch.where(near > 0.0, log_depth, torch.full_like(log_depth, SKY_LOG_DEPTH))
     depth = math.sqrt(DEPTH_WEIGHT) * log_depth[None]

@@ -19,7 +19,7 @@ from torch.nn.functional import max_pool2d
 from engine.camera import Camera, rotation_about_up
 from engine.memory import Readout
 from engine.places.bank import Place
-from engine.places.matching import rays_of
+from engine.places.matching import offsets_of, rays_of
 from engine.places.module import QUARTER_RAD
 from engine.places.rooms import WALL_M
 
@@ -106,11 +106,11 @@ class Repeats:
     def best(self, view: Readout, wanted: Tensor, camera: Camera, but: Collection[Repeat] = ()) -> Repeat | None:
         """The motion, ``but`` none of these, after which ``camera`` sees best what is ``wanted (h, w)`` bool of a view;
         None if that is hardly better."""
-        if self.bay_m is None:
+        motions = [repeat for repeat in self._near(camera) if repeat not in but]
+        if not motions:
             return None
         points, now, weight = self._asked(view, wanted, camera)
         floor = points[:, 2] < self._floor_m
-        motions = [repeat for repeat in self._near(camera) if repeat not in but]
         moved = np.stack([repeat.of(np.asarray(camera.position)) for repeat in motions])
         moved_m = np.linalg.norm(moved[:, None] - self.seen_from, axis=-1).min(axis=1)
         then = moved_m[:, None] / np.linalg.norm(points - camera.position, axis=-1)
@@ -134,7 +134,7 @@ class Repeats:
         told, holes = some & np.isfinite(now), some & np.isinf(now)
         rays = rays_of(camera, view).numpy()[every][holes]
         missing = np.concatenate([camera.position + rays * depth_m for depth_m in MISSING_M])
-        points = np.concatenate([self._surface(view, camera)[every][told], missing])
+        points = np.concatenate([offsets_of(camera, view).numpy()[every][told] + camera.position, missing])
         now = np.concatenate([now[told], np.full(len(missing), np.inf)])
         weight = np.concatenate([np.ones(len(now) - len(missing)), np.full(len(missing), 1.0 / len(MISSING_M))])
         inside = self._within(points) & (points[:, 2] < self._floor_m + CEILING_M)
@@ -143,8 +143,7 @@ class Repeats:
     def shows(self, repeat: Repeat, seen: Readout, camera: Camera) -> Tensor:
         """(h, w) bool: cells of a view, ``seen`` by a camera that was taken by ``repeat``, that are true of where it
         was taken from."""
-        nearest = self._surface(seen, camera)
-        farthest = self._surface(seen, camera, farthest=True)
+        nearest, farthest = (offsets_of(camera, seen, farthest=far).numpy() + camera.position for far in (False, True))
         shown = (seen.coverage > 0.99).numpy()
         for points in (nearest, farthest):
             shown &= self._within(points) & self._within(repeat.before(points))
@@ -180,7 +179,7 @@ class Repeats:
         return self._floors[repeat]
 
     def _near(self, camera: Camera) -> Iterator[Repeat]:
-        """Those that take a camera to near where the room was seen from."""
+        """Those that take a camera to near where the room was seen from; none of a room without bays."""
         if self.bay_m is None:
             return
         for quarters in self.quarters:
@@ -194,14 +193,6 @@ class Repeats:
     def _within(self, points: np.ndarray) -> np.ndarray:
         """Which of some points (..., 3) lie in the room, and are not of its walls."""
         return np.abs(points[..., :2]).max(axis=-1, initial=0.0) < self._inside_m
-
-    @staticmethod
-    def _surface(view: Readout, camera: Camera, farthest: bool = False) -> np.ndarray:
-        """(h, w, 3), the nearest point that each of a view's cells shows, or the farthest."""
-        samples = view.inverse_depth.shape[-1] // view.coverage.shape[-1]
-        sign = -1.0 if farthest else 1.0
-        nearness = (sign * max_pool2d(sign * view.inverse_depth[None].cpu(), samples)[0]).clamp(min=KNOWN)
-        return (rays_of(camera, view) / nearness[..., None]).numpy() + camera.position
 
     def _points(self) -> tuple[np.ndarray, np.ndarray]:
         """(n, 3) and (n, C): what stands in the room, as it was seen."""
