@@ -16,10 +16,11 @@ from torch import Tensor
 
 from engine.camera import Camera
 from engine.cells import in_samples
-from engine.disocclusion import BACKGROUND, HIDES, NEARER, STANDS, farthest_around, lend, solitary, surfaces
+from engine.disocclusion import BACKGROUND, BACKMOST, HIDES, NEARER, STANDS, farthest_around, lend, solitary, surfaces
 from engine.ground import ground_behind
 from engine.halves import hidden_halves
 from engine.memory import LatentView
+from engine.memory.surface import spoiled
 
 FARTHEST = 1.0 / 150.0
 """Inverse depth, 1/m: what is farther moves too little to uncover anything soon."""
@@ -29,6 +30,8 @@ ANOTHER = 1.8
 """Of two things that stand before a background the one that is so many times nearer stands before the other."""
 LEAST_CELLS, FEWEST_CELLS = 2, 5
 """Fewer that lend make a pattern: then nothing is lent; then the other side lends, if it has more."""
+RIM_CELLS = 2
+"""So far from a thing a token may show something of it."""
 UPRIGHT_CELLS = 7
 """Notches in an outline that are no higher are closed first, so that what is lent row by row fits together."""
 
@@ -59,7 +62,8 @@ def backdrop(
     half = hidden_halves(nearest, stands & clean)
     column = np.where(half >= 0, half, column)
     source = torch.from_numpy(column)
-    depth, seen = lend(inverse_depth, source, inverse_depth.shape[-1] // shape[1]), lend(latents.cpu(), source)
+    looks = without_rims(latents.cpu(), nearest, clean & ~stands, fineness)
+    depth, seen = lend(inverse_depth, source, inverse_depth.shape[-1] // shape[1]), lend(looks, source)
     given = hides & (column >= 0)
     if (ground := ground_behind(camera, latents, inverse_depth, fineness)) is not None:
         lent = np.where(given, np.take_along_axis(np.nan_to_num(nearest), np.maximum(column, 0), axis=1), np.inf)
@@ -72,9 +76,32 @@ def backdrop(
         given |= behind
     if not given.any():
         return None
-    # Of an outline only what the near thing hides: beside it is the truth.
-    fine = in_samples(torch.from_numpy(given), depth) & (inverse_depth > HIDES * depth)
-    return LatentView(camera, seen, torch.where(fine, depth, float("nan")))
+    # What the near thing hides; and the truth beside it, but as it looks without the thing.
+    hidden = in_samples(torch.from_numpy(given), depth) & (inverse_depth > HIDES * depth)
+    near = binary_dilation(given, np.ones((3, 3)), iterations=fineness * RIM_CELLS)
+    beside_it = torch.from_numpy(given | (near & clean & ~stands & new.cpu().numpy()))
+    told = torch.where(in_samples(beside_it, depth), inverse_depth, float("nan"))
+    return LatentView(camera, seen, torch.where(hidden, depth, told))
+
+
+def without_rims(latents: Tensor, nearest: np.ndarray, background: np.ndarray, fineness: int) -> Tensor:
+    """Latents (C, h, w) of which cells of the ``background (h, w)`` bool that show a little of a near thing beside them
+    look like those next to them. ``nearest (h, w)`` 1/m, how near the cells are."""
+    shows = spoiled(latents.float().numpy(), nearest, background, fineness)
+    return lend(latents, torch.from_numpy(_alike(shows, background & ~shows, nearest, fineness * RIM_CELLS)))
+
+
+def _alike(shows: np.ndarray, lends: np.ndarray, nearest: np.ndarray, reach: int) -> np.ndarray:
+    """(h, w) int64, the column that each cell that ``shows`` something else is lent, -1 for none: of those in its row
+    that may lend and lie as far away, the nearest one."""
+    column, source = np.arange(shows.shape[1]), np.full(shows.shape, -1)
+    depth = np.log(np.maximum(np.nan_to_num(nearest), BACKMOST))
+    for away in range(1, reach + 1):
+        for there in (column - away, column + away):
+            at = there.clip(0, len(column) - 1)
+            good = shows & (source < 0) & lends[:, at] & (np.abs(depth[:, at] - depth) < np.log(HIDES)) & (at == there)
+            source = np.where(good, at, source)
+    return source
 
 
 def beside(

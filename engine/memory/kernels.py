@@ -20,7 +20,8 @@ ALIVE = np.uint8(1)
 FROZEN = np.uint8(2)
 PLANAR = np.uint8(4)
 WEAR_SHIFT, WEAR_BITS, WORN = np.uint8(3), np.uint8(3), np.uint8(2)
-"""Bits of a token's state: the lowest three, and in the next two a number up to WORN."""
+RIM, REAR = np.uint8(32), np.uint8(64)
+"""Bits of a token's state: the lowest three, in the next two a number up to WORN, and two more."""
 _FLOAT32_SHIFT = np.float32(2.0**112)
 
 

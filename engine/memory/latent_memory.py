@@ -29,7 +29,7 @@ from engine.memory.readout import Readout, ReadoutNetwork, SampleMap
 from engine.memory.snapshot import MemorySnapshot, SnapshotMaker
 from engine.memory.stats import MemoryStats, count_stats
 from engine.memory.store import TokenStore
-from engine.memory.surface import planar_tokens
+from engine.memory.surface import planar_tokens, rims
 from engine.memory.tree import Node, WorldTree
 from engine.memory.views import View
 from engine.memory.writing import checked_scales, sampled_cells, write_backdrop, write_scales
@@ -147,7 +147,8 @@ class LatentMemory:
             node.country = node.id if founds else node.country
             worn = None if wear is None else np.asarray(wear, np.uint8)
             planar = planar_tokens(inverse_depth, s)
-            self.store.append(camera, latents, samples, planar, written, node.id, wear=worn)
+            rim = rims(latents, inverse_depth, s)
+            self.store.append(camera, latents, samples, planar, written, node.id, wear=worn, rim=rim)
             if layer is not None:
                 count += write_backdrop(self.config, self.store, node, *layer)
             count += write_scales(self.config, self.store, node, scales, written)

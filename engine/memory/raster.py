@@ -17,16 +17,34 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from engine.memory.kernels import ALIVE, NEAR_M, NO_KEY, PLANAR, block_hidden, block_of, decode, place_of, relative
+from engine.memory.kernels import (
+    ALIVE,
+    NEAR_M,
+    NO_KEY,
+    PLANAR,
+    REAR,
+    RIM,
+    block_hidden,
+    block_of,
+    decode,
+    place_of,
+    relative,
+)
+from engine.memory.surface import EDGE, NEAR_THING
 
 DEPTH_TOLERANCE = 0.04
 """Relative inverse depth within which two patches count as one surface."""
 MARGIN = 0.08
 """Patches are enlarged by this share of a token on every side, which closes the gaps between their planes."""
-EDGE = 1.5
-"""A token straddles an edge where its nearest sample is so many times nearer than another; that one is behind."""
 BEHIND = np.int64(1) << np.int64(50)
-"""Key bit of samples behind an edge: their token shows the near thing too, so any other token is asked first."""
+"""Key bit of samples behind or beside an edge: their token shows the near thing too, so any other is asked first,"""
+GUESSED = np.int64(1) << np.int64(51)
+"""but for those of a backdrop, which are asked when the near thing is gone."""
+STRADDLES, BESIDE = np.uint8(1), np.uint8(2)
+"""Why a sample was BEHIND: its token shows both sides of an edge, or lies beside one. So many tokens away from the
+sample the near thing may be."""
+MOST_REACH = 4
+"""Samples of a cell, in all directions, are searched for it at most so many times over."""
 RELIEF = np.float32(2.0)
 """Octaves beyond which it does not matter how much nearer or farther another side of a token lies."""
 MAX_EXTENT = 16.0
@@ -168,10 +186,11 @@ def _splat(
     s: int,
     depth: np.ndarray,
     keys: np.ndarray,
+    rest: np.ndarray,
     behind: int,
 ) -> None:
     """Rasterise one patch: its inverse depth into ``depth`` by max, or, if ``select``, its key and ``behind`` into
-    ``keys`` by min."""
+    ``keys`` by min, and into ``rest`` if it is not BEHIND."""
     rows, columns = depth.shape
     extent_x = min(h[12], np.float32(MAX_EXTENT))
     extent_y = min(h[13], np.float32(MAX_EXTENT))
@@ -219,6 +238,8 @@ def _splat(
             key = behind | (np.int64(miss) << np.int64(45)) | (np.int64(level_of(area)) << np.int64(40)) | np.int64(row)
             if key < keys[y, x]:
                 keys[y, x] = key
+            if behind != BEHIND and key < rest[y, x]:
+                rest[y, x] = key
 
 
 @njit(cache=True, nogil=True)
@@ -237,11 +258,12 @@ def rasterise(
     s: int,
     depth: np.ndarray,
     keys: np.ndarray,
+    rest: np.ndarray,
 ) -> None:
     """Draw the living tokens of the ``visible`` blocks on the target's sample grid; see :func:`_splat`.
 
-    ``blocks (n, 3)`` int64: first row, count, keyframe. ``grids (k, 2)`` int32: h, w of each keyframe. ``depth, keys
-    (hs, ws)``.
+    ``blocks (n, 3)`` int64: first row, count, keyframe. ``grids (k, 2)`` int32: h, w of each keyframe. ``depth, keys,
+    rest (hs, ws)``.
     """
     m = np.empty((3, 4), np.float32)
     h = np.empty(14, np.float32)
@@ -267,10 +289,11 @@ def rasterise(
                 continue
             column, line = place_of(cells, row, tiles)
             u0, v0 = np.float32(column) + np.float32(0.5), np.float32(line) + np.float32(0.5)
+            last = GUESSED if state[row] & REAR > 0 else BEHIND if state[row] & RIM > 0 else np.int64(0)
             if kind < 2:
                 half = np.float32(0.5 + MARGIN)
                 if patch_homography(m, u0, v0, plane[0], plane[1], plane[2], half, depth.shape[0], depth.shape[1], h):
-                    _splat(select, h, plane[0], plane[1], plane[2], half, row, s, depth, keys, np.int64(0))
+                    _splat(select, h, plane[0], plane[1], plane[2], half, row, s, depth, keys, rest, last)
                 continue
             edge = edge_of(geometry, row, s)
             half = np.float32(0.5) * step + np.float32(MARGIN)
@@ -283,8 +306,8 @@ def rasterise(
                 if patch_homography(
                     m, u, v, q, np.float32(0.0), np.float32(0.0), half, depth.shape[0], depth.shape[1], h
                 ):
-                    behind = BEHIND if q < edge else np.int64(0)
-                    _splat(select, h, q, np.float32(0.0), np.float32(0.0), half, row, s, depth, keys, behind)
+                    behind = BEHIND if last == 0 and q < edge else last
+                    _splat(select, h, q, np.float32(0.0), np.float32(0.0), half, row, s, depth, keys, rest, behind)
 
 
 @njit(cache=True, nogil=True)
@@ -304,6 +327,7 @@ def _relief(geometry: np.ndarray, row: int, a: float, relief: np.ndarray) -> Non
 def resolve(
     first: int,
     last: int,
+    which: np.ndarray,
     keys: np.ndarray,
     nearest: np.ndarray,
     blocks: np.ndarray,
@@ -324,8 +348,8 @@ def resolve(
     relief: np.ndarray,
     behind: np.ndarray,
 ) -> None:
-    """Exact source position, scale and depth of every won target sample in rows ``first`` to ``last``; outputs as in
-    SampleMap, and whether the sample lies ``behind`` an edge of its token."""
+    """Exact source position, scale and depth of every won target sample of ``which (hs, ws)`` bool in rows ``first`` to
+    ``last``; outputs as in SampleMap, and ``behind (hs, ws)`` uint8, whether and why a sample is BEHIND."""
     m = np.empty((3, 4), np.float32)
     h = np.empty(14, np.float32)
     plane = np.empty(3, np.float32)
@@ -337,6 +361,8 @@ def resolve(
     limit = np.float32(0.5 + MARGIN)
     for y in range(first, last):
         for x in range(columns):
+            if not which[y, x]:
+                continue
             token[y, x] = -1
             uv[0, y, x] = 0.0
             uv[1, y, x] = 0.0
@@ -345,7 +371,7 @@ def resolve(
             sky[y, x] = False
             jacobian[:, :, y, x] = 0.0
             relief[:, y, x] = 0.0
-            behind[y, x] = False
+            behind[y, x] = 0
             if keys[y, x] == NO_KEY:
                 continue
             row = keys[y, x] & ((np.int64(1) << np.int64(40)) - 1)
@@ -359,6 +385,7 @@ def resolve(
             u0, v0 = np.float32(column) + np.float32(0.5), np.float32(line) + np.float32(0.5)
             px = np.float32(x) + np.float32(0.5)
             py = np.float32(y) + np.float32(0.5)
+            lies = BESIDE if state[row] & (RIM | REAR) == RIM else np.uint8(0)
             patches = 1 if kind < 2 else s * s
             edge = edge_of(geometry, row, s) if kind == 2 else np.float32(0.0)
             best = np.float32(np.inf)
@@ -404,7 +431,7 @@ def resolve(
                     )
                     inverse_depth[y, x] = q
                     sky[y, x] = a == 0.0
-                    behind[y, x] = a < edge
+                    behind[y, x] = lies if lies > 0 or not a < edge else STRADDLES
                     jacobian[0, 0, y, x], jacobian[0, 1, y, x] = du_dx, du_dy
                     jacobian[1, 0, y, x], jacobian[1, 1, y, x] = dv_dx, dv_dy
                     if kind == 2:
@@ -412,19 +439,24 @@ def resolve(
 
 
 @njit(cache=True, nogil=True)
-def uncovered(behind: np.ndarray, inverse_depth: np.ndarray, reach: int) -> np.ndarray:
-    """(hs, ws) bool: samples behind an edge whose near thing is no longer beside them, within ``reach`` samples.
+def uncovered(behind: np.ndarray, inverse_depth: np.ndarray, log2_scale: np.ndarray, s: int) -> np.ndarray:
+    """(hs, ws) bool: samples ``behind`` an edge (see :func:`resolve`) whose near thing is no longer beside them.
 
-    A token that straddles an edge shows both of its sides at once. Once the near thing has passed, the far side is not
-    what lies there, but its ghost.
+    A token at an edge shows both of its sides at once. Once the near thing has passed, the far side is not what lies
+    there, but its ghost.
     """
     rows, columns = behind.shape
     found = np.zeros((rows, columns), np.bool_)
     for y in range(rows):
         for x in range(columns):
-            if not behind[y, x]:
+            if behind[y, x] == 0:
                 continue
             limit = np.float32(EDGE) * inverse_depth[y, x]
+            reach = s
+            if behind[y, x] == BESIDE:
+                limit = max(limit, np.float32(NEAR_THING))
+                larger = np.float32(2.0) * max(np.float32(1.0), np.float32(2.0) ** log2_scale[y, x])
+                reach = s * int(np.ceil(min(larger, np.float32(MOST_REACH))))
             beside = False
             for j in range(max(0, y - reach), min(rows, y + reach + 1)):
                 for i in range(max(0, x - reach), min(columns, x + reach + 1)):

@@ -21,7 +21,7 @@ from safetensors.numpy import load_file, save_file
 from engine.atomic import atomic_write
 from engine.errors import SessionError
 from engine.memory.grids import MAX_CODES, TILE, cell_of
-from engine.memory.kernels import PLANAR, WEAR_SHIFT, WORN
+from engine.memory.kernels import PLANAR, REAR, RIM, WEAR_SHIFT, WORN
 from engine.memory.tree import MAX_LABEL, ROW_LISTS, Node, WorldTree
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def save(memory: LatentMemory, folder: Path) -> None:
     store, tree = memory.store, memory.tree
     tensors = {name: np.ascontiguousarray(store.tables[name].rows) for name in SAVED_TABLES}
     tensors["planar"] = ((store.state.rows & PLANAR) > 0).astype(np.uint8)
+    tensors["rim"] = ((store.state.rows & RIM) > 0).astype(np.uint8)
     tensors["wear"] = store.wear
     for name in ROW_LISTS:
         lists = [getattr(node, name) for node in tree.nodes]
@@ -131,12 +132,23 @@ def restore(memory: LatentMemory, folder: Path) -> None:
     store = memory.store
     for name in SAVED_TABLES:
         store.tables[name].append(tensors[name])
-    store.state.append(np.where(tensors["planar"] > 0, PLANAR, np.uint8(0)) | (tensors["wear"] << WEAR_SHIFT))
+    store.state.append(_state(tree, tensors))
     store.rebuild_blocks()
     store.finer.append(_finer_of(tree, tensors["grids"]))
     memory.tree = tree
     target, tree.current = tree.current, 0
     memory.checkout(target)
+
+
+def _state(tree: WorldTree, tensors: dict[str, np.ndarray]) -> np.ndarray:
+    """(N,) uint8 states of tokens that are all dead yet."""
+    behind = np.zeros(len(tensors["spans"]), np.bool_)
+    behind[[node.backdrop for node in tree.nodes if node.backdrop >= 0]] = True
+    rear = np.repeat(behind, tensors["spans"][:, 1])
+    state = tensors["wear"] << WEAR_SHIFT
+    for bit, rows in ((PLANAR, tensors["planar"] > 0), (RIM, tensors["rim"] > 0), (REAR, rear)):
+        state |= np.where(rows, bit, np.uint8(0))
+    return state
 
 
 def _finer_of(tree: WorldTree, grids: np.ndarray) -> np.ndarray:
@@ -235,6 +247,9 @@ def _check_tables(memory: LatentMemory, tensors: dict[str, np.ndarray]) -> None:
     wear = tensors.setdefault("wear", np.zeros(count, np.uint8))  # earlier sessions kept no account of it
     if wear.shape != (count,) or wear.dtype != np.uint8 or (wear > WORN).any():
         raise _damaged("its tokens are worn in an impossible way")
+    rim = tensors.setdefault("rim", np.zeros(count, np.uint8))  # nor of that
+    if rim.shape != (count,) or rim.dtype != np.uint8:
+        raise _damaged("what its tokens lie beside is of another kind")
     scales = tensors["ring_steps"]
     numbers = {"features": tensors["features"], "ring_codes": tensors["ring_codes"]}
     numbers["ring_steps"] = scales.view(np.float16) if scales.dtype == np.uint16 else scales

@@ -16,7 +16,7 @@ from engine.errors import InputError
 from engine.memory.bounds import bound_blocks
 from engine.memory.config import MemoryConfig
 from engine.memory.grids import cell_of, dilate, tile_order
-from engine.memory.kernels import ALIVE, FROZEN, PLANAR, WEAR_BITS, WEAR_SHIFT
+from engine.memory.kernels import ALIVE, FROZEN, PLANAR, REAR, RIM, WEAR_BITS, WEAR_SHIFT
 
 BLOCK = 64
 """Most tokens in a block: the unit of culling and of eviction."""
@@ -139,6 +139,8 @@ class TokenStore:
         node: int,
         refines: int = -1,
         wear: np.ndarray | None = None,
+        rim: np.ndarray | None = None,
+        rear: bool = False,
     ) -> np.ndarray:
         """Store the ``written (h, w)`` bool cells of a view as a keyframe; returns their rows (n,) int64, alive.
 
@@ -149,6 +151,7 @@ class TokenStore:
             planar: (h, w) bool, see ``surface.planar_tokens``.
             refines: index of the keyframe of the same view with half as many cells a side, -1 for none.
             wear: (h, w) uint8 up to WORN, see :meth:`wear`; ``None``: none.
+            rim: (h, w) bool, see ``surface.rims``; ``None``: none. rear: it is a backdrop.
         """
         height, width = written.shape
         order, codes = tile_order(height, width)
@@ -166,7 +169,9 @@ class TokenStore:
         else:
             self.geometry.append(values)
         self.cells.append(codes[chosen])
-        state = np.where(planar.ravel()[picked], ALIVE | PLANAR, ALIVE)
+        state = np.where(planar.ravel()[picked], ALIVE | PLANAR, ALIVE) | (REAR if rear else np.uint8(0))
+        if rim is not None:
+            state |= np.where(rim.ravel()[picked], RIM, np.uint8(0))
         self.state.append(state if wear is None else state | (wear.ravel()[picked] << WEAR_SHIFT))
         self.reads.extend(count)
         ring_first = self.ring_cells.count

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.ndimage import maximum_filter, minimum_filter, uniform_filter
 
 FLAT_RATIO = 0.05
 """Neighbouring samples whose inverse depths differ by less than this share are one surface whatever lies around."""
@@ -10,6 +11,39 @@ STEEP_RATIO = 1.0
 """Slopes steeper than this share per sample are treated as edges."""
 CONTINUES = 0.4
 """A slope goes on: on both sides the step is at least this share of it. At a silhouette it is not."""
+EDGE = 1.5
+"""A token straddles an edge where its nearest sample is so many times nearer than another; that one is behind. It lies
+beside one where a token next to it is so many times nearer."""
+PLAIN = 0.3
+"""What it shows of that stands out where a view varies less than so much of what it varies in all (variances)."""
+NEAR_THING = 1.0 / 300.0
+"""Inverse depth, 1/m: what is farther never moves away from what it stands before."""
+
+
+def rims(latents: np.ndarray, inverse_depth: np.ndarray, s: int, fineness: int = 1) -> np.ndarray:
+    """Tokens that show a little of something much nearer beside them, where that stands out: (h, w) bool from ``latents
+    (C, h, w)`` and ``inverse_depth (h*s, w*s)``, NaN unknown."""
+    h, w = latents.shape[-2:]
+    samples = np.nan_to_num(inverse_depth).reshape(h, s, w, s)
+    nearest = samples.max(axis=(1, 3))
+    return spoiled(latents, nearest, nearest <= EDGE * samples.min(axis=(1, 3)), fineness)
+
+
+def spoiled(latents: np.ndarray, nearest: np.ndarray, clean: np.ndarray, fineness: int = 1) -> np.ndarray:
+    """:func:`rims`, by how near (1/m) cells are and which are ``clean``, of one surface, (h, w) each; there are
+    ``fineness`` cells for one of a frame, a side."""
+    nearest = np.nan_to_num(nearest)
+    around = maximum_filter(nearest, 3, mode="nearest")
+    beside = (around > EDGE * nearest) & (around > NEAR_THING) & clean
+    if not beside.any():
+        return np.asarray(beside)
+    side = 4 * fineness + 1
+    background = np.maximum(minimum_filter(nearest, side, mode="nearest"), NEAR_THING)
+    fair = clean & ~beside & (nearest <= EDGE * background)
+    weight = uniform_filter(fair.astype(np.float32), side).clip(min=1e-6)
+    mean, square = (uniform_filter(values * fair, (0, side, side)) / weight for values in (latents, np.square(latents)))
+    varies = (square - np.square(mean)).sum(axis=0)
+    return np.asarray(beside & (varies < PLAIN * latents.var(axis=(1, 2)).sum()))
 
 
 def planar_tokens(inverse_depth: np.ndarray, s: int) -> np.ndarray:

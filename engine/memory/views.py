@@ -94,12 +94,12 @@ class View:
         shape = (self.camera.height, self.camera.width)
         threads = thread_count() if len(self.visible) >= SMALL else 1
         depth = np.zeros((threads, *shape), np.float32)
-        keys = np.full((threads, *shape), NO_KEY)
+        keys, rest = np.full((2, threads, *shape), NO_KEY)
         token = np.empty(shape, np.int64)
         uv = np.empty((2, *shape), np.float32)
         log2_scale = np.empty(shape, np.float32)
         inverse_depth = np.empty(shape, np.float32)
-        sky, behind = np.empty(shape, np.bool_), np.empty(shape, np.bool_)
+        sky, behind = np.empty(shape, np.bool_), np.empty(shape, np.uint8)
         jacobian, relief = np.empty((2, 2, *shape), np.float32), np.empty((s * s, *shape), np.float32)
         nearest = depth[0]
 
@@ -109,7 +109,16 @@ class View:
             def work(part: int, first: int, last: int) -> None:
                 seen = nearest if select else depth[part]
                 raster.rasterise(
-                    select, self.visible[first:last], bounds, *tables, self.P, self.center, s, seen, keys[part]
+                    select,
+                    self.visible[first:last],
+                    bounds,
+                    *tables,
+                    self.P,
+                    self.center,
+                    s,
+                    seen,
+                    keys[part],
+                    rest[part],
                 )
 
             return work
@@ -117,17 +126,22 @@ class View:
         in_parts(len(self.visible), threads, draw(False))
         nearest = depth.max(axis=0) if threads > 1 else depth[0]
         in_parts(len(self.visible), threads, draw(True))
-        best = keys.min(axis=0) if threads > 1 else keys[0]
 
-        def resolve(part: int, first: int, last: int) -> None:
-            won = token, uv, log2_scale, inverse_depth, sky, jacobian, relief, behind
-            raster.resolve(first, last, best, nearest, *tables, self.P, self.center, s, *won)
+        def resolved(which: np.ndarray, drawn: np.ndarray) -> None:
+            best = drawn.min(axis=0) if threads > 1 else drawn[0]
 
-        in_parts(shape[0], threads, resolve)
-        ghosts = raster.uncovered(behind, inverse_depth, s)
-        token[ghosts] = -1
-        for values in (uv, log2_scale, inverse_depth, sky, jacobian, relief):
-            values[..., ghosts] = 0
+            def resolve(part: int, first: int, last: int) -> None:
+                won = token, uv, log2_scale, inverse_depth, sky, jacobian, relief, behind
+                raster.resolve(first, last, which, best, nearest, *tables, self.P, self.center, s, *won)
+
+            in_parts(shape[0], threads, resolve)
+
+        resolved(np.ones(shape, np.bool_), keys)
+        ghosts = raster.uncovered(behind, inverse_depth, log2_scale, s)
+        # What is only a little of a ghost is better than nothing.
+        ghosts &= (behind == raster.STRADDLES) | (rest < NO_KEY).any(axis=0)
+        if ghosts.any():
+            resolved(ghosts, rest)
         return SampleMap(
             token=torch.from_numpy(token),
             uv=torch.from_numpy(uv),

@@ -13,7 +13,7 @@ from engine.memory.checks import checked_view
 from engine.memory.config import LatentView, MemoryConfig
 from engine.memory.kernels import WORN
 from engine.memory.store import TokenStore
-from engine.memory.surface import planar_tokens
+from engine.memory.surface import planar_tokens, rims
 from engine.memory.tree import Node
 
 Checked = tuple[np.ndarray, np.ndarray, Camera]
@@ -52,7 +52,9 @@ def write_backdrop(
         node.backdrop = store.keyframes.count
         node.written += count
         planar = planar_tokens(inverse_depth, config.samples)
-        store.append(camera, latents, samples, planar, known, node.id, wear=np.full_like(known, WORN, np.uint8))
+        store.append(
+            camera, latents, samples, planar, known, node.id, wear=np.full_like(known, WORN, np.uint8), rear=True
+        )
     return count
 
 
@@ -64,7 +66,7 @@ def write_scales(
     A token is refined as a whole, by all four of the next scale, or not at all.
     """
     coarser, total = node.keyframe, 0
-    for latents, inverse_depth, camera in scales:
+    for level, (latents, inverse_depth, camera) in enumerate(scales, start=1):
         samples = sampled_cells(config, inverse_depth)
         height, width = written.shape
         whole = _known(samples).reshape(height, 2, width, 2).all(axis=(1, 3))
@@ -73,7 +75,8 @@ def write_scales(
             break
         keyframe = store.keyframes.count
         planar = planar_tokens(inverse_depth, config.samples)
-        store.append(camera, latents, samples, planar, written, node.id, refines=coarser)
+        rim = rims(latents, inverse_depth, config.samples, 2**level)
+        store.append(camera, latents, samples, planar, written, node.id, refines=coarser, rim=rim)
         node.finer, node.written = (*node.finer, keyframe), node.written + count
         coarser, total = keyframe, total + count
     return total

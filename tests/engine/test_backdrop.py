@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import avg_pool2d
 
-from engine.backdrop import REACH_CELLS, backdrop, beside
+from engine.backdrop import REACH_CELLS, RIM_CELLS, backdrop, beside
 from engine.disocclusion import HIDES, STANDS, WINDOW_CELLS
 from engine.explorer import Explorer, ExplorerConfig
 from engine.halves import hidden_halves
@@ -40,20 +40,33 @@ def test_the_wall_goes_on_behind_the_post_as_in_a_mirror() -> None:
     assert layer is not None and layer.camera is CAMERA
     lent = torch.as_tensor(layer.inverse_depth)
     behind = torch.zeros(2 * H, 2 * W, dtype=torch.bool)
-    behind[:, 2 * POST.start : 2 * POST.stop] = True
+    behind[:, 2 * (POST.start - RIM_CELLS) : 2 * (POST.stop + RIM_CELLS)] = (
+        True  # and what a token shows a little of it
+    )
     assert torch.equal(~torch.isnan(lent), behind)
     assert bool((lent[behind] == 0.05).all())
     columns = torch.as_tensor(layer.latents)[0, :, POST]
     assert columns.tolist() == [[8.0, 7.0, 14.0]] * H  # from the nearer side each
 
 
-def test_beside_an_outline_the_truth_is_seen_and_stays() -> None:
-    latents, inverse = post()
-    inverse[:, 2 * POST.stop] = 0.5  # the outline runs through a cell: one column of its samples is the wall's
-    layer = backdrop(CAMERA, latents, inverse, EVERYWHERE)
-    assert layer is not None
-    lent = ~torch.isnan(torch.as_tensor(layer.inverse_depth))
-    assert bool(lent[:, 2 * POST.stop].all()) and not bool(lent[:, 2 * POST.stop + 1].any())
+def test_what_is_seen_beside_a_thing_stays_and_once_it_is_gone_it_shows_no_more_of_it(tmp_path: Path) -> None:
+    inverse = post(far=0.0)[1]
+    inverse[:, 2 * POST.stop] = 0.5  # the outline runs through a cell: one column of its samples is the sky's
+    latents = torch.full((CHANNELS, H, W), -1.0)
+    latents[:, :, POST.start - 1 : POST.stop + 2] = 0.5  # beside the post the sky looks a little like it
+    latents[:, :, POST] = 1.0
+    memory, alone = memory_of([]), memory_of([LatentView(CAMERA, latents, inverse)])
+    memory.write(LatentView(CAMERA, latents, inverse), backdrop=backdrop(CAMERA, latents, inverse, EVERYWHERE))
+    assert torch.equal(memory.sample_map(CAMERA).token, alone.sample_map(CAMERA).token)
+    past = camera_at(3.0, 0.0, 1.6, size=(8 * H, 8 * W))  # the post stands two metres ahead
+    memory.save(tmp_path)
+    for kept in (memory, LatentMemory.load(tmp_path, memory.config, memory.network)):
+        seen = kept.sample_map(past)
+        assert bool(seen.covered.all())
+    shown = memory.store.features.rows[seen.token.unique().numpy()]
+    assert (shown == -1.0).all() and (
+        alone.store.features.rows[alone.sample_map(past).token.unique().numpy()] > 0
+    ).any()
 
 
 def test_level_ground_and_what_is_known_have_nothing_behind() -> None:
@@ -81,6 +94,9 @@ def test_only_what_is_farther_in_the_same_row_is_lent(seed: int) -> None:
     for y, x in torch.nonzero(~torch.isnan(lent)).tolist():
         row, lender = divmod(int(torch.as_tensor(layer.latents)[0, y, x]), W)
         assert bool(new[y, x]) and row == y and depth[row, lender] == lent[y, x]
+        if depth[y, x] == lent[y, x]:  # beside what hides something
+            assert abs(lender - x) <= RIM_CELLS
+            continue
         assert abs(lender - x) < 2 * REACH_CELLS
         assert depth[y, x] > HIDES * np.nanmin(depth[y])
         assert depth[y, x] > STANDS * np.nanmin(depth[y, max(0, x - WINDOW_CELLS) : x + WINDOW_CELLS + 1])
@@ -118,7 +134,7 @@ def test_both_layers_are_one_step_of_history(tmp_path: Path) -> None:
     memory, view = layered()
     node = memory.tree[memory.current]
     assert len(memory.tree) == 2 and len(node.keyframes) == 2
-    assert node.written == len(memory.living()) == H * W + H * (POST.stop - POST.start)
+    assert node.written == len(memory.living()) == H * W + H * (POST.stop - POST.start + 2 * RIM_CELLS)
     memory.save(tmp_path)
     loaded = LatentMemory.load(tmp_path, memory.config, memory.network)
     assert loaded.tree[1].keyframes == node.keyframes

@@ -20,9 +20,11 @@ from engine.memory import LatentMemory, LatentView, MemoryConfig
 from engine.models.embedded import EmbeddedModel
 from engine.models.embedded.config import DenoiserConfig, DetailConfig
 from engine.models.embedded.detail import (
+    AROUND,
     EDGES,
     LEAST,
     MOST,
+    MOST_TEXTURE,
     NEW,
     NEW_MOST,
     NEW_PER_OCTAVE,
@@ -31,6 +33,7 @@ from engine.models.embedded.detail import (
     gain,
     gain_of,
     gain_of_new,
+    in_keeping,
     world_noise,
 )
 from engine.training.adversarial import Adversary, PatchCritic, TextureCritic
@@ -141,6 +144,19 @@ def test_in_a_building_more_is_given_where_one_surface_ends_before_another_and_n
 def noise_of(camera: Camera, near: Tensor, seed: int) -> Tensor:
     """Four channels (4, h, w) of one view's noise."""
     return world_noise([camera], near[None], 4, seed)[0]
+
+
+def test_what_is_plain_stays_plain_and_what_varies_gets_all_of_its_texture() -> None:
+    generator = torch.Generator().manual_seed(0)
+    latents = torch.randn(1, 16, 12, 24, generator=generator)
+    latents[..., :12] = 0.05 * latents[..., :12]  # a lake
+    added = 0.3 * torch.randn(1, 16, 12, 24, generator=generator)
+    kept = in_keeping(added, latents)
+    lake, wood = slice(0, 12 - AROUND), slice(12 + AROUND, 24)
+    assert torch.equal(kept[..., wood], added[..., wood])
+    assert float(kept[..., lake].std()) < 1.1 * MOST_TEXTURE * float(latents[..., lake].std())
+    assert torch.equal(kept.sign(), added.sign())  # as it was, only weaker
+    assert not in_keeping(added, torch.ones_like(latents)).any()
 
 
 def test_noise_is_even_and_only_its_seed_and_place_choose_it() -> None:

@@ -40,6 +40,9 @@ cell holds several tokens the readout looks at some of them, and knows the less 
 EDGES, JUMP = 1.4, 0.35
 """In a building, where one surface ends before another, so many nepers nearer, a token that sees both tells neither
 well, and bars, frames and legs are little else: more is lost. In the country such edges are leaves. Fitted likewise."""
+MOST_TEXTURE, AROUND = 0.7, 5
+"""What is added varies no more than so much of what a view varies so many cells around: what is plain stays plain. A
+lake that mirrors a wood was grown over with trees."""
 SKY_M = 1000.0
 """Where the noise of the sky hangs."""
 
@@ -92,12 +95,25 @@ class DetailNetwork(nn.Module):
         ``amplified (B, h, w)``, see :func:`gain_of`, or else by :data:`LEAST`."""
         finished: Tensor = self(state, condition, self.noise(state, cameras, seed))
         amplified = torch.full((1, 1, 1), LEAST) if amplified is None else amplified
-        return torch.lerp(state, finished, self.share * amplified.to(state)[:, None])
+        latents, depth = state[:, : self.channels], state[:, self.channels :]
+        added = (finished[:, : self.channels] - latents) * (self.share * amplified.to(state)[:, None])
+        return torch.cat([latents + in_keeping(added, latents), depth], dim=1)
 
     def noise(self, state: Tensor, cameras: Sequence[Camera], seed: int) -> Tensor:
         """(B, noise_channels, h, w): :func:`world_noise` on the surfaces that imagined views show."""
         inverse_depth = denormalise_depth(state[:, self.channels :].float().mean(dim=1))
         return world_noise(cameras, inverse_depth, self.config.noise_channels, seed)
+
+
+def in_keeping(added: Tensor, latents: Tensor) -> Tensor:
+    """What is ``added`` to latents, (B, C, h, w) both, weaker where it varies more than these do around."""
+
+    def around(values: Tensor) -> Tensor:
+        return avg_pool2d(values, AROUND, stride=1, padding=AROUND // 2, count_include_pad=False)
+
+    varies = (around(latents.square()) - around(latents).square()).mean(dim=1, keepdim=True).clamp(min=0.0)
+    strength = around(added.square().mean(dim=1, keepdim=True))
+    return added * (MOST_TEXTURE * (varies / strength.clamp(min=1e-9)).sqrt()).clamp(max=1.0)
 
 
 def gain_of(readout: Readout, *, built: bool = False) -> Tensor:
