@@ -30,6 +30,8 @@ ANOTHER = 1.8
 """Of two things that stand before a background the one that is so many times nearer stands before the other."""
 LEAST_CELLS, FEWEST_CELLS = 2, 5
 """Fewer that lend make a pattern: then nothing is lent; then the other side lends, if it has more."""
+MEAN_CELLS = 4
+"""So many cells to each side tell how different two skies are."""
 RIM_CELLS = 2
 """So far from a thing a token may show something of it."""
 UPRIGHT_CELLS = 7
@@ -64,6 +66,8 @@ def backdrop(
     source = torch.from_numpy(column)
     looks = without_rims(latents.cpu(), nearest, clean & ~stands, fineness)
     depth, seen = lend(inverse_depth, source, inverse_depth.shape[-1] // shape[1]), lend(looks, source)
+    sky = np.take_along_axis(nearest, np.maximum(column, 0), axis=1) == 0.0
+    seen = evened(seen, np.where(sky, column, -1))
     given = hides & (column >= 0)
     if (ground := ground_behind(camera, latents, inverse_depth, fineness)) is not None:
         lent = np.where(given, np.take_along_axis(np.nan_to_num(nearest), np.maximum(column, 0), axis=1), np.inf)
@@ -82,6 +86,37 @@ def backdrop(
     beside_it = torch.from_numpy(given | (near & clean & ~stands & new.cpu().numpy()))
     told = torch.where(in_samples(beside_it, depth), inverse_depth, float("nan"))
     return LatentView(camera, seen, torch.where(hidden, depth, told))
+
+
+def evened(latents: Tensor, column: np.ndarray) -> Tensor:
+    """Latents (C, h, w) of a sky that was lent from both sides, as ``column (h, w)`` says, -1 where it was not: where
+    the two meet they are brought to the same mean, and less so the farther away, or the sky would be torn there."""
+    own = np.arange(column.shape[1])
+    left, right = (column >= 0) & (column < own), column > own
+    seams = [
+        (y, at - _run(left[y, at::-1]) + 1, at + 1, at + 1 + _run(right[y, at + 1 :]))
+        for y, at in np.argwhere(left[:, :-1] & right[:, 1:]).tolist()
+    ]
+    if not seams:
+        return latents
+    values = latents.float().numpy().copy()
+    steps = [
+        values[:, y, seam : min(last, seam + MEAN_CELLS)].mean(axis=1)
+        - values[:, y, max(first, seam - MEAN_CELLS) : seam].mean(axis=1)
+        for y, first, seam, last in seams
+    ]
+    rows, _, ats, _ = np.array(seams).T
+    for y, first, seam, last in seams:
+        near = (np.abs(rows - y) <= MEAN_CELLS) & (np.abs(ats - seam) <= 2 * MEAN_CELLS)
+        step = 0.5 * np.array(steps)[near].mean(axis=0)[:, None]
+        values[:, y, first:seam] += step * (np.arange(first, seam) - first + 1) / (seam - first + 0.5)
+        values[:, y, seam:last] -= step * (last - np.arange(seam, last)) / (last - seam + 0.5)
+    return torch.from_numpy(values).to(latents)
+
+
+def _run(true: np.ndarray) -> int:
+    """How many of ``true (n,)`` bool are, before the first that is not."""
+    return len(true) if true.all() else int(true.argmin())
 
 
 def without_rims(latents: Tensor, nearest: np.ndarray, background: np.ndarray, fineness: int) -> Tensor:

@@ -147,7 +147,7 @@ class LatentMemory:
             node.country = node.id if founds else node.country
             worn = None if wear is None else np.asarray(wear, np.uint8)
             planar = planar_tokens(inverse_depth, s)
-            rim = rims(latents, inverse_depth, s)
+            rim = rims(latents, inverse_depth, s, guessed=None if worn is None else worn >= kernels.WORN)
             self.store.append(camera, latents, samples, planar, written, node.id, wear=worn, rim=rim)
             if layer is not None:
                 count += write_backdrop(self.config, self.store, node, *layer)

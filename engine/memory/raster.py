@@ -37,12 +37,14 @@ DEPTH_TOLERANCE = 0.04
 MARGIN = 0.08
 """Patches are enlarged by this share of a token on every side, which closes the gaps between their planes."""
 BEHIND = np.int64(1) << np.int64(50)
-"""Key bit of samples behind or beside an edge: their token shows the near thing too, so any other is asked first,"""
+"""Key bit of samples behind an edge of their token, which shows the near thing too: any other is asked first,"""
 GUESSED = np.int64(1) << np.int64(51)
 """but for those of a backdrop, which are asked when the near thing is gone."""
+GUESS_HIDES = 0.1
+"""What was seen and lies so little behind a backdrop (relative inverse depth) is not hidden by it."""
 STRADDLES, BESIDE = np.uint8(1), np.uint8(2)
-"""Why a sample was BEHIND: its token shows both sides of an edge, or lies beside one. So many tokens away from the
-sample the near thing may be."""
+"""Why a sample is true only while a near thing stands beside it: its token shows both sides of an edge, or lies beside
+one. So many tokens away from the sample the near thing may be."""
 MOST_REACH = 4
 """Samples of a cell, in all directions, are searched for it at most so many times over."""
 RELIEF = np.float32(2.0)
@@ -188,9 +190,10 @@ def _splat(
     keys: np.ndarray,
     rest: np.ndarray,
     behind: int,
+    lasts: bool,
 ) -> None:
     """Rasterise one patch: its inverse depth into ``depth`` by max, or, if ``select``, its key and ``behind`` into
-    ``keys`` by min, and into ``rest`` if it is not BEHIND."""
+    ``keys`` by min, and into ``rest`` if it ``lasts`` though a near thing beside it has gone."""
     rows, columns = depth.shape
     extent_x = min(h[12], np.float32(MAX_EXTENT))
     extent_y = min(h[13], np.float32(MAX_EXTENT))
@@ -227,8 +230,9 @@ def _splat(
                 continue
             q = (a + b * du + c * dv) / depth_scale
             if not select:
-                if q > depth[y, x]:
-                    depth[y, x] = q
+                hides = q * np.float32(1.0 - GUESS_HIDES) if behind == GUESSED else q
+                if hides > depth[y, x]:
+                    depth[y, x] = hides
                 continue
             if h[9] <= 0.0 or q < depth[y, x] * np.float32(1.0 - DEPTH_TOLERANCE):
                 continue  # a surface seen from behind hides what lies farther but shows nothing
@@ -238,7 +242,7 @@ def _splat(
             key = behind | (np.int64(miss) << np.int64(45)) | (np.int64(level_of(area)) << np.int64(40)) | np.int64(row)
             if key < keys[y, x]:
                 keys[y, x] = key
-            if behind != BEHIND and key < rest[y, x]:
+            if lasts and key < rest[y, x]:
                 rest[y, x] = key
 
 
@@ -289,11 +293,11 @@ def rasterise(
                 continue
             column, line = place_of(cells, row, tiles)
             u0, v0 = np.float32(column) + np.float32(0.5), np.float32(line) + np.float32(0.5)
-            last = GUESSED if state[row] & REAR > 0 else BEHIND if state[row] & RIM > 0 else np.int64(0)
+            behind, lasts = GUESSED if state[row] & REAR > 0 else np.int64(0), state[row] & RIM == 0
             if kind < 2:
                 half = np.float32(0.5 + MARGIN)
                 if patch_homography(m, u0, v0, plane[0], plane[1], plane[2], half, depth.shape[0], depth.shape[1], h):
-                    _splat(select, h, plane[0], plane[1], plane[2], half, row, s, depth, keys, rest, last)
+                    _splat(select, h, plane[0], plane[1], plane[2], half, row, s, depth, keys, rest, behind, lasts)
                 continue
             edge = edge_of(geometry, row, s)
             half = np.float32(0.5) * step + np.float32(MARGIN)
@@ -306,8 +310,10 @@ def rasterise(
                 if patch_homography(
                     m, u, v, q, np.float32(0.0), np.float32(0.0), half, depth.shape[0], depth.shape[1], h
                 ):
-                    behind = BEHIND if last == 0 and q < edge else last
-                    _splat(select, h, q, np.float32(0.0), np.float32(0.0), half, row, s, depth, keys, rest, behind)
+                    far = behind == 0 and q < edge
+                    key = BEHIND if far else behind
+                    kept = lasts and not far
+                    _splat(select, h, q, np.float32(0.0), np.float32(0.0), half, row, s, depth, keys, rest, key, kept)
 
 
 @njit(cache=True, nogil=True)
@@ -349,7 +355,7 @@ def resolve(
     behind: np.ndarray,
 ) -> None:
     """Exact source position, scale and depth of every won target sample of ``which (hs, ws)`` bool in rows ``first`` to
-    ``last``; outputs as in SampleMap, and ``behind (hs, ws)`` uint8, whether and why a sample is BEHIND."""
+    ``last``; outputs as in SampleMap, and ``behind (hs, ws)`` uint8, 0, STRADDLES or BESIDE."""
     m = np.empty((3, 4), np.float32)
     h = np.empty(14, np.float32)
     plane = np.empty(3, np.float32)
@@ -385,7 +391,7 @@ def resolve(
             u0, v0 = np.float32(column) + np.float32(0.5), np.float32(line) + np.float32(0.5)
             px = np.float32(x) + np.float32(0.5)
             py = np.float32(y) + np.float32(0.5)
-            lies = BESIDE if state[row] & (RIM | REAR) == RIM else np.uint8(0)
+            guess, lies = state[row] & REAR, BESIDE if state[row] & RIM > 0 else np.uint8(0)
             patches = 1 if kind < 2 else s * s
             edge = edge_of(geometry, row, s) if kind == 2 else np.float32(0.0)
             best = np.float32(np.inf)
@@ -431,7 +437,7 @@ def resolve(
                     )
                     inverse_depth[y, x] = q
                     sky[y, x] = a == 0.0
-                    behind[y, x] = lies if lies > 0 or not a < edge else STRADDLES
+                    behind[y, x] = STRADDLES if guess == 0 and a < edge else lies
                     jacobian[0, 0, y, x], jacobian[0, 1, y, x] = du_dx, du_dy
                     jacobian[1, 0, y, x], jacobian[1, 1, y, x] = dv_dx, dv_dy
                     if kind == 2:
@@ -440,7 +446,7 @@ def resolve(
 
 @njit(cache=True, nogil=True)
 def uncovered(behind: np.ndarray, inverse_depth: np.ndarray, log2_scale: np.ndarray, s: int) -> np.ndarray:
-    """(hs, ws) bool: samples ``behind`` an edge (see :func:`resolve`) whose near thing is no longer beside them.
+    """(hs, ws) bool: samples ``behind`` or beside an edge (see :func:`resolve`) whose near thing is no longer there.
 
     A token at an edge shows both of its sides at once. Once the near thing has passed, the far side is not what lies
     there, but its ghost.

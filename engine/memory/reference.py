@@ -16,8 +16,8 @@ import numpy as np
 from engine.camera import Camera
 from engine.geometry import cells_of
 from engine.memory import points
-from engine.memory.kernels import NEAR_M, PLANAR, REAR, RIM
-from engine.memory.raster import BESIDE, DEPTH_TOLERANCE, MARGIN, MAX_EXTENT, MOST_REACH, STRADDLES
+from engine.memory.kernels import NEAR_M, PLANAR, REAR, RIM, WORN
+from engine.memory.raster import BESIDE, DEPTH_TOLERANCE, GUESS_HIDES, MARGIN, MAX_EXTENT, MOST_REACH, STRADDLES
 from engine.memory.store import TokenStore
 from engine.memory.surface import EDGE, NEAR_THING
 
@@ -27,8 +27,8 @@ GUESS = 3
 @dataclass(frozen=True)
 class Hits:
     """Where a patch meets the target's samples (hs, ws): by how much it misses them, in steps, 0 for not; which it
-    is drawn on; its inverse depth there, source position, octaves; whether it is seen from the ``front``, and why it is
-    asked ``last``, if it is: it STRADDLES an edge of its token, behind which it lies, is BESIDE one, or is a GUESS."""
+    is drawn on; its inverse depth there, source position, octaves; whether it is seen from the ``front``; and why it is
+    ``less`` than others, if it is: its token STRADDLES an edge in front of it, lies BESIDE one, or is a GUESS."""
 
     miss: np.ndarray
     reached: np.ndarray
@@ -36,7 +36,7 @@ class Hits:
     uv: np.ndarray
     log2_scale: np.ndarray
     front: bool
-    last: int = 0
+    less: int = 0
 
 
 def nearest(store: TokenStore, grid: Camera, cell_center: float = 0.5) -> np.ndarray:
@@ -61,17 +61,19 @@ def sample_map(store: TokenStore, camera: Camera) -> tuple[np.ndarray, np.ndarra
     hits = [(int(row), hit) for row in rows for hit in _token_hits(store, int(row), camera)]
     nearest_depth = np.zeros(camera.size)
     for _, hit in hits:
-        nearest_depth = np.where(hit.reached, np.maximum(nearest_depth, hit.inverse_depth), nearest_depth)
-    token, uv, log2_scale, depth, last = _won(hits, nearest_depth)
-    others = _won([(row, hit) for row, hit in hits if hit.last not in (STRADDLES, BESIDE)], nearest_depth)
+        hides = hit.inverse_depth * (1.0 - GUESS_HIDES * (hit.less == GUESS))
+        nearest_depth = np.where(hit.reached, np.maximum(nearest_depth, hides), nearest_depth)
+    token, uv, log2_scale, depth, less = _won(hits, nearest_depth)
+    others = _won([(row, hit) for row, hit in hits if hit.less not in (STRADDLES, BESIDE)], nearest_depth)
     gone = np.zeros(camera.size, bool)
-    for y, x in zip(*np.nonzero((last == STRADDLES) | (last == BESIDE)), strict=True):
+    for y, x in zip(*np.nonzero((less == STRADDLES) | (less == BESIDE)), strict=True):
         tokens, least = 1.0, EDGE * depth[y, x]
-        if last[y, x] == BESIDE:
+        if less[y, x] == BESIDE:
             tokens, least = min(2.0 * max(1.0, 2.0 ** log2_scale[y, x]), MOST_REACH), max(least, NEAR_THING)
         reach = store.samples * int(np.ceil(tokens))
         around = depth[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1]
-        gone[y, x] = (around <= least).all() and (last[y, x] == STRADDLES or others[0][y, x] >= 0)
+        guessed = store.wear_at(token[y, x]) >= WORN
+        gone[y, x] = (around <= least).all() and (less[y, x] == STRADDLES or guessed or others[0][y, x] >= 0)
     return (
         np.where(gone, others[0], token),
         np.where(gone, others[1], uv),
@@ -83,28 +85,28 @@ def sample_map(store: TokenStore, camera: Camera) -> tuple[np.ndarray, np.ndarra
 def _won(
     hits: list[tuple[int, Hits]], nearest_depth: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Token, uv, octaves and inverse depth of each sample's best hit, and why it was asked last, if it was."""
+    """Token, uv, octaves and inverse depth of each sample's best hit, and why it is less than others, if it is."""
     size = nearest_depth.shape
-    token, last = np.full(size, -1, np.int64), np.zeros(size, np.uint8)
+    token, less = np.full(size, -1, np.int64), np.zeros(size, np.uint8)
     uv, log2_scale, depth = np.zeros((2, *size)), np.zeros(size), np.zeros(size)
     best_rank = np.full(size, np.inf)
     for row, hit in hits:
         if not hit.front:
             continue
         fits = hit.reached & (hit.inverse_depth >= nearest_depth * (1.0 - DEPTH_TOLERANCE))
-        # Not asked last, then how far off in the margin, then how badly the scale suits in half octaves, then age
-        # (rows come in order).
+        # Not behind an edge nor guessed, then how far off in the margin, then how badly the scale suits in half
+        # octaves, then age (rows come in order).
         octaves = np.floor(2.0 * hit.log2_scale + 0.5)
         level = np.where(octaves > 0, octaves, np.floor(-octaves / 2))
-        rank = level + 1000.0 * hit.miss + (2e6 if hit.last == GUESS else 1e6 if hit.last else 0.0)
+        rank = level + 1000.0 * hit.miss + {GUESS: 2e6, STRADDLES: 1e6}.get(hit.less, 0.0)
         wins = fits & (rank < best_rank)
         best_rank = np.where(wins, rank, best_rank)
         token = np.where(wins, row, token)
         uv = np.where(wins, hit.uv, uv)
         log2_scale = np.where(wins, hit.log2_scale, log2_scale)
         depth = np.where(wins, hit.inverse_depth, depth)
-        last = np.where(wins, hit.last, last)
-    return token, uv, log2_scale, depth, last
+        less = np.where(wins, hit.less, less)
+    return token, uv, log2_scale, depth, less
 
 
 def _token_hits(store: TokenStore, row: int, camera: Camera) -> list[Hits]:
@@ -113,7 +115,7 @@ def _token_hits(store: TokenStore, row: int, camera: Camera) -> list[Hits]:
     values = store.inverse_depth(np.array([row]))[0].reshape(s, s).astype(np.float64)
     offsets = (np.arange(s) - 0.5 * (s - 1)) / s
     state = store.state.rows[row]
-    last = GUESS if state & REAR else int(BESIDE) if state & RIM else 0
+    less = GUESS if state & REAR else int(BESIDE) if state & RIM else 0
     planar = bool(state & PLANAR) and bool((values >= 0.0).all())
     flat = planar and bool((values == 0.0).all())
     if planar and s > 2:
@@ -122,14 +124,14 @@ def _token_hits(store: TokenStore, row: int, camera: Camera) -> list[Hits]:
         planar = flat or bool(residual <= 0.5 * DEPTH_TOLERANCE * a)
     if planar:
         a, b, c = _plane(values, offsets)
-        return [replace(_intersect(store, row, camera, (0.0, 0.0), (a, b, c), 0.5), last=last)]
+        return [replace(_intersect(store, row, camera, (0.0, 0.0), (a, b, c), 0.5), less=less)]
     edge = np.nanmax(values, initial=0.0) / EDGE
     return [
         replace(
             _intersect(
                 store, row, camera, (float(offsets[i]), float(offsets[j])), (float(values[j, i]), 0.0, 0.0), 0.5 / s
             ),
-            last=last or int(STRADDLES) * bool(values[j, i] < edge),
+            less=int(STRADDLES) if less != GUESS and values[j, i] < edge else less,
         )
         for j in range(s)
         for i in range(s)

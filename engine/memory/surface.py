@@ -20,21 +20,24 @@ NEAR_THING = 1.0 / 300.0
 """Inverse depth, 1/m: what is farther never moves away from what it stands before."""
 
 
-def rims(latents: np.ndarray, inverse_depth: np.ndarray, s: int, fineness: int = 1) -> np.ndarray:
-    """Tokens that show a little of something much nearer beside them, where that stands out: (h, w) bool from ``latents
-    (C, h, w)`` and ``inverse_depth (h*s, w*s)``, NaN unknown."""
+def rims(
+    latents: np.ndarray, inverse_depth: np.ndarray, s: int, fineness: int = 1, guessed: np.ndarray | None = None
+) -> np.ndarray:
+    """Tokens that show a little of something much nearer beside them, where that stands out or was only ``guessed (h,
+    w)``: (h, w) bool from ``latents (C, h, w)`` and ``inverse_depth (h*s, w*s)``, NaN unknown."""
     h, w = latents.shape[-2:]
     samples = np.nan_to_num(inverse_depth).reshape(h, s, w, s)
     nearest = samples.max(axis=(1, 3))
-    return spoiled(latents, nearest, nearest <= EDGE * samples.min(axis=(1, 3)), fineness)
+    clean = nearest <= EDGE * samples.min(axis=(1, 3))
+    shows = spoiled(latents, nearest, clean, fineness)
+    return shows if guessed is None else shows | (guessed & _beside(nearest, clean))
 
 
 def spoiled(latents: np.ndarray, nearest: np.ndarray, clean: np.ndarray, fineness: int = 1) -> np.ndarray:
     """:func:`rims`, by how near (1/m) cells are and which are ``clean``, of one surface, (h, w) each; there are
     ``fineness`` cells for one of a frame, a side."""
     nearest = np.nan_to_num(nearest)
-    around = maximum_filter(nearest, 3, mode="nearest")
-    beside = (around > EDGE * nearest) & (around > NEAR_THING) & clean
+    beside = _beside(nearest, clean)
     if not beside.any():
         return np.asarray(beside)
     side = 4 * fineness + 1
@@ -44,6 +47,11 @@ def spoiled(latents: np.ndarray, nearest: np.ndarray, clean: np.ndarray, finenes
     mean, square = (uniform_filter(values * fair, (0, side, side)) / weight for values in (latents, np.square(latents)))
     varies = (square - np.square(mean)).sum(axis=0)
     return np.asarray(beside & (varies < PLAIN * latents.var(axis=(1, 2)).sum()))
+
+
+def _beside(nearest: np.ndarray, clean: np.ndarray) -> np.ndarray:
+    around = maximum_filter(nearest, 3, mode="nearest")
+    return np.asarray((around > EDGE * nearest) & (around > NEAR_THING) & clean)
 
 
 def planar_tokens(inverse_depth: np.ndarray, s: int) -> np.ndarray:

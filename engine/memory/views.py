@@ -12,7 +12,7 @@ import torch
 
 from engine.camera import Camera
 from engine.memory import cellwise, kernels, levels, raster
-from engine.memory.kernels import ALIVE, NO_KEY
+from engine.memory.kernels import ALIVE, NO_KEY, WORN
 from engine.memory.readout import SampleMap
 from engine.memory.store import TokenStore
 
@@ -138,8 +138,10 @@ class View:
 
         resolved(np.ones(shape, np.bool_), keys)
         ghosts = raster.uncovered(behind, inverse_depth, log2_scale, s)
-        # What is only a little of a ghost is better than nothing.
-        ghosts &= (behind == raster.STRADDLES) | (rest < NO_KEY).any(axis=0)
+        # What was truly seen, and is only a little of a ghost, is better than nothing.
+        others = np.asarray((rest < NO_KEY).any(axis=0))[ghosts]
+        guessed = self.store.wear_at(token[ghosts]) >= WORN
+        ghosts[ghosts] = (behind[ghosts] == raster.STRADDLES) | guessed | others
         if ghosts.any():
             resolved(ghosts, rest)
         return SampleMap(

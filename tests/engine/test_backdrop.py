@@ -16,10 +16,10 @@ from engine.backdrop import REACH_CELLS, RIM_CELLS, backdrop, beside
 from engine.disocclusion import HIDES, STANDS, WINDOW_CELLS
 from engine.explorer import Explorer, ExplorerConfig
 from engine.halves import hidden_halves
-from engine.memory import LatentMemory, LatentView
+from engine.memory import LatentMemory, LatentView, reference
 from engine.models.embedded import EmbeddedModel
 from engine.worlds import World, WorldSpec
-from tests.engine.memory_support import CHANNELS, camera_at, memory_of, random_latents
+from tests.engine.memory_support import CHANNELS, camera_at, memory_of, random_latents, samples_of
 
 H, W = 8, 24
 CAMERA = camera_at(0.0, 0.0, 1.6, size=(8 * H, 8 * W))
@@ -69,6 +69,17 @@ def test_what_is_seen_beside_a_thing_stays_and_once_it_is_gone_it_shows_no_more_
     ).any()
 
 
+def test_a_sky_that_is_lent_from_both_sides_is_not_torn_where_they_meet() -> None:
+    inverse = post(far=0.0)[1]
+    latents = torch.zeros(CHANNELS, H, W)
+    latents[:, :, POST.stop :] = 1.0  # clouds on one side
+    layer = backdrop(CAMERA, latents, inverse, EVERYWHERE)
+    assert layer is not None
+    row = torch.as_tensor(layer.latents)[0, 3, POST.start - 1 : POST.stop + 1]
+    step = row.diff()
+    assert bool((step >= 0.0).all()) and float(step.max()) < 0.5
+
+
 def test_level_ground_and_what_is_known_have_nothing_behind() -> None:
     latents, inverse = post()
     assert backdrop(CAMERA, latents, torch.full_like(inverse, 0.05), EVERYWHERE) is None
@@ -83,7 +94,7 @@ def test_level_ground_and_what_is_known_have_nothing_behind() -> None:
 @given(st.integers(0, 10_000))
 def test_only_what_is_farther_in_the_same_row_is_lent(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    depth = rng.choice([0.0, 0.004, 0.02, 0.05, 0.5, np.nan], (H, W)).astype(np.float32)
+    depth = rng.choice([0.001, 0.004, 0.02, 0.05, 0.5, np.nan], (H, W)).astype(np.float32)
     inverse = torch.from_numpy(depth).repeat_interleave(2, 0).repeat_interleave(2, 1)
     new = torch.from_numpy(rng.random((H, W)) < 0.8)
     latents = torch.arange(float(H * W)).reshape(1, H, W).expand(CHANNELS, H, W)
@@ -120,6 +131,16 @@ def test_what_is_uncovered_is_there() -> None:
     seen, before = (m.sample_map(CAMERA) for m in (memory, alone))
     assert torch.equal(seen.inverse_depth, before.inverse_depth)
     assert torch.equal(seen.token, before.token)  # from where it was seen nothing has changed
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.floats(-1.0, 4.0), st.floats(-1.0, 1.0), st.floats(-20.0, 20.0))
+def test_which_layer_is_seen_agrees_with_the_reference(x: float, y: float, yaw_deg: float) -> None:
+    memory, _ = layered()
+    target = camera_at(x, y, 1.6, yaw_deg, size=(8 * H, 8 * W))
+    fast, (token, _, _, depth) = memory.sample_map(target), reference.sample_map(memory.store, samples_of(target, 2))
+    assert (fast.token.numpy() != token).mean() < 0.02  # at the border of two patches
+    assert (np.abs(fast.inverse_depth.numpy() - depth) > 1e-3).mean() < 0.01
 
 
 def test_who_erases_a_thing_sees_what_stands_behind_it() -> None:
