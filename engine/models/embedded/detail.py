@@ -42,7 +42,8 @@ EDGES, JUMP = 1.4, 0.35
 well, and bars, frames and legs are little else: more is lost. In the country such edges are leaves. Fitted likewise."""
 MOST_TEXTURE, AROUND = 0.7, 5
 """What is added varies no more than so much of what a view varies so many cells around: what is plain stays plain. A
-lake that mirrors a wood was grown over with trees."""
+lake that mirrors a wood was grown over with trees. In a building there are no lakes, and bare walls lost a twentieth of
+their sharpness by it."""
 SKY_M = 1000.0
 """Where the noise of the sky hangs."""
 
@@ -90,14 +91,16 @@ class DetailNetwork(nn.Module):
         cameras: Sequence[Camera],
         seed: int,
         amplified: Tensor | None = None,
+        *,
+        built: bool = False,
     ) -> Tensor:
         """:meth:`forward` with the noise of the world that the cameras, (B,) of image size, look at; what it adds is
-        ``amplified (B, h, w)``, see :func:`gain_of`, or else by :data:`LEAST`."""
+        ``amplified (B, h, w)``, see :func:`gain_of`, or else by :data:`LEAST`; ``built``: it is of a building."""
         finished: Tensor = self(state, condition, self.noise(state, cameras, seed))
         amplified = torch.full((1, 1, 1), LEAST) if amplified is None else amplified
         latents, depth = state[:, : self.channels], state[:, self.channels :]
         added = (finished[:, : self.channels] - latents) * (self.share * amplified.to(state)[:, None])
-        return torch.cat([latents + in_keeping(added, latents), depth], dim=1)
+        return torch.cat([latents + (added if built else in_keeping(added, latents)), depth], dim=1)
 
     def noise(self, state: Tensor, cameras: Sequence[Camera], seed: int) -> Tensor:
         """(B, noise_channels, h, w): :func:`world_noise` on the surfaces that imagined views show."""

@@ -295,9 +295,9 @@ class EmbeddedModel:
             known = known_share(condition, self.config.autoencoder.latent_channels)
             state = sample_flow(predict, noise, flow_times(request.steps), between, known)
             if detail is not None and request.detail:
-                built = self._bank is not None and request.biome in self._bank.modules
+                built = self._built(request.biome)
                 amplified = torch.stack([gain_of(readout, built=built) for readout in request.readouts])
-                state = detail.finish(state, condition, request.cameras, request.seed, amplified)
+                state = detail.finish(state, condition, request.cameras, request.seed, amplified, built=built)
             latents, inverse_depth = unpack_state(state, self._mean, self._std, samples)
         return Chunk(latents, inverse_depth)
 
@@ -311,8 +311,13 @@ class EmbeddedModel:
             condition = condition_from_readout(readout, camera, self._mean, self._std, samples)
             features, depth = (x.to(self.device)[None].float() for x in (readout.features, readout.inverse_depth))
             state = pack_state(features, depth, self._mean, self._std, samples)
-            state = detail.finish(state, condition, [camera], seed, gain(readout.parallax)[None])
+            more = gain(readout.parallax)[None]
+            state = detail.finish(state, condition, [camera], seed, more, built=self._built(biome))
             return unpack_state(state, self._mean, self._std, samples)[0][0]
+
+    def _built(self, biome: str) -> bool:
+        """Whether the worlds of a biome are buildings."""
+        return self._bank is not None and biome in self._bank.modules
 
     def _drawn_by(self, biome: str) -> tuple[Denoiser, DetailNetwork | None]:
         """The networks that imagine worlds of a biome."""
