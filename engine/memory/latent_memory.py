@@ -22,7 +22,7 @@ from engine.memory import assemble, budget, kernels, novelty, points
 from engine.memory.checks import checked_view, latent_camera
 from engine.memory.config import LatentView, MemoryConfig
 from engine.memory.countries import Countries, Trail
-from engine.memory.levels import with_other_scales
+from engine.memory.levels import with_other_scales, with_second_layer
 from engine.memory.occupancy import Occupancy
 from engine.memory.points import OrientedBox, TokenInfo
 from engine.memory.readout import Readout, ReadoutNetwork, SampleMap
@@ -425,6 +425,7 @@ class LatentMemory:
     def _living_in(self, region: OrientedBox | TokenIds) -> np.ndarray:
         if not isinstance(region, OrientedBox):
             rows = with_other_scales(self.store, np.unique(self._rows(region)))
+            rows = with_second_layer(self.store, self.tree, rows)
             return rows[self.store.alive[rows]]
         reach = float(np.linalg.norm(region.half_size_m))
         spheres = self.store.spheres.rows

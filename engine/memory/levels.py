@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit
 
+from engine.memory import points
 from engine.memory.grids import cell_of, codes_of
 from engine.memory.kernels import ALIVE, PLANAR, center_inverse_depth, code_of, find_cell, place_of, relative
 from engine.memory.raster import classify, patch_homography
 
+ONE_SURFACE = 1.05
+"""Inverse depths of two tokens of one cell that show the same differ by no more."""
+
 if TYPE_CHECKING:
     from engine.memory.store import TokenStore
+    from engine.memory.tree import WorldTree
 
 
 def with_other_scales(store: TokenStore, rows: np.ndarray) -> np.ndarray:
@@ -35,6 +40,23 @@ def with_other_scales(store: TokenStore, rows: np.ndarray) -> np.ndarray:
     for parents, children in families:
         chosen[children] |= chosen[parents]
     return np.flatnonzero(chosen)
+
+
+def with_second_layer(store: TokenStore, tree: WorldTree, rows: np.ndarray) -> np.ndarray:
+    """Token ids (n,) int64 and those of second layers that show the same: around things these repeat what is seen."""
+    found, owner = [rows], store.keyframes_of(rows)
+    for keyframe in np.unique(owner):
+        behind = tree[int(store.keyframe_node.rows[keyframe])].backdrop
+        if behind in (-1, keyframe) or (store.grids.rows[behind] != store.grids.rows[keyframe]).any():
+            continue
+        first, count, _, _ = store.spans.rows[behind]
+        cells, asked = store.cells.rows[first : first + count], rows[owner == keyframe]
+        at = np.minimum(np.searchsorted(cells, store.cells.rows[asked]), count - 1)
+        there = cells[at] == store.cells.rows[asked]
+        asked, twins = asked[there], first + at[there]
+        one, other = (points.center_inverse_depth(store, part) for part in (asked, twins))
+        found.append(twins[np.maximum(one, other) <= ONE_SURFACE * np.minimum(one, other)])
+    return np.unique(np.concatenate(found))
 
 
 def _family(store: TokenStore, coarse: int, fine: int) -> tuple[np.ndarray, np.ndarray]:

@@ -151,6 +151,18 @@ def test_who_erases_a_thing_sees_what_stands_behind_it() -> None:
     assert bool(behind.covered.all()) and bool((behind.inverse_depth - 0.05).abs().max() < 1e-4)
 
 
+def test_who_erases_what_a_thing_stands_before_leaves_no_rim_of_it() -> None:
+    memory, _ = layered()
+    before = memory.sample_map(CAMERA)
+    wall = (before.inverse_depth - 0.05).abs() < 1e-3
+    memory.erase(before.token[wall].unique())
+    after = memory.sample_map(CAMERA)
+    assert bool(wall.any()) and not bool(after.covered[wall].any())
+    assert torch.equal(after.token[~wall], before.token[~wall])  # the post
+    memory.undo()
+    assert torch.equal(memory.sample_map(CAMERA).token, before.token)
+
+
 def test_both_layers_are_one_step_of_history(tmp_path: Path) -> None:
     memory, view = layered()
     node = memory.tree[memory.current]
