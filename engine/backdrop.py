@@ -83,7 +83,7 @@ def backdrop(
     # What the near thing hides; and the truth beside it, but as it looks without the thing.
     hidden = in_samples(torch.from_numpy(given), depth) & (inverse_depth > HIDES * depth)
     near = binary_dilation(given, np.ones((3, 3)), iterations=fineness * RIM_CELLS)
-    beside_it = torch.from_numpy(given | (near & clean & ~stands & new.cpu().numpy()))
+    beside_it = torch.from_numpy((given & ~clean) | (near & clean & ~stands & new.cpu().numpy()))
     told = torch.where(in_samples(beside_it, depth), inverse_depth, float("nan"))
     return LatentView(camera, seen, torch.where(hidden, depth, told))
 

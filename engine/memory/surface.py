@@ -1,4 +1,4 @@
-"""Telling slopes from depth edges, where a view's whole depth is still at hand."""
+"""Telling slopes from depth edges, and what lies beside an edge, where a view's whole depth is still at hand."""
 
 from __future__ import annotations
 
