@@ -34,6 +34,7 @@ from engine.models.embedded.detail import (
     gain_of,
     gain_of_new,
     in_keeping,
+    limited_in,
     world_noise,
 )
 from engine.training.adversarial import Adversary, PatchCritic, TextureCritic
@@ -157,6 +158,21 @@ def test_what_is_plain_stays_plain_and_what_varies_gets_all_of_its_texture() -> 
     assert float(kept[..., lake].std()) < 1.1 * MOST_TEXTURE * float(latents[..., lake].std())
     assert torch.equal(kept.sign(), added.sign())  # as it was, only weaker
     assert not in_keeping(added, torch.ones_like(latents)).any()
+
+
+def test_only_what_is_remembered_and_is_no_building_is_kept_plain() -> None:
+    network, state, condition, _ = batch()
+    camera, _ = facing_wall()
+    state[:, : network.channels] *= 0.01  # a lake
+    remembered = torch.zeros(2, 16, 28, dtype=torch.bool)
+    remembered[:, :, :14] = True
+    full, kept = (network.finish(state, condition, [camera] * 2, 7, None, part) for part in (None, remembered))
+    assert torch.equal(kept[..., 14:], full[..., 14:])
+    added, allowed = ((x - state)[..., :14].abs().mean() for x in (full, kept))
+    assert 0.0 < float(allowed) < 0.2 * float(added)
+    readout = readout_of(torch.zeros(16, 16, 28), torch.full((32, 56), 0.1), remembered[0])
+    assert torch.equal(limited_in(readout), readout.token >= 0) and bool(limited_in(readout).any())
+    assert not limited_in(readout, built=True).any()
 
 
 def test_noise_is_even_and_only_its_seed_and_place_choose_it() -> None:

@@ -41,9 +41,9 @@ EDGES, JUMP = 1.4, 0.35
 """In a building, where one surface ends before another, so many nepers nearer, a token that sees both tells neither
 well, and bars, frames and legs are little else: more is lost. In the country such edges are leaves. Fitted likewise."""
 MOST_TEXTURE, AROUND = 0.7, 5
-"""What is added varies no more than so much of what a view varies so many cells around: what is plain stays plain. A
-lake that mirrors a wood was grown over with trees. In a building there are no lakes, and bare walls lost a twentieth of
-their sharpness by it."""
+"""What is added to what is remembered varies no more than so much of what a view varies so many cells around, so that
+what is plain stays plain: a lake that mirrors a wood was grown over with trees, more with each frame. What a place
+tells passes here once. In a building there are no lakes, and bare walls lost a twentieth of their sharpness by it."""
 SKY_M = 1000.0
 """Where the noise of the sky hangs."""
 
@@ -91,16 +91,18 @@ class DetailNetwork(nn.Module):
         cameras: Sequence[Camera],
         seed: int,
         amplified: Tensor | None = None,
-        *,
-        built: bool = False,
+        limited: Tensor | None = None,
     ) -> Tensor:
         """:meth:`forward` with the noise of the world that the cameras, (B,) of image size, look at; what it adds is
-        ``amplified (B, h, w)``, see :func:`gain_of`, or else by :data:`LEAST`; ``built``: it is of a building."""
+        ``amplified (B, h, w)``, see :func:`gain_of`, or else by :data:`LEAST`, and where it is ``limited (B, h, w)``
+        bool, see :func:`limited_in`, :func:`in_keeping`."""
         finished: Tensor = self(state, condition, self.noise(state, cameras, seed))
         amplified = torch.full((1, 1, 1), LEAST) if amplified is None else amplified
         latents, depth = state[:, : self.channels], state[:, self.channels :]
         added = (finished[:, : self.channels] - latents) * (self.share * amplified.to(state)[:, None])
-        return torch.cat([latents + (added if built else in_keeping(added, latents)), depth], dim=1)
+        if limited is not None:
+            added = torch.where(limited.to(added.device)[:, None], in_keeping(added, latents), added)
+        return torch.cat([latents + added, depth], dim=1)
 
     def noise(self, state: Tensor, cameras: Sequence[Camera], seed: int) -> Tensor:
         """(B, noise_channels, h, w): :func:`world_noise` on the surfaces that imagined views show."""
@@ -124,6 +126,11 @@ def gain_of(readout: Readout, *, built: bool = False) -> Tensor:
     place or what lies beside tells, it has no token. ``built``: it is of a building."""
     told = torch.where(readout.token < 0, gain_of_new(readout.log2_scale), gain(readout.parallax))
     return torch.where(edges(readout), (EDGES * told).clamp(max=NEW_MOST), told) if built else told
+
+
+def limited_in(readout: Readout, *, built: bool = False) -> Tensor:
+    """(h, w) bool: cells whose texture is to be :func:`in_keeping`; arguments as :func:`gain_of` has them."""
+    return (readout.token >= 0) & (not built)
 
 
 def edges(readout: Readout) -> Tensor:

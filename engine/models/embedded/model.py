@@ -26,7 +26,7 @@ from engine.models.embedded.config import (
     ReadoutConfig,
 )
 from engine.models.embedded.denoiser import Denoiser
-from engine.models.embedded.detail import DetailNetwork, gain, gain_of
+from engine.models.embedded.detail import DetailNetwork, gain, gain_of, limited_in
 from engine.models.embedded.kinds import KindNetwork
 from engine.models.embedded.mirror import MirrorNetwork
 from engine.models.embedded.readout import ReadoutNetwork
@@ -295,9 +295,10 @@ class EmbeddedModel:
             known = known_share(condition, self.config.autoencoder.latent_channels)
             state = sample_flow(predict, noise, flow_times(request.steps), between, known)
             if detail is not None and request.detail:
-                built = self._built(request.biome)
-                amplified = torch.stack([gain_of(readout, built=built) for readout in request.readouts])
-                state = detail.finish(state, condition, request.cameras, request.seed, amplified, built=built)
+                built, told = self._built(request.biome), request.readouts
+                amplified = torch.stack([gain_of(readout, built=built) for readout in told])
+                limited = torch.stack([limited_in(readout, built=built) for readout in told])
+                state = detail.finish(state, condition, request.cameras, request.seed, amplified, limited)
             latents, inverse_depth = unpack_state(state, self._mean, self._std, samples)
         return Chunk(latents, inverse_depth)
 
@@ -311,8 +312,8 @@ class EmbeddedModel:
             condition = condition_from_readout(readout, camera, self._mean, self._std, samples)
             features, depth = (x.to(self.device)[None].float() for x in (readout.features, readout.inverse_depth))
             state = pack_state(features, depth, self._mean, self._std, samples)
-            more = gain(readout.parallax)[None]
-            state = detail.finish(state, condition, [camera], seed, more, built=self._built(biome))
+            amplified, limited = gain(readout.parallax), limited_in(readout, built=self._built(biome))
+            state = detail.finish(state, condition, [camera], seed, amplified[None], limited[None])
             return unpack_state(state, self._mean, self._std, samples)[0][0]
 
     def _built(self, biome: str) -> bool:
