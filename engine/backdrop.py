@@ -57,20 +57,21 @@ def backdrop(
     inverse_depth = inverse_depth.cpu()
     nearest, clean = surfaces(inverse_depth, shape)
     stands, column = beside(nearest, clean, fineness)
-    hides = stands & new.cpu().numpy()
+    unknown, background = new.cpu().numpy(), clean & ~stands
+    hides = stands & unknown
     if not hides.any():
         return None
     # What stands behind goes on first; what it leaves is the background's.
     half = hidden_halves(nearest, stands & clean)
     column = np.where(half >= 0, half, column)
     source = torch.from_numpy(column)
-    looks = without_rims(latents.cpu(), nearest, clean & ~stands, fineness)
+    looks = without_rims(latents.cpu(), nearest, background, fineness)
     depth, seen = lend(inverse_depth, source, inverse_depth.shape[-1] // shape[1]), lend(looks, source)
-    sky = np.take_along_axis(nearest, np.maximum(column, 0), axis=1) == 0.0
-    seen = evened(seen, np.where(sky, column, -1))
+    lender = np.take_along_axis(nearest, np.maximum(column, 0), axis=1)
+    seen = evened(seen, np.where(lender == 0.0, column, -1))
     given = hides & (column >= 0)
     if (ground := ground_behind(camera, latents, inverse_depth, fineness)) is not None:
-        lent = np.where(given, np.take_along_axis(np.nan_to_num(nearest), np.maximum(column, 0), axis=1), np.inf)
+        lent = np.where(given, np.nan_to_num(lender), np.inf)
         # What the row has is farther still where it is other country, as a lake is beside a tree on a hill.
         other = (HIDES * ground.nearness < lent) | (ground.nearness > NEARER * np.maximum(lent, BACKGROUND))
         behind = ground.told & hides & other & (HIDES * ground.nearness < nearest) & (half < 0)
@@ -83,7 +84,7 @@ def backdrop(
     # What the near thing hides; and the truth beside it, but as it looks without the thing.
     hidden = in_samples(torch.from_numpy(given), depth) & (inverse_depth > HIDES * depth)
     near = binary_dilation(given, np.ones((3, 3)), iterations=fineness * RIM_CELLS)
-    beside_it = torch.from_numpy((given & ~clean) | (near & clean & ~stands & new.cpu().numpy()))
+    beside_it = torch.from_numpy((given & ~clean) | (near & background & unknown))
     told = torch.where(in_samples(beside_it, depth), inverse_depth, float("nan"))
     return LatentView(camera, seen, torch.where(hidden, depth, told))
 

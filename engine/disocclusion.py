@@ -16,7 +16,7 @@ from numba import njit
 from scipy.ndimage import minimum_filter1d
 from torch import Tensor
 
-from engine.memory.raster import EDGE
+from engine.memory import surface
 
 if TYPE_CHECKING:
     from engine.memory import Readout
@@ -62,10 +62,7 @@ def lenders(coverage: Tensor, inverse_depth: Tensor, *, between: bool = False) -
 def surfaces(inverse_depth: Tensor, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """How near (1/m) the cells of a view are, and which show one surface alone; both ``shape (h, w)``, of
     ``inverse_depth (h*s, w*s)``."""
-    (h, w), s = shape, inverse_depth.shape[-1] // shape[1]
-    samples = inverse_depth.cpu().numpy().reshape(h, s, w, s)
-    nearest, farthest = samples.max(axis=(1, 3)), samples.min(axis=(1, 3))
-    return nearest, nearest <= EDGE * farthest
+    return surface.surfaces(inverse_depth.cpu().numpy(), inverse_depth.shape[-1] // shape[1])
 
 
 def farthest_around(nearest: np.ndarray, told: np.ndarray, fineness: int) -> np.ndarray:

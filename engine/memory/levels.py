@@ -17,12 +17,12 @@ from engine.memory.grids import cell_of, codes_of
 from engine.memory.kernels import ALIVE, PLANAR, center_inverse_depth, code_of, find_cell, place_of, relative
 from engine.memory.raster import classify, patch_homography
 
-ONE_SURFACE = 1.05
-"""Inverse depths of two tokens of one cell that show the same differ by no more."""
-
 if TYPE_CHECKING:
     from engine.memory.store import TokenStore
     from engine.memory.tree import WorldTree
+
+ONE_SURFACE = 1.05
+"""Inverse depths of two tokens of one cell that show the same differ by no more."""
 
 
 def with_other_scales(store: TokenStore, rows: np.ndarray) -> np.ndarray:

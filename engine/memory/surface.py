@@ -20,15 +20,20 @@ NEAR_THING = 1.0 / 300.0
 """Inverse depth, 1/m: what is farther never moves away from what it stands before."""
 
 
+def surfaces(inverse_depth: np.ndarray, s: int) -> tuple[np.ndarray, np.ndarray]:
+    """How near (1/m) the cells of a view are, and which show one surface alone; both (h, w), of ``inverse_depth (h*s,
+    w*s)``."""
+    samples = inverse_depth.reshape(inverse_depth.shape[0] // s, s, -1, s)
+    nearest, farthest = samples.max(axis=(1, 3)), samples.min(axis=(1, 3))
+    return nearest, nearest <= EDGE * farthest
+
+
 def rims(
     latents: np.ndarray, inverse_depth: np.ndarray, s: int, fineness: int = 1, guessed: np.ndarray | None = None
 ) -> np.ndarray:
     """Tokens that show a little of something much nearer beside them, where that stands out or was only ``guessed (h,
     w)``: (h, w) bool from ``latents (C, h, w)`` and ``inverse_depth (h*s, w*s)``, NaN unknown."""
-    h, w = latents.shape[-2:]
-    samples = np.nan_to_num(inverse_depth).reshape(h, s, w, s)
-    nearest = samples.max(axis=(1, 3))
-    clean = nearest <= EDGE * samples.min(axis=(1, 3))
+    nearest, clean = surfaces(np.nan_to_num(inverse_depth), s)
     shows = spoiled(latents, nearest, clean, fineness)
     return shows if guessed is None else shows | (guessed & _beside(nearest, clean))
 

@@ -272,6 +272,13 @@ def test_a_session_keeps_account_of_wear_and_reads_those_that_did_not(tmp_path: 
     rewrite()
     with pytest.raises(SessionError, match="worn"):
         LatentMemory.load(tmp_path, config)
+    tensors["wear"], rim = wear, tensors.pop("rim")  # nor did they of what lies beside an edge
+    rewrite()
+    assert len(LatentMemory.load(tmp_path, config).living()) == len(memory.living())
+    tensors["rim"] = rim[1:]
+    rewrite()
+    with pytest.raises(SessionError, match="beside"):
+        LatentMemory.load(tmp_path, config)
 
 
 @pytest.fixture(scope="module")
