@@ -141,7 +141,7 @@ class ReadoutTraining:
             at both scales; "" is none. Rendered with ``supersample=2`` the first are as a world is seen. fine_share: of
             the examples that are no rooms.
         rolled: share of the examples whose sources are rolled by a quarter of a circle or more: ground that was seen
-            from the other side, or from above.
+            from the other side, or from above. shifted: share of the rest that only shift a picture by parts of a cell.
         places: rooms, which were seen from two points, are seen from one of them as the other knows them. room_share:
             of the examples; 0 is none.
     """
@@ -156,6 +156,7 @@ class ReadoutTraining:
     fine: str = ""
     fine_share: float = 0.6
     rolled: float = 0.4
+    shifted: float = 0.25
     places: PlacesConfig = PlacesConfig()
     room_share: float = 0.0
 

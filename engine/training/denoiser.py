@@ -10,7 +10,7 @@ from torch.nn.functional import smooth_l1_loss
 
 from engine.models.embedded.blocks import channels_last
 from engine.models.embedded.condition import known_share, magnification
-from engine.models.embedded.config import DenoiserConfig, ReadoutConfig
+from engine.models.embedded.config import READOUT, DenoiserConfig
 from engine.models.embedded.denoiser import Denoiser
 from engine.models.embedded.readout import ReadoutNetwork
 from engine.models.embedded.weights import load_network
@@ -90,7 +90,7 @@ class DenoiserStage:
             self.adversary = Adversary(critic, self.device, config.adversarial, CRITIC_NOISE, slope_weight=1.0)
 
     def _trained_readout(self) -> ReadoutNetwork:
-        readout = ReadoutNetwork(ReadoutConfig())
+        readout = ReadoutNetwork(READOUT)
         load_network(readout, trained_weights("readout", self.config.readout_run))
         return channels_last(readout, self.device).eval().requires_grad_(False)
 

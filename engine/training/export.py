@@ -16,7 +16,7 @@ from engine.atomic import atomic_write
 from engine.errors import InputError
 from engine.models.embedded.adapter import learned_updates
 from engine.models.embedded.autoencoder import Autoencoder
-from engine.models.embedded.config import DenoiserConfig, DetailConfig, EmbeddedConfig, ReadoutConfig
+from engine.models.embedded.config import READOUT, DenoiserConfig, DetailConfig, EmbeddedConfig
 from engine.models.embedded.model import ADAPTED, EmbeddedModel
 from engine.models.embedded.weights import (
     CONFIG_NAME,
@@ -118,7 +118,7 @@ def _improve(config: ExportConfig, folder: Path) -> EmbeddedModel:
         names, better["denoiser"] = _with_biomes(embedded.denoiser.biomes, denoiser, config.new_biomes)
         embedded = replace(embedded, denoiser=replace(embedded.denoiser, biomes=names))
     if "readout" in better:
-        embedded = replace(embedded, readout=ReadoutConfig())
+        embedded = replace(embedded, readout=READOUT)
     if "detail" in better:
         embedded = replace(embedded, detail=replace(embedded.detail or DetailConfig(), bound=config.detail_bound))
     folder.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,14 +11,15 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 from engine.models.embedded.blocks import channels_last
-from engine.models.embedded.config import ReadoutConfig
+from engine.models.embedded.config import READOUT
 from engine.models.embedded.readout import ReadoutNetwork
-from engine.models.embedded.weights import load_network
+from engine.models.embedded.weights import load_network, load_tensors
 from engine.training.config import ReadoutTraining
 from engine.training.curves import write_sheet
 from engine.training.losses import covered_psnr_db, picture_metric
 from engine.training.precision import native_precision
 from engine.training.recall import (
+    LatentScene,
     LatentScenes,
     Recall,
     choose_views,
@@ -28,17 +30,47 @@ from engine.training.recall import (
     trained_autoencoder,
 )
 from engine.training.rooms import Rooms
-from engine.training.scenes import EVALUATION_GAPS_M, SceneStore
+from engine.training.scenes import EVALUATION_GAPS_M, SAMPLES, STRIDE, SceneStore
 
 DETAIL_LOG2 = (-0.3, 0.6)
 """Octaves of magnification at which a memory in training changes from a token to its finer ones."""
+SMALL = 0.03
+"""Errors of a cell, in latents, that are no longer told apart."""
+PLAIN = 0.2
+"""Of what only shifts pictures, so much is of one colour, seen from anywhere: that stays what it is."""
 METRIC_VIEWS = 8
 """Views on which it is measured what an error of a latent does to the picture."""
 
 
+def go_on_from(network: ReadoutNetwork, path: Path) -> None:
+    """Fill a network that is to learn; one from before kernels tells all but these, which add nothing yet.
+
+    Raises:
+        ModelError: as for :func:`engine.models.embedded.weights.load_network`.
+    """
+    before = ReadoutNetwork(replace(network.config, kernels=0)).state_dict()
+    if set(load_tensors(path)) != set(before):
+        load_network(network, path)
+        return
+    tensors = load_tensors(path, {name: tuple(value.shape) for name, value in before.items()})
+    convolved, own = tensors.pop("cells.0.weight"), network.state_dict()
+    own["cells.0.weight"].zero_()[:, : convolved.shape[1]] = convolved
+    network.load_state_dict(own | tensors)
+
+
+def _change(generator: torch.Generator) -> float:
+    """One of :data:`DETAIL_LOG2`."""
+    low, high = DETAIL_LOG2
+    return low + (high - low) * float(torch.rand((), generator=generator))
+
+
 class ReadoutStage:
-    """Squared error to the true latents of the target, where the memory covers it; half of it counts as it does in the
-    decoded picture."""
+    """Error to the true latents of the target, where the memory covers it; half of it counts as it does in the decoded
+    picture.
+
+    Not squared: what comes into view from behind things cannot be known, and its errors, a hundred times those of what
+    is only resampled, would be all that is learned from. It is told as the median of what could be, not the mean.
+    """
 
     adversary = None
 
@@ -47,9 +79,9 @@ class ReadoutStage:
         self.score = "scaled_3m_db" if config.fine else "learned_3m_db"
         self.device = torch.device(config.loop.device)
         torch.manual_seed(config.loop.seed)
-        self.network = channels_last(ReadoutNetwork(ReadoutConfig()), self.device)
+        self.network = channels_last(ReadoutNetwork(READOUT), self.device)
         if config.start_from:
-            load_network(self.network, Path(config.start_from))
+            go_on_from(self.network, Path(config.start_from))
         self.autoencoder, weights = trained_autoencoder(config.autoencoder_run, self.device)
         self.scenes = LatentScenes(SceneStore(config.scenes.folder), self.autoencoder, weights, self.device)
         self.fine: LatentScenes | None = None
@@ -78,9 +110,10 @@ class ReadoutStage:
         target = torch.stack(targets).to(self.device)
         weight = avg_pool2d(covered.float()[:, None], self.network.config.samples)
         error = (features - target).float()
-        amount = (weight.sum() * target.shape[1]).clamp(min=1.0)
-        loss = (error * torch.einsum("ij,bjhw->bihw", self.metric, error) * weight).sum() / amount
-        return loss, {"train_mse": float((error.detach().square() * weight).sum() / amount)}
+        amount = weight.sum().clamp(min=1.0)
+        counts = (error * torch.einsum("ij,bjhw->bihw", self.metric, error)).mean(dim=1, keepdim=True).clamp(min=0.0)
+        loss = ((counts + SMALL**2).sqrt() * weight).sum() / amount
+        return loss, {"train_mse": float((error.detach().square().mean(dim=1, keepdim=True) * weight).sum() / amount)}
 
     def example(self, generator: torch.Generator) -> tuple[Recall, Tensor]:
         """What a random memory shows of a random view, and the view's true latents (C, h, w)."""
@@ -91,18 +124,41 @@ class ReadoutStage:
         scenes = self.fine if self.fine is not None and scaled else self.scenes
         index = int(torch.randint(len(scenes), (), generator=generator))
         scene = seen = scenes.scene(index)
+        if float(torch.rand((), generator=generator)) < self.config.shifted:
+            return self._shifted(scenes, index, generator)
         if float(torch.rand((), generator=generator)) < self.config.rolled:
             seen = scenes.rolled(int(torch.randint(1, 4, (), generator=generator))).scene(index)
         sources, target = choose_views(len(scene.cameras), self.config.max_sources, generator)
         if scaled:
-            low, high = DETAIL_LOG2
-            changes = low + (high - low) * float(torch.rand((), generator=generator))
-            memory = remember(seen, sources, detail_log2=changes)
+            memory = remember(seen, sources, detail_log2=_change(generator))
         else:
             noise = self.config.latent_noise * float(torch.rand((), generator=generator))
             latents = seen.latents[sources]
             memory = remember(seen, sources, latents + noise * torch.randn(latents.shape, generator=generator))
         return recall(memory, scene.cameras[target]), scene.latents[target]
+
+    def _shifted(self, scenes: LatentScenes, index: int, generator: torch.Generator) -> tuple[Recall, Tensor]:
+        """As :meth:`example`: a view seen from where it was given, by pixels aside."""
+        scene = scenes.scene(index)
+        if float(torch.rand((), generator=generator)) < PLAIN:
+            return self._plain(scene, generator)
+        view, pixels = int(torch.randint(len(scene.cameras), (), generator=generator)), STRIDE * STRIDE
+        down, right = divmod(int(torch.randint(1, pixels, (), generator=generator)), STRIDE)
+        camera, latents = scenes.shifted(index, view, right, down)
+        asked = torch.zeros(latents.shape[-2] * SAMPLES, latents.shape[-1] * SAMPLES, dtype=torch.bool)
+        asked[:-SAMPLES, :-SAMPLES] = True
+        return recall(remember(scene, [view], detail_log2=_change(generator)), camera, asked), latents
+
+    def _plain(self, scene: LatentScene, generator: torch.Generator) -> tuple[Recall, Tensor]:
+        """As :meth:`example`: any view of a scene that is of one colour."""
+        colour = torch.rand(1, 3, 1, 1, generator=generator).expand(-1, -1, 8 * STRIDE, 8 * STRIDE)
+        with torch.no_grad(), native_precision(self.device):
+            plain = self.autoencoder.encoder(colour.to(self.device).contiguous(memory_format=torch.channels_last))
+        token = plain[0, :, 4, 4].float().cpu()
+        sources, target = choose_views(len(scene.cameras), self.config.max_sources, generator)
+        seen = recall(remember(scene, sources, detail_log2=_change(generator)), scene.cameras[target])
+        same = replace(seen, neighbourhood=token * seen.valid[..., None])
+        return same, token[:, None, None].expand_as(scene.latents[target]).contiguous()
 
     @torch.no_grad()
     def evaluate(self, network: nn.Module, sheet: Path) -> dict[str, float]:

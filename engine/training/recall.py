@@ -4,7 +4,7 @@ another."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.atomic import atomic_write
 from engine.camera import Camera
@@ -132,6 +132,16 @@ class LatentScenes:
         inverse_depth = torch.rot90(scene.inverse_depth, self.quarters, (-2, -1))
         return LatentScene(latents, inverse_depth, cameras, scene.biome, finer)
 
+    def shifted(self, index: int, view: int, right: int, down: int) -> tuple[Camera, Tensor]:
+        """A view of scene ``index`` shifted by pixels, less than a cell: its camera, and its latents (C, h, w), of
+        which the last row and column, which nobody has seen, are 0."""
+        picture, camera = self.store.picture(index, view), self.scene(index).cameras[view]
+        k = camera.K.copy()
+        k[:2, 2] -= right, down
+        height, width = picture.shape[-2] - STRIDE, picture.shape[-1] - STRIDE
+        latents = self._encode(picture[..., down : down + height, right : right + width])[0].float()
+        return Camera(camera.c2w, k, *picture.shape[:1:-1]), nn.functional.pad(latents, (0, 1, 0, 1))
+
     @torch.inference_mode()
     def _encode(self, rgb: Tensor) -> Tensor:
         images = (rgb.float() / 255).to(self.device).contiguous(memory_format=torch.channels_last)
@@ -224,9 +234,11 @@ def remember(scene: LatentScene, views: Sequence[int], latents: Tensor | None = 
     return memory
 
 
-def recall(memory: LatentMemory, camera: Camera) -> Recall:
-    """What the memory shows of ``camera``."""
+def recall(memory: LatentMemory, camera: Camera, asked: Tensor | None = None) -> Recall:
+    """What the memory shows of ``camera``, of the samples that are ``asked`` for (h*s, w*s) bool; ``None``: of all."""
     samples = memory.sample_map(camera)
+    if asked is not None:
+        samples = replace(samples, token=torch.where(asked, samples.token, -1))
     neighbourhood, valid = memory.neighbourhood(samples.token[samples.token >= 0])
     return Recall(samples, neighbourhood.float(), valid)
 
@@ -246,7 +258,7 @@ def read_batch(network: ReadoutNetwork, recalls: Sequence[Recall], device: torch
 def cell_scale(samples: SampleMap) -> Tensor:
     """Log2 scale of each cell's nearest covered sample, as the readout has it: (h*s, w*s) -> (h, w), 0 in holes."""
     inverse_depth = torch.where(samples.token >= 0, samples.inverse_depth, -1.0)
-    fold = torch.nn.functional.pixel_unshuffle
+    fold = nn.functional.pixel_unshuffle
     nearest, index = fold(inverse_depth[None], SAMPLES).max(dim=0)
     return fold(samples.log2_scale[None], SAMPLES).gather(0, index[None])[0] * (nearest >= 0)
 

@@ -29,12 +29,15 @@ from engine.models.embedded.detail import (
     NEW_MOST,
     NEW_PER_OCTAVE,
     SMOOTH,
+    TORN,
+    USUAL,
     DetailNetwork,
     gain,
     gain_of,
     gain_of_new,
     in_keeping,
     limited_in,
+    torn,
     world_noise,
 )
 from engine.training.adversarial import Adversary, PatchCritic, TextureCritic
@@ -96,22 +99,41 @@ def test_what_is_unknown_is_not_finished_and_what_is_suggested_is() -> None:
     assert float(added[1].std()) > 0.5 * float(known[1].std())
 
 
-def test_more_is_given_back_of_what_was_seen_from_far_away() -> None:
+def test_more_is_given_back_where_surfaces_moved_against_each_other() -> None:
     network, state, condition, _ = batch()
     condition[:, 16] = 1.0
-    parallax = torch.full((1, 16, 28), 0.01)
-    parallax[:, :, 14:] = 2.0
+    apart = torch.full((1, 16, 28), 0.001)
+    apart[:, :, 14:] = 2.0
     camera, _ = facing_wall()
     with torch.no_grad():
-        as_if_here = network.finish(state[:1], condition[:1], [camera], 0) - state[:1]
-        finished = network.finish(state[:1], condition[:1], [camera], 0, gain(parallax)) - state[:1]
-    share = (finished / as_if_here)[0, :16]
-    assert torch.allclose(share[..., :14], torch.ones(()), atol=1e-3)
-    assert torch.allclose(share[..., 14:], torch.tensor(MOST / LEAST), atol=1e-3)
-    assert torch.equal(finished[:, 16:], as_if_here[:, 16:]), "depth stays"
-    rising = gain(torch.tensor([0.0, 0.02, 0.1, 0.3, 1.0, 9.0]))
-    assert float(rising[0]) == pytest.approx(LEAST) and float(rising[-1]) == pytest.approx(MOST)
+        alike = network.finish(state[:1], condition[:1], [camera], 0) - state[:1]
+        finished = network.finish(state[:1], condition[:1], [camera], 0, gain(apart)) - state[:1]
+    share = (finished / alike)[0, :16]
+    assert torch.allclose(share[..., :14], torch.tensor(LEAST / USUAL), atol=1e-3)
+    assert torch.allclose(share[..., 14:], torch.tensor(MOST / USUAL), atol=1e-3)
+    assert torch.equal(finished[:, 16:], alike[:, 16:]), "depth stays"
+    rising = gain(torch.tensor([0.0, 0.02, 0.05, 0.1, TORN, 9.0]))
+    assert float(rising[0]) == pytest.approx(LEAST) and rising[-2:].tolist() == pytest.approx([MOST, MOST])
     assert bool((rising.diff() >= 0).all())
+
+
+@pytest.mark.parametrize("moved_m", [0.0, 0.5, 2.0])
+def test_surfaces_are_torn_apart_by_the_way_moved_and_only_where_one_ends_before_another(moved_m: float) -> None:
+    """A near wall to the left of a far one, sky above, holes to the right."""
+    near = torch.full((32, 56), 0.2)
+    near[:, 28:] = 0.05
+    near[:6] = 0.0
+    known = torch.ones(16, 28, dtype=torch.bool)
+    known[:, 20:] = False
+    readout = readout_of(torch.zeros(16, 16, 28), near, known)
+    nearness = near.view(16, 2, 28, 2).amax(dim=(1, 3))
+    apart = torn(replace(readout, parallax=moved_m * nearness * known))
+    expected = torch.zeros(16, 28)
+    expected[4:, 13:15] = 0.15 * moved_m
+    expected[2:4, :15], expected[2:4, 15:21] = 0.2 * moved_m, 0.05 * moved_m
+    assert torch.allclose(apart, expected, atol=1e-6)
+    one = readout_of(torch.zeros(16, 16, 28), torch.full((32, 56), 0.2))
+    assert not torn(replace(one, parallax=torch.full((16, 28), 5.0))).any()
 
 
 def test_more_is_given_to_what_a_place_tells_the_more_of_its_tokens_a_cell_holds() -> None:
@@ -124,7 +146,7 @@ def test_more_is_given_to_what_a_place_tells_the_more_of_its_tokens_a_cell_holds
     memory.write(LatentView(camera, latents, near))
     readout = memory.readout(camera)
     amplified = gain_of(readout)
-    assert torch.equal(amplified[:, :14], gain(readout.parallax)[:, :14]), "remembered, and so as parallax has it"
+    assert torch.equal(amplified[:, :14], gain(torn(readout))[:, :14]), "remembered: by what is torn apart"
     assert bool((amplified[:, 14:] == NEW).all()), "no token; what is there comes from elsewhere"
 
 
@@ -134,12 +156,12 @@ def test_in_a_building_more_is_given_where_one_surface_ends_before_another_and_n
     known = torch.ones(16, 28, dtype=torch.bool)
     known[:, 20:] = False
     readout = readout_of(torch.zeros(16, 16, 28), near, known)
-    amplified, usual = gain_of(readout, built=True), gain(readout.parallax)
+    amplified, usual = gain_of(readout, built=True), gain(torn(readout))
     assert torch.equal(gain_of(readout), usual), "outside, leaves are all edges"
     assert torch.equal(amplified > usual, (torch.arange(28) >= 13) & (torch.arange(28) < 15) & known)
     assert amplified.max() == pytest.approx(EDGES * LEAST)
     slope = readout_of(torch.zeros(16, 16, 28), torch.linspace(0.1, 0.2, 56).expand(32, 56))
-    assert torch.equal(gain_of(slope, built=True), gain(slope.parallax))
+    assert torch.equal(gain_of(slope, built=True), gain(torn(slope)))
 
 
 def noise_of(camera: Camera, near: Tensor, seed: int) -> Tensor:

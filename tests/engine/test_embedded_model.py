@@ -100,8 +100,9 @@ def test_an_untrained_denoiser_hands_the_readout_through() -> None:
     assert torch.allclose(state, torch.cat([condition[:, :16], condition[:, 17:21]], 1))
 
 
-def test_an_untrained_readout_network_copies_tokens_and_leaves_holes_empty() -> None:
-    network = ReadoutNetwork(ReadoutConfig(sample_hidden=16, sample_width=8, cell_width=16))
+@pytest.mark.parametrize("kernels", [0, 4])
+def test_an_untrained_readout_network_copies_tokens_and_leaves_holes_empty(kernels: int) -> None:
+    network = ReadoutNetwork(ReadoutConfig(sample_hidden=16, sample_width=8, cell_width=16, kernels=kernels))
     covered = torch.zeros(8, 8, dtype=torch.bool)
     covered[:4] = True
     n = int(covered.sum())
@@ -120,6 +121,26 @@ def test_an_untrained_readout_network_copies_tokens_and_leaves_holes_empty() -> 
     features = network.read(samples, neighbourhood, torch.ones(n, 9, dtype=torch.bool))[None]
     assert torch.allclose(features[0, :, :2], token[0, :, None, None].expand(-1, 2, 4), atol=1e-6)
     assert (features[0, :, 2:] == 0).all()
+
+
+def test_kernels_leave_what_is_plain_as_it_is_and_resample_what_is_not() -> None:
+    torch.manual_seed(0)
+    network = ReadoutNetwork(ReadoutConfig(sample_hidden=16, sample_width=8, cell_width=16, kernels=4))
+    torch.nn.init.normal_(network.kernels.weight, std=0.1)
+    token, covered = torch.randn(16), torch.ones(1, 8, 8, dtype=torch.bool)
+    valid = torch.rand(64, 9) < 0.7
+    valid[:, CENTRE] = True
+    plain = token * valid[..., None]
+    varied = torch.where(valid[..., None], torch.randn(64, 9, 16), 0.0)
+    geometry = torch.randn(64, network.geometry_width)
+    with torch.no_grad():
+        features, other = (
+            network(torch.cat([tokens.flatten(1), valid, geometry], dim=1), tokens[:, CENTRE], covered)
+            for tokens in (plain, varied)
+        )
+    assert torch.allclose(features, token[None, :, None, None].expand_as(features), atol=1e-5)
+    copied = varied[:, CENTRE].view(4, 2, 4, 2, 16).mean(dim=(1, 3)).permute(2, 0, 1)
+    assert float((other[0] - copied).std()) > 0.1
 
 
 @given(st.floats(NEAREST_M, FARTHEST_M))

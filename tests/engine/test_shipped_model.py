@@ -77,6 +77,55 @@ def test_the_readout_of_an_unseen_world_is_sharp_where_copies_of_tokens_are_not(
     assert quality(learned.features) > quality(nearest.features) + 6
 
 
+@pytest.mark.parametrize("pixels", [(1, 0), (4, 0), (3, 4)])
+def test_a_picture_shifted_by_part_of_a_cell_stays_sharp(
+    model: EmbeddedModel, world: World, pixels: tuple[int, int]
+) -> None:
+    """From the same point, so that nothing comes into view but at the edge."""
+    camera = world.spawn(448, 256)
+    k = camera.K.copy()
+    k[:2, 2] -= pixels
+    aside = Camera(camera.c2w, k, 448, 256)
+    first, truth = (world.render(view, supersample=2) for view in (camera, aside))
+    memory = LatentMemory(MemoryConfig(), model.readout_network)
+    memory.write(LatentView(camera, model.encode(first.rgb[None])[0], sample_inverse_depth(first.depth_m, 64, 112)))
+    inside = (..., slice(16, -16), slice(16, -16))
+    true, shifted, drawn = (
+        (x * 255).clamp(0, 255).byte()[inside].permute(1, 2, 0).numpy()
+        for x in (
+            truth.rgb,
+            model.decode(memory.readout_learned(aside).features[None])[0].float(),
+            model.decode(model.encode(truth.rgb[None]))[0].float(),
+        )
+    )
+    assert sharpness_ratio(shifted, drawn) > 0.88
+    assert psnr_db(shifted, true) > psnr_db(drawn, true) - 1.3
+
+
+@pytest.mark.parametrize("colour", [(0.93, 0.95, 0.99), (0.72, 0.66, 0.62), (0.1, 0.25, 0.4)])
+def test_who_comes_nearer_to_what_is_plain_sees_its_colour_unchanged(
+    model: EmbeddedModel, colour: tuple[float, float, float]
+) -> None:
+    """Snow, sand and water, remembered at two scales."""
+    pose = c2w_from_angles(np.array([0.0, 0.0, 2.0]), 0.0, 0.0)
+    camera = Camera.from_fov(pose, 50.0, 224, 128)
+    memory = LatentMemory(MemoryConfig(), model.readout_network)
+    views = [
+        LatentView(
+            camera.resized(224 * side, 128 * side),
+            model.encode(torch.tensor(colour)[None, :, None, None].expand(1, 3, 128 * side, 224 * side))[0],
+            torch.full((32 * side, 56 * side), 1.0 / 12.0),
+        )
+        for side in (1, 2)
+    ]
+    memory.write(views[0], finer=views[1:])
+    for ahead_m in (0.5, 2.0, 5.0, 8.0):
+        nearer = camera.posed(c2w_from_angles(np.array([ahead_m, 0.0, 2.0]), 1.5, 0.0))
+        drawn = model.decode(memory.readout_learned(nearer).features[None])[0].float()[:, 24:-24, 24:-24]
+        off = 255.0 * (drawn - torch.tensor(colour)[:, None, None]).abs()
+        assert float(off.mean()) < 3.0, ahead_m
+
+
 def test_a_place_is_still_there_after_a_look_away(model: EmbeddedModel, world: World) -> None:
     explorer = Explorer(model, ExplorerConfig(biome="meadow", seed=SEED), world)
     start = world.spawn(448, 256)

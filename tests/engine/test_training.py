@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from engine.errors import InputError
 from engine.models import shipped_model_dir
 from engine.models.embedded import EmbeddedModel
+from engine.models.embedded.readout import CENTRE
 from engine.training.autoencoder import AutoencoderStage, recolour
 from engine.training.config import (
     AutoencoderTraining,
@@ -315,7 +316,7 @@ def test_a_readout_learns_what_was_seen_from_the_other_side(scenes: Path, tmp_pa
     autoencoder, rooms = str(tmp_path / "autoencoder"), {**SMALL_PLACES, "biomes": "interior", "places": 1}
     train("autoencoder", None, {**common, "loop.run": autoencoder, "crop_height": 64, "crop_width": 64})
     rooms["folder"] = str(tmp_path / "rooms")
-    settings = {**common, "autoencoder_run": autoencoder, "rolled": 1.0}
+    settings = {**common, "autoencoder_run": autoencoder, "rolled": 1.0, "shifted": 0.0}
     seen, _ = ReadoutStage(configure(ReadoutTraining(), None, settings)).example(torch.Generator().manual_seed(0))
     turned = seen.samples.jacobian[:, :, seen.covered]
     assert float(turned[0, 0].median()) < 0.5, "no source stands upright"
@@ -328,6 +329,44 @@ def test_a_readout_learns_what_was_seen_from_the_other_side(scenes: Path, tmp_pa
     assert target.shape[1:] == (8, 14) and seen.covered.shape == (16, 28) and seen.covered.float().mean() > 0.3
     loss, _ = stage.loss(torch.Generator().manual_seed(0), 0.0)
     assert loss.isfinite()
+
+
+def test_a_readout_learns_to_shift_pictures_and_to_leave_alone_what_is_plain(scenes: Path, tmp_path: Path) -> None:
+    common = {**SMALL, "scenes.folder": str(scenes), "loop.steps": 1, "loop.batch": 2}
+    autoencoder = str(tmp_path / "autoencoder")
+    train("autoencoder", None, {**common, "loop.run": autoencoder, "crop_height": 64, "crop_width": 64})
+    settings = {**common, "autoencoder_run": autoencoder, "shifted": 1.0}
+    stage = ReadoutStage(configure(ReadoutTraining(), None, settings))
+    plain = shifted = 0
+    for seed in range(12):
+        seen, target = stage.example(torch.Generator().manual_seed(seed))
+        assert target.shape[1:] == (8, 14) and seen.covered.shape == (16, 28)
+        if float(target.std(dim=(1, 2)).max()) == 0.0:
+            plain += 1
+            assert torch.equal(seen.neighbourhood[:, CENTRE], target[:, 0, 0].expand(len(seen.neighbourhood), -1))
+        else:
+            shifted += 1
+            assert seen.covered[:-2, :-2].all() and not seen.covered[-2:].any() and not seen.covered[:, -2:].any()
+            assert not target[:, -1].any() and not target[:, :, -1].any()
+    assert plain > 0 and shifted > plain
+    loss, _ = stage.loss(torch.Generator().manual_seed(0), 0.0)
+    assert loss.isfinite()
+
+
+def test_a_shifted_picture_is_what_its_camera_sees(scenes: Path, tmp_path: Path) -> None:
+    common = {**SMALL, "scenes.folder": str(scenes), "loop.steps": 1, "loop.batch": 1}
+    autoencoder = str(tmp_path / "autoencoder")
+    train("autoencoder", None, {**common, "loop.run": autoencoder, "crop_height": 64, "crop_width": 64})
+    stage = ReadoutStage(configure(ReadoutTraining(), None, {**common, "autoencoder_run": autoencoder}))
+    camera, latents = stage.scenes.shifted(0, 0, right=3, down=5)
+    given = stage.scenes.scene(0).cameras[0]
+    point = given.position + given.rays()[40, 60] * 7.0
+    for view, pixel in ((given, (60.5, 40.5)), (camera, (57.5, 35.5))):
+        x, y, z = view.K @ (view.w2c[:3, :3] @ point + view.w2c[:3, 3])
+        assert (x / z, y / z) == pytest.approx(pixel, abs=1e-6)
+    picture = stage.scenes.store.picture(0, 0)[:, :, 5 : 5 + 56, 3 : 3 + 104].float() / 255
+    with torch.no_grad():
+        assert torch.allclose(latents[:, :-1, :-1], stage.autoencoder.encoder(picture)[0].float(), atol=0.1)
 
 
 @pytest.mark.parametrize("stage", ["autoencoder", "readout", "denoiser"])

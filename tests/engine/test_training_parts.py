@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,11 +12,16 @@ from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle
 
 from engine.camera import Camera, c2w_from_angles
+from engine.errors import ModelError
+from engine.models.embedded.config import ReadoutConfig
+from engine.models.embedded.readout import ReadoutNetwork
+from engine.models.embedded.weights import load_network, save_network
 from engine.training.adversarial import Adversary, PatchCritic
 from engine.training.config import SceneConfig
 from engine.training.losses import grid_loss, picture_metric, sharpness_ratio
 from engine.training.optimizer import make_optimizer, orthogonalise
 from engine.training.patterns import pattern_pool
+from engine.training.readout import go_on_from
 from engine.training.recall import rolled
 from engine.training.scenes import walk
 from engine.worlds import World, WorldSpec
@@ -193,3 +201,28 @@ def test_a_rolled_camera_sees_the_turned_picture(quarters: int) -> None:
     assert turned.size == (camera.size if quarters % 2 == 0 else camera.size[::-1])
     np.testing.assert_allclose(turned.rays(), np.rot90(camera.rays(), quarters), atol=1e-12)
     np.testing.assert_allclose(turned.position, camera.position)
+
+
+def test_a_readout_from_before_kernels_goes_on_from_what_it_knows(tmp_path: Path) -> None:
+    """Kernels come to it without a change in what it tells."""
+    torch.manual_seed(0)
+    small = ReadoutConfig(gate_hidden=8, sample_hidden=16, sample_width=8, cell_width=16)
+    before, now = ReadoutNetwork(small), ReadoutNetwork(replace(small, kernels=3))
+    for parameter in before.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    save_network(before, tmp_path / "before.safetensors")
+    load_network(before, tmp_path / "before.safetensors")
+    go_on_from(now, tmp_path / "before.safetensors")
+    covered = torch.rand(2, 8, 8) < 0.7
+    n = int(covered.sum())
+    samples, base = torch.randn(n, before.mix.in_features), torch.randn(n, 16)
+    assert torch.allclose(now(samples, base, covered), before(samples, base, covered), atol=1e-5)
+    torch.nn.init.normal_(now.kernels.weight)
+    save_network(now, tmp_path / "now.safetensors")
+    load_network(now, tmp_path / "now.safetensors")
+    again = ReadoutNetwork(now.config)
+    go_on_from(again, tmp_path / "now.safetensors")
+    assert torch.equal(again(samples, base, covered), now(samples, base, covered))
+    assert not torch.allclose(again(samples, base, covered), before(samples, base, covered), atol=1e-2)
+    with pytest.raises(ModelError, match="another configuration"):
+        go_on_from(ReadoutNetwork(replace(small, kernels=3, cell_width=8)), tmp_path / "before.safetensors")

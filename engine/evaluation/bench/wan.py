@@ -20,7 +20,7 @@ from engine.camera import Camera
 from engine.depth import sample_inverse_depth
 from engine.evaluation.bench.timing import Ratio, Spread, interleaved, ratio, spread
 from engine.memory import LatentMemory, LatentView, MemoryConfig
-from engine.models.embedded.config import ReadoutConfig
+from engine.models.embedded.config import READOUT
 from engine.models.embedded.readout import ReadoutNetwork
 from engine.presets import Straight
 from engine.rgb_memory import RgbMemory
@@ -138,7 +138,7 @@ def run_wan(
     world = World(WorldSpec("meadow", 1_000_300))
     start = world.spawn(size[1], size[0])
     cameras = Straight(step_m=0.3).path(start, frames + 1).cameras
-    network = ReadoutNetwork(ReadoutConfig(latent_channels=CHANNELS)).eval().requires_grad_(False)
+    network = ReadoutNetwork(replace(READOUT, latent_channels=CHANNELS)).eval().requires_grad_(False)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     config = MemoryConfig(channels=CHANNELS, stride=STRIDE, samples=SAMPLES)
     append = LatentMemory(replace(config, policy="append"), network)

@@ -39,7 +39,11 @@ class AutoencoderConfig:
 
 @dataclass(frozen=True)
 class ReadoutConfig:
-    """The backward warp of memory tokens: an MLP per sample, gated by geometry, then convolutions over cells."""
+    """The backward warp of memory tokens: kernels and an MLP per sample, then convolutions over cells.
+
+    Attributes:
+        kernels: linear maps of a sample's neighbourhood that geometry mixes; 0 is none, as in models from before them.
+    """
 
     latent_channels: int = 16
     samples: int = 2
@@ -48,6 +52,11 @@ class ReadoutConfig:
     sample_hidden: int = 256
     sample_width: int = 64
     cell_width: int = 128
+    kernels: int = 0
+
+
+READOUT = ReadoutConfig(kernels=24)
+"""What is trained."""
 
 
 @dataclass(frozen=True)

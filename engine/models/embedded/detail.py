@@ -29,11 +29,14 @@ if TYPE_CHECKING:
 
 SMOOTH = 7
 """Cells over which what is added averages to nothing."""
-LEAST, MOST, PER_OCTAVE = 1.2, 1.5, 0.1
-"""Training asks for faith to the truth, too, which keeps what is added smaller than texture is: it is amplified. What
-was given from about here lost least; each doubling of the parallax takes more, until the camera has moved as far as it
-sees. Fitted in worlds that neither training nor figures know. What was imagined got its texture when it was; given more
-and again it would be grit."""
+LEAST, MOST, PER_OCTAVE, TORN = 0.5, 1.5, 0.22, 0.2
+"""What is added to remembered cells is amplified. One surface is resampled almost as sharp as it was. Where several end
+before one another they move against each other as the camera moves, and what comes out from behind is averaged: with
+each doubling more is lost, until they have moved against each other by so much of their distance. Fitted in worlds that
+neither training nor figures know, in the country and in buildings. What was imagined got its texture when it was; given
+much again it would be grit."""
+USUAL = 1.2
+"""Of what nothing is known but the picture, as in training."""
 NEW, NEW_MOST, NEW_PER_OCTAVE = 1.5, 2.3, 1.0
 """What is new, and comes from a place, passes here only once. Rooms are stored finer than they are mostly seen: where a
 cell holds several tokens the readout looks at some of them, and knows the less of it the more there are."""
@@ -94,10 +97,10 @@ class DetailNetwork(nn.Module):
         limited: Tensor | None = None,
     ) -> Tensor:
         """:meth:`forward` with the noise of the world that the cameras, (B,) of image size, look at; what it adds is
-        ``amplified (B, h, w)``, see :func:`gain_of`, or else by :data:`LEAST`, and where it is ``limited (B, h, w)``
+        ``amplified (B, h, w)``, see :func:`gain_of`, or else by :data:`USUAL`, and where it is ``limited (B, h, w)``
         bool, see :func:`limited_in`, :func:`in_keeping`."""
         finished: Tensor = self(state, condition, self.noise(state, cameras, seed))
-        amplified = torch.full((1, 1, 1), LEAST) if amplified is None else amplified
+        amplified = torch.full((1, 1, 1), USUAL) if amplified is None else amplified
         latents, depth = state[:, : self.channels], state[:, self.channels :]
         added = (finished[:, : self.channels] - latents) * (self.share * amplified.to(state)[:, None])
         if limited is not None:
@@ -124,7 +127,7 @@ def in_keeping(added: Tensor, latents: Tensor) -> Tensor:
 def gain_of(readout: Readout, *, built: bool = False) -> Tensor:
     """(h, w): by how much what is added to a view is amplified. ``readout`` is what it was imagined from: of what a
     place or what lies beside tells, it has no token. ``built``: it is of a building."""
-    told = torch.where(readout.token < 0, gain_of_new(readout.log2_scale), gain(readout.parallax))
+    told = torch.where(readout.token < 0, gain_of_new(readout.log2_scale), gain(torn(readout)))
     return torch.where(edges(readout), (EDGES * told).clamp(max=NEW_MOST), told) if built else told
 
 
@@ -135,18 +138,35 @@ def limited_in(readout: Readout, *, built: bool = False) -> Tensor:
 
 def edges(readout: Readout) -> Tensor:
     """(h, w) bool: cells in which, or beside which, one known surface ends before another."""
+    nearest, farthest = (nearness.clamp(min=1.0 / SKY_M).log() for nearness in _extremes(readout))
+    return nearest - farthest > JUMP
+
+
+def torn(readout: Readout) -> Tensor:
+    """(h, w): how far, at most, the surfaces of each cell and of those around it have moved against each other since
+    one of them was given, as a share of the distance; 0 where all of them were imagined."""
     samples = readout.inverse_depth.shape[-1] // readout.token.shape[-1]
-    nearness = readout.inverse_depth.clamp(min=1.0 / SKY_M).log()
-    nearest, nearer_than = (
-        max_pool2d(torch.where(readout.covered, part, -math.inf)[None], samples) for part in (nearness, -nearness)
+    nearest = max_pool2d(torch.where(readout.covered, readout.inverse_depth, 0.0)[None], samples)
+    moved_m = torch.where(nearest > 0.0, readout.parallax / nearest.clamp(min=1e-6), 0.0)
+    nearest, farthest = _extremes(readout)
+    return max_pool2d(moved_m, 3, stride=1, padding=1)[0] * (nearest - farthest).clamp(min=0.0)
+
+
+def _extremes(readout: Readout) -> tuple[Tensor, Tensor]:
+    """(h, w), 1/m: the nearest and the farthest of what is known of each cell and those around it; infinitely far and
+    near where nothing is."""
+    samples = readout.inverse_depth.shape[-1] // readout.token.shape[-1]
+    most = (
+        max_pool2d(torch.where(readout.covered, part, -math.inf)[None], samples)
+        for part in (readout.inverse_depth, -readout.inverse_depth)
     )
-    jump = max_pool2d(nearest, 3, stride=1, padding=1) + max_pool2d(nearer_than, 3, stride=1, padding=1)
-    return jump[0] > JUMP
+    nearest, farthest = (max_pool2d(part, 3, stride=1, padding=1)[0] for part in most)
+    return nearest, -farthest
 
 
-def gain(parallax: Tensor) -> Tensor:
-    """What was lost of remembered cells, by parallax, any shape."""
-    return (MOST + PER_OCTAVE * parallax.clamp(min=1e-6).log2()).clamp(LEAST, MOST)
+def gain(torn: Tensor) -> Tensor:
+    """What was lost of remembered cells, by how far their surfaces are :func:`torn` apart, any shape."""
+    return (MOST + PER_OCTAVE * (torn / TORN).clamp(min=1e-6).log2()).clamp(LEAST, MOST)
 
 
 def gain_of_new(log2_scale: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ from engine.models.embedded.config import (
     ReadoutConfig,
 )
 from engine.models.embedded.denoiser import Denoiser
-from engine.models.embedded.detail import DetailNetwork, gain, gain_of, limited_in
+from engine.models.embedded.detail import DetailNetwork, gain, gain_of, limited_in, torn
 from engine.models.embedded.kinds import KindNetwork
 from engine.models.embedded.mirror import MirrorNetwork
 from engine.models.embedded.readout import ReadoutNetwork
@@ -312,7 +312,7 @@ class EmbeddedModel:
             condition = condition_from_readout(readout, camera, self._mean, self._std, samples)
             features, depth = (x.to(self.device)[None].float() for x in (readout.features, readout.inverse_depth))
             state = pack_state(features, depth, self._mean, self._std, samples)
-            amplified, limited = gain(readout.parallax), limited_in(readout, built=self._built(biome))
+            amplified, limited = gain(torn(readout)), limited_in(readout, built=self._built(biome))
             state = detail.finish(state, condition, [camera], seed, amplified[None], limited[None])
             return unpack_state(state, self._mean, self._std, samples)[0][0]
 

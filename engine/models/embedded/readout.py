@@ -27,10 +27,13 @@ STRETCH = 4.0
 
 
 class ReadoutNetwork(nn.Module):
-    """An MLP per sample on the 3x3 neighbourhood, then three convolutions per cell.
+    """Kernels and an MLP per sample on the 3x3 neighbourhood, then three convolutions per cell.
 
-    To resample is to multiply what is there by a kernel that depends on where and how one looks, and a sum of the two
-    is a poor product: what the MLP makes of the tokens is gated by the geometry of the sample.
+    To resample is to multiply what is there by a kernel that depends on where and how one looks. Latents are nearly
+    linear in the picture: a linear map of 3x3 tokens shifts them by any part of a cell as sharply as the picture itself
+    is shifted. So the geometry of a sample mixes such maps (steerable filters, Freeman and Adelson 1991, but learned);
+    what the MLP makes of the tokens, gated by geometry as well, and the convolutions correct it where surfaces end. The
+    maps are of how the tokens around differ from their centre: what is plain stays what it is, however it is seen.
     """
 
     def __init__(self, config: ReadoutConfig) -> None:
@@ -44,6 +47,15 @@ class ReadoutNetwork(nn.Module):
         self.gate = nn.Sequential(nn.Linear(self.geometry_width, config.gate_hidden), nn.SiLU(), opened)
         self.narrow = nn.Linear(config.sample_hidden, config.sample_width)
         folded = config.samples**2 * (config.sample_width + 1)
+        if config.kernels:
+            self.steer = nn.Sequential(
+                nn.Linear(self.geometry_width, config.gate_hidden),
+                nn.SiLU(),
+                nn.Linear(config.gate_hidden, config.kernels),
+            )
+            around = (NEIGHBOURS - 1) * config.latent_channels
+            self.kernels = zero_(nn.Linear(around, config.kernels * config.latent_channels, bias=False))
+            folded += config.latent_channels
         self.cells = nn.Sequential(
             nn.Conv2d(folded, config.cell_width, 3, padding=1),
             nn.SiLU(),
@@ -98,13 +110,33 @@ class ReadoutNetwork(nn.Module):
         flat = covered.flatten()
         canvas[flat] = torch.cat([hidden, hidden.new_ones(len(hidden), 1)], dim=1)
         folded = nn.functional.pixel_unshuffle(canvas.view(b, hs, ws, -1).permute(0, 3, 1, 2), s)
-        residual = self.cells(folded.contiguous(memory_format=torch.channels_last)).float()
-        copied = base.new_zeros(b * hs * ws, base.shape[1], dtype=torch.float32)
-        copied[flat] = base.float()
         share = covered.view(b, 1, hs, ws).float()
         weight = nn.functional.avg_pool2d(share, s)
-        mean = nn.functional.avg_pool2d(copied.view(b, hs, ws, -1).permute(0, 3, 1, 2), s) / weight.clamp(min=1e-6)
+
+        def mean_of(told: Tensor) -> Tensor:
+            """(n, C) of samples -> (B, C, h, w) of cells."""
+            spread = told.new_zeros(b * hs * ws, told.shape[1], dtype=torch.float32)
+            spread[flat] = told.float()
+            total = nn.functional.avg_pool2d(spread.view(b, hs, ws, -1).permute(0, 3, 1, 2), s)
+            return total / weight.clamp(min=1e-6)
+
+        mean = mean_of(base)
+        if self.config.kernels:
+            steered = mean_of(self._steered(samples))
+            mean = mean + steered
+            folded = torch.cat([folded, steered.to(folded.dtype)], dim=1)
+        residual = self.cells(folded.contiguous(memory_format=torch.channels_last)).float()
         return (mean + residual) * (weight > 0)
+
+    def _steered(self, samples: Tensor) -> Tensor:
+        """(n, C) float32: what kernels add to the centre tokens of ``samples (n, inputs)``, mixed by their geometry."""
+        channels = self.config.latent_channels
+        tokens, valid, geometry = samples.split([NEIGHBOURS * channels, NEIGHBOURS, self.geometry_width], dim=1)
+        tokens = tokens.unflatten(1, (NEIGHBOURS, channels))
+        differences = (tokens - tokens[:, CENTRE : CENTRE + 1]) * valid[:, :, None]
+        around = torch.cat([differences[:, :CENTRE], differences[:, CENTRE + 1 :]], dim=1)
+        maps = self.kernels(around.flatten(1)).unflatten(1, (self.config.kernels, channels))
+        return torch.einsum("nk,nkc->nc", self.steer(geometry), maps).float()
 
     @torch.inference_mode()
     def read(self, samples: SampleMap, neighbourhood: Tensor, valid: Tensor) -> Tensor:
