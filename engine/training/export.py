@@ -60,6 +60,7 @@ def export(config: ExportConfig, folder: Path) -> EmbeddedModel:
     autoencoder, path = trained_autoencoder(config.autoencoder_run, torch.device("cpu"))
     mean, std = LatentScenes(SceneStore(config.scenes.folder), autoencoder, path, torch.device("cpu")).statistics()
     embedded = EmbeddedConfig(
+        readout=READOUT,
         denoiser=DenoiserConfig(biomes=BIOMES),
         latents_mean=tuple(round(v, 5) for v in mean.tolist()),
         latents_std=tuple(round(v, 5) for v in std.tolist()),
