@@ -146,8 +146,8 @@ def torn(readout: Readout) -> Tensor:
     """(h, w): how far, at most, the surfaces of each cell and of those around it have moved against each other since
     one of them was given, as a share of the distance; 0 where all of them were imagined."""
     samples = readout.inverse_depth.shape[-1] // readout.token.shape[-1]
-    nearest = max_pool2d(torch.where(readout.covered, readout.inverse_depth, 0.0)[None], samples)
-    moved_m = torch.where(nearest > 0.0, readout.parallax / nearest.clamp(min=1e-6), 0.0)
+    own = max_pool2d(torch.where(readout.covered, readout.inverse_depth, 0.0)[None], samples)
+    moved_m = torch.where(own > 0.0, readout.parallax / own.clamp(min=1e-6), 0.0)
     nearest, farthest = _extremes(readout)
     return max_pool2d(moved_m, 3, stride=1, padding=1)[0] * (nearest - farthest).clamp(min=0.0)
 
@@ -164,9 +164,9 @@ def _extremes(readout: Readout) -> tuple[Tensor, Tensor]:
     return nearest, -farthest
 
 
-def gain(torn: Tensor) -> Tensor:
+def gain(apart: Tensor) -> Tensor:
     """What was lost of remembered cells, by how far their surfaces are :func:`torn` apart, any shape."""
-    return (MOST + PER_OCTAVE * (torn / TORN).clamp(min=1e-6).log2()).clamp(LEAST, MOST)
+    return (MOST + PER_OCTAVE * (apart / TORN).clamp(min=1e-6).log2()).clamp(LEAST, MOST)
 
 
 def gain_of_new(log2_scale: Tensor) -> Tensor:
