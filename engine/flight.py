@@ -247,7 +247,7 @@ class Flight:
             model=spec.name,
             model_checksum=spec.checksum,
             config=config,
-            machine=machine(str(explorer.model.device)),
+            machine=machine(str(explorer.model.device), explorer.model.spec.arithmetic),
             peak_rss_mib=peak_rss_mib(),
             film=film,
         )

@@ -132,8 +132,9 @@ def stage_timing(values_ms: list[float]) -> StageTiming:
     return StageTiming(float(np.median(values)), float(np.percentile(values, 95)), float(values.sum()))
 
 
-def machine(device: str) -> Machine:
-    """This machine, as reports name it. ``device`` is torch's name of what ran the model."""
+def machine(device: str, arithmetic: str) -> Machine:
+    """This machine, as reports name it. ``device`` is torch's name of what ran the model, ``arithmetic`` what it
+    multiplied in."""
     import torch
 
     name = ""
@@ -153,7 +154,7 @@ def machine(device: str) -> Machine:
         python=platform.python_version(),
         torch=torch.__version__,
         threads=torch.get_num_threads(),
-        device=device,
+        device=f"{device}, {arithmetic}" if arithmetic else device,
     )
 
 

@@ -55,6 +55,8 @@ class ModelSpec:
         biomes: names that may be asked for in a ``ChunkRequest``; empty for models steered by text.
         default_steps: denoising steps per chunk when nobody says otherwise.
         checksum: SHA-256 over the weight files, hex; identifies the model in reports and sessions.
+        fine_scale: how much larger the larger picture is.
+        arithmetic: what its networks multiply in, for reports.
     """
 
     name: str
@@ -68,6 +70,7 @@ class ModelSpec:
     default_steps: int
     checksum: str
     fine_scale: int = 1
+    arithmetic: str = ""
 
 
 @dataclass(frozen=True)

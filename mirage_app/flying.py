@@ -47,7 +47,7 @@ def render_flight(options: Fly) -> int:
     cancel = CancelToken()
     with cancel_on_ctrl_c(cancel):
         with console.status("Loading the model"):
-            model = EmbeddedModel.load(options.model, device)
+            model = EmbeddedModel.load(options.model, device, in_full=options.precision == "full")
         departure, path = _prepare(options, model, size, console)
         for note in path.notes:
             console.print(note, highlight=False)

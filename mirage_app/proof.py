@@ -86,7 +86,7 @@ def evaluate(options: Eval) -> int:
     _make_folder(options.out)
     cancel = CancelToken()
     with cancel_on_ctrl_c(cancel):
-        model = EmbeddedModel.load(options.model, device)
+        model = EmbeddedModel.load(options.model, device, in_full=options.precision == "full")
         with MeasuringProgress("Evaluating") as progress:
             evaluation = run_evaluation(
                 model, settings, options.out, recordings=options.import_re10k, on_progress=progress, cancel=cancel
@@ -139,7 +139,7 @@ def bench(options: Bench) -> int:
     with cancel_on_ctrl_c(cancel):
         started = measure_start(options.model, device)  # first, while this process holds nothing yet
         cancel.check()
-        model = EmbeddedModel.load(options.model, device)
+        model = EmbeddedModel.load(options.model, device, in_full=options.precision == "full")
         with MeasuringProgress("Benchmarking") as progress:
             result = run_benchmark(model, settings, on_progress=progress, cancel=cancel)
     result.startup = started

@@ -149,7 +149,7 @@ def evaluate(
         "model_checksum": model.spec.checksum,
         "settings": dataclasses.asdict(settings) | {"size": size, "steps": settings.steps or model.spec.default_steps},
         "recordings": str(recordings) if recordings else None,
-        "machine": dataclasses.asdict(machine(str(model.device))),
+        "machine": dataclasses.asdict(machine(str(model.device), model.spec.arithmetic)),
         "seconds_this_run": time.perf_counter() - started,
     }
     return Evaluation(measurements, identities, about)

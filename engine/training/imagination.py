@@ -43,7 +43,7 @@ class Imagination:
         fine_share: float = 0.0,
     ) -> None:
         self.device = torch.device(loop.device)
-        self.model = EmbeddedModel.load(folder, self.device)
+        self.model = EmbeddedModel.load(folder, self.device, in_full=True)
         encoder = weight_path(Path(folder), "autoencoder")
         self.scenes, self.eval_scenes = (
             LatentScenes(SceneStore(scenes.folder, evaluation), self.model.autoencoder, encoder, self.device)

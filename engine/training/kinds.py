@@ -83,7 +83,7 @@ class KindStage:
         self.config = config
         self.device = torch.device(config.loop.device)
         torch.manual_seed(config.loop.seed)
-        model = EmbeddedModel.load(Path(config.model))
+        model = EmbeddedModel.load(Path(config.model), in_full=True)
         if not model.stored_rooms:
             raise InputError(f"The model {config.model} has no rooms of buildings; export it with such places.")
         self.network = KindNetwork(

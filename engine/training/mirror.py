@@ -31,7 +31,7 @@ class MirrorStage:
         self.config = config
         self.device = torch.device(config.loop.device)
         torch.manual_seed(config.loop.seed)
-        self.model = EmbeddedModel.load(Path(config.model), self.device)
+        self.model = EmbeddedModel.load(Path(config.model), self.device, in_full=True)
         channels = self.model.spec.latent_channels
         self.network = channels_last(MirrorNetwork(channels, config.width), self.device)
         sizes = self.model.config

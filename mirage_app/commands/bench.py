@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from mirage_app.commands.base import Command
-from mirage_app.commands.options import DeviceName, MaybeInt, MaybePath
+from mirage_app.commands.options import DeviceName, MaybeInt, MaybePath, Precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,8 @@ class Bench(Command):
     """Folder of the tables (JSON, Markdown) and plots."""
     device: DeviceName = "auto"
     """Where the model runs."""
+    precision: Precision = "auto"
+    """Wide convolutions are multiplied in bytes where the processor is quick at that; `full` does without."""
     model: MaybePath = None
     """Folder of the model's weights; by default the one that Mirage ships."""
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from mirage_app.commands.base import Command
-from mirage_app.commands.options import DeviceName, MaybeInt, MaybePath, MemoryKind
+from mirage_app.commands.options import DeviceName, MaybeInt, MaybePath, MemoryKind, Precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,8 @@ class Eval(Command):
     """Folder of the tables (JSON, Markdown) and plots; an interrupted run goes on there."""
     device: DeviceName = "auto"
     """Where the model runs."""
+    precision: Precision = "auto"
+    """Wide convolutions are multiplied in bytes where the processor is quick at that; `full` does without."""
     model: MaybePath = None
     """Folder of the model's weights; by default the one that Mirage ships."""
 

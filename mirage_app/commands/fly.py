@@ -17,6 +17,7 @@ from mirage_app.commands.options import (
     MaybePath,
     MaybeText,
     MemoryKind,
+    Precision,
 )
 
 
@@ -72,6 +73,8 @@ class Fly(Command):
     """Fly in this saved world, with its memory."""
     device: DeviceName = "auto"
     """Where the model runs."""
+    precision: Precision = "auto"
+    """Wide convolutions are multiplied in bytes where the processor is quick at that; `full` does without."""
     model: MaybePath = None
     """Folder of the model's weights; by default the one that Mirage ships."""
 

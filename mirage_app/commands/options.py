@@ -12,6 +12,7 @@ from engine.errors import InputError
 
 MemoryKind = Literal["latent", "latent-flat", "latent-nearest", "append", "rgb", "none"]
 DeviceName = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "full"]
 Layout = Literal["generated", "side-by-side", "with-memory"]
 MaybePath = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
 MaybeInt = Annotated[int | None, tyro.conf.arg(metavar="INT")]

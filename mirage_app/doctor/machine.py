@@ -47,7 +47,7 @@ def _version(distribution: str) -> str:
 
 
 def torch_device() -> Finding:
-    """Where torch would run, with how many threads, and whether bfloat16 is native there."""
+    """Where torch would run, with how many threads, and what is quick there."""
     try:
         import torch
     except Exception as error:  # a broken installation raises OSError, ImportError or worse
@@ -57,18 +57,13 @@ def torch_device() -> Finding:
         memory_gib = properties.total_memory / 2**30
         bf16 = "bf16" if torch.cuda.is_bf16_supported() else "no bf16"
         return Finding("Torch", State.OK, f"{torch.__version__}, {properties.name}, {memory_gib:.0f} GiB, {bf16}")
-    native = cpu_has_bf16()
-    found = f"{torch.__version__}, CPU, {torch.get_num_threads()} threads, bf16 {'native' if native else 'not native'}"
-    return Finding("Torch", State.OK, found, "" if native else "The model runs in float32 here, about half as fast.")
+    from engine.models.embedded.eight_bits import available
+    from engine.processor import has_bfloat16
 
-
-def cpu_has_bf16() -> bool:
-    """Whether this processor multiplies bfloat16 itself."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
-    except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
+    quick = [name for name, there in (("bf16", has_bfloat16()), ("bytes", available())) if there]
+    found = f"{torch.__version__}, CPU, {torch.get_num_threads()} threads, quick at {' and '.join(quick) or 'float32'}"
+    advice = "" if quick else "Newer processors multiply bfloat16 or bytes and are two to four times as fast."
+    return Finding("Torch", State.OK, found, advice)
 
 
 def memory() -> Finding:

@@ -166,7 +166,7 @@ def _about(model: WorldModel, settings: BenchSettings, size: tuple[int, int]) ->
         "size": size,
         "world": dataclasses.asdict(chunks.BENCH_WORLD),
         "settings": dataclasses.asdict(settings),
-        "machine": dataclasses.asdict(machine(str(model.device))),
+        "machine": dataclasses.asdict(machine(str(model.device), model.spec.arithmetic)),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from engine.errors import InputError, ModelError
 from engine.models import shipped_model_dir
-from engine.models.embedded import weights
+from engine.models.embedded import eight_bits, weights
 from engine.models.embedded.adapter import adapted
 from engine.models.embedded.autoencoder import Autoencoder
 from engine.models.embedded.blocks import channels_last
@@ -33,6 +33,7 @@ from engine.models.embedded.readout import ReadoutNetwork
 from engine.models.embedded.sampler import flow_times, sample_flow
 from engine.places import Kinds, MirroredBank, PlaceBank, Places
 from engine.places.kinds import GEOMETRY
+from engine.processor import has_bfloat16
 from engine.world_model import Chunk, ChunkRequest, ModelSpec
 
 if TYPE_CHECKING:
@@ -47,25 +48,26 @@ OWN_SHARE = 0.7
 sharp as the true world where the memory knows."""
 
 
-@cache
 def inference_dtype(device: torch.device) -> torch.dtype:
     """bfloat16 where the device multiplies it natively, float32 elsewhere."""
-    if device.type == "cuda":
-        return torch.bfloat16
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
-    except OSError:
-        return torch.float32
-    return torch.bfloat16 if "avx512_bf16" in flags or "amx_bf16" in flags else torch.float32
+    return torch.bfloat16 if device.type == "cuda" or has_bfloat16() else torch.float32
 
 
 class EmbeddedModel:
-    """Encode, decode, imagine. One frame a chunk; not thread-safe."""
+    """Encode, decode, imagine. One frame a chunk; not thread-safe.
 
-    def __init__(self, config: EmbeddedConfig, checksum: str, device: torch.device | str = "cpu") -> None:
+    Args:
+        config: sizes. checksum: by which sessions know it. device: where it runs.
+        in_full: without :mod:`engine.models.embedded.eight_bits`, which else is used where there is a gain.
+    """
+
+    def __init__(
+        self, config: EmbeddedConfig, checksum: str, device: torch.device | str = "cpu", *, in_full: bool = False
+    ) -> None:
         self.config = config
         self.device = torch.device(device)
         self.dtype = inference_dtype(self.device)
+        self.in_bytes = not in_full and self.device.type == "cpu" and eight_bits.available()
         self.autoencoder = Autoencoder(config.autoencoder)
         self.readout_network = ReadoutNetwork(config.readout)
         self.denoiser = Denoiser(config.denoiser)
@@ -82,6 +84,7 @@ class EmbeddedModel:
             default_steps=config.default_steps,
             checksum=checksum,
             fine_scale=config.autoencoder.fine_scale,
+            arithmetic=str(self.dtype).removeprefix("torch.") + (" and bytes" if self.in_bytes else ""),
         )
         self.mirror: MirrorNetwork | None = None
         self.kinds: KindNetwork | None = None
@@ -92,15 +95,21 @@ class EmbeddedModel:
         self._std = torch.tensor(config.latents_std, device=self.device)[:, None, None]
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str] | None = None, device: torch.device | str = "cpu") -> EmbeddedModel:
-        """The model in ``folder`` (the shipped one by default).
+    def load(
+        cls,
+        folder: str | os.PathLike[str] | None = None,
+        device: torch.device | str = "cpu",
+        *,
+        in_full: bool = False,
+    ) -> EmbeddedModel:
+        """The model in ``folder`` (the shipped one by default); arguments as for the class.
 
         Raises:
             ModelError: files are missing, damaged or of another configuration.
         """
         path = Path(folder) if folder is not None else shipped_model_dir()
         config = EmbeddedConfig.read(path / weights.CONFIG_NAME)
-        model = cls(config, checksum="", device=device)
+        model = cls(config, checksum="", device=device, in_full=in_full)
         for name, module in model.networks().items():
             weights.load_network(module, weights.weight_path(path, name))
         for biome, stored in weights.adapter_paths(path).items():
@@ -351,7 +360,11 @@ class EmbeddedModel:
         return self
 
     def _at_work(self, network: torch.nn.Module) -> torch.nn.Module:
-        return channels_last(network, self.device, self.dtype).eval().requires_grad_(False)
+        network = channels_last(network, self.device, self.dtype).eval().requires_grad_(False)
+        if self.in_bytes:  # what is given is encoded in full, so that it is shown as it came
+            drawing = network.decoder if isinstance(network, Autoencoder) else network
+            eight_bits.in_eight_bits(drawing, linear=network is self.readout_network)
+        return network
 
     def _input(self, tensor: Tensor) -> Tensor:
         return tensor.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
