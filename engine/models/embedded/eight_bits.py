@@ -1,4 +1,4 @@
-"""Convolutions, and the widest linear layers, in bytes, where the processor adds up four such products at once (VNNI).
+"""Convolutions in bytes, where the processor adds up four such products at once (VNNI).
 
 That takes half of the time of bfloat16 and a quarter of float32's. What comes in is rounded to the 256 levels between
 the least and the most that there is of it just then, the kernel to 255 for each channel that comes out; sums are exact
@@ -25,8 +25,6 @@ from engine.processor import has_bytes
 
 LEAST_CHANNELS = 64
 """Narrower convolutions take no time worth saving: they read latents or write pictures, which are told in full."""
-LEAST_LINEAR = 128
-"""Of linear layers: what comes in is rounded in no less time than it takes to multiply by less."""
 LEAST_ACTIVATED = -0.2785
 """silu never falls below."""
 LEVELS, KERNEL_LEVELS = 255, 127
@@ -40,56 +38,46 @@ log = logging.getLogger(__name__)
 
 
 class InBytes:
-    """A layer's product with its kernel in bytes, as the processor wants them laid out; made anew when weights change.
+    """A convolution with its kernel in bytes, as the processor wants them laid out; made anew when weights change."""
 
-    Args:
-        layer: a convolution or a linear layer; it keeps its weights.
-    """
-
-    def __init__(self, layer: nn.Conv2d | nn.Linear) -> None:
-        self.layer = layer
+    def __init__(self, conv: nn.Conv2d) -> None:
+        self.conv = conv
         self._made_of: tuple[int, int] | None = None
         self._kernel = self._step = self._zeros = torch.empty(0)
-        self._settled: list[Any] = []
-        if isinstance(layer, nn.Conv2d):
-            self._settled = [list(layer.stride), list(layer.padding), list(layer.dilation), layer.groups]
+        self._settled = [list(conv.stride), list(conv.padding), list(conv.dilation), conv.groups]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> InBytes:
-        return InBytes(copy.deepcopy(self.layer, memo))
+        return InBytes(copy.deepcopy(self.conv, memo))
 
     def __call__(self, x: Tensor, *, activated: bool = False, plus: Tensor | None = None) -> Tensor:
-        """What the layer makes of ``x (B, in, h, w)`` or ``(n, in)``, or of silu(x) if it is to be ``activated``; and
-        what it is to be added to."""
+        """``x (B, in, h, w)``, or silu(x) if it is to be ``activated`` -> (B, out, h', w'), and what it is to be
+        added to."""
         self._pack()
-        convolves = isinstance(self.layer, nn.Conv2d)
-        product = torch.ops.onednn.qconv2d_pointwise if convolves else torch.ops.onednn.qlinear_pointwise
-        kernel = (self._kernel, self._step, self._zeros, self.layer.bias)
-        made: Tensor = product(*in_levels(x, activated), *kernel, *self._settled, 1.0, 0, x.dtype, "none", [], "")
+        kernel = (self._kernel, self._step, self._zeros, self.conv.bias)
+        made: Tensor = torch.ops.onednn.qconv2d_pointwise(
+            *in_levels(x, activated), *kernel, *self._settled, 1.0, 0, x.dtype, "none", [], ""
+        )
         return made if plus is None else made.add_(plus)
 
     def _pack(self) -> None:
-        weight = self.layer.weight
+        weight = self.conv.weight
         made_of = weight.data_ptr(), 0 if weight.is_inference() else weight._version  # those do not change
         if made_of == self._made_of:
             return
         rows = weight.detach().float().flatten(1)
         self._step = rows.abs().amax(dim=1).clamp(min=TINY) / KERNEL_LEVELS
         levels = (rows / self._step[:, None]).round().to(torch.int8).view(weight.shape).contiguous()
-        self._kernel = (
-            torch.ops.onednn.qconv_prepack(levels, self._step, 1.0, 1, *self._settled, None)
-            if isinstance(self.layer, nn.Conv2d)
-            else torch.ops.onednn.qlinear_prepack(levels, None)
-        )
+        self._kernel = torch.ops.onednn.qconv_prepack(levels, self._step, 1.0, 1, *self._settled, None)
         self._zeros = torch.zeros(len(rows), dtype=torch.int64)
         self._made_of = made_of
 
 
 def in_levels(x: Tensor, activated: bool) -> tuple[Tensor, float, int]:
-    """``x (B, C, h, w)`` or ``(n, C)``, or silu(x), as uint8 levels of the same shape, channels last; a level's step,
-    and which one is 0."""
-    last = x.permute(0, 2, 3, 1) if x.dim() == 4 else x
-    flat = last.contiguous().flatten()
-    least, most = (float(value) for value in flat.aminmax()) if len(flat) else (0.0, 0.0)
+    """``x (B, C, h, w)``, or silu(x), as uint8 levels of the same shape, channels last; a level's step, and which one
+    is 0."""
+    last = x.permute(0, 2, 3, 1).contiguous()
+    flat = last.flatten()
+    least, most = (float(value) for value in flat.aminmax())
     least, most = LEAST_ACTIVATED if activated else min(least, 0.0), max(most, 0.0)
     step = max(most - least, TINY) / LEVELS
     zero = round(-least / step)
@@ -97,8 +85,7 @@ def in_levels(x: Tensor, activated: bool) -> tuple[Tensor, float, int]:
     levels = torch.empty(flat.shape, dtype=torch.uint8)
     to_levels = activated_to_bytes if activated else to_bytes
     to_levels(bits.numpy(), np.float32(1.0 / step), np.float32(zero), levels.numpy())
-    levels = levels.view(last.shape)
-    return (levels.permute(0, 3, 1, 2) if x.dim() == 4 else levels), step, zero
+    return levels.view(last.shape).permute(0, 3, 1, 2), step, zero
 
 
 class EightBitConv2d(nn.Conv2d):
@@ -111,19 +98,6 @@ class EightBitConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in, h, w) -> (B, out, h', w')."""
-        return self.in_bytes(x) if torch.is_inference_mode_enabled() else super().forward(x)
-
-
-class EightBitLinear(nn.Linear):
-    """As :class:`EightBitConv2d`."""
-
-    def __init__(self, linear: nn.Linear) -> None:
-        nn.Module.__init__(self)
-        self.__dict__.update(linear.__dict__)
-        self.in_bytes = InBytes(linear)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, in) -> (n, out)."""
         return self.in_bytes(x) if torch.is_inference_mode_enabled() else super().forward(x)
 
 
@@ -162,9 +136,8 @@ class EightBitModulated(ModulatedBlock):
         return second(hidden, activated=True, plus=self.skip(x))
 
 
-def in_eight_bits(network: N, *, linear: bool = False) -> N:
-    """A network, changed in place, that computes its wide 3x3 convolutions in bytes when it infers; and its widest
-    ``linear`` layers, if it has these compute many things at a time."""
+def in_eight_bits(network: N) -> N:
+    """A network, changed in place, that computes its wide 3x3 convolutions in bytes when it infers."""
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, ResidualBlock) and wide(child.first):
@@ -173,8 +146,6 @@ def in_eight_bits(network: N, *, linear: bool = False) -> N:
                 setattr(module, name, EightBitModulated(child))
             elif isinstance(module, nn.Sequential) and isinstance(child, nn.Conv2d) and wide(child):
                 setattr(module, name, EightBitConv2d(child))
-            elif linear and isinstance(child, nn.Linear) and min(child.in_features, child.out_features) >= LEAST_LINEAR:
-                setattr(module, name, EightBitLinear(child))
     return network
 
 

@@ -361,9 +361,9 @@ class EmbeddedModel:
 
     def _at_work(self, network: torch.nn.Module) -> torch.nn.Module:
         network = channels_last(network, self.device, self.dtype).eval().requires_grad_(False)
-        if self.in_bytes:  # what is given is encoded in full, so that it is shown as it came
-            drawing = network.decoder if isinstance(network, Autoencoder) else network
-            eight_bits.in_eight_bits(drawing, linear=network is self.readout_network)
+        if self.in_bytes and not isinstance(network, DetailNetwork):  # texture is faint: rounded, some of it is lost
+            # What is given is encoded in full, so that it is shown as it came.
+            eight_bits.in_eight_bits(network.decoder if isinstance(network, Autoencoder) else network)
         return network
 
     def _input(self, tensor: Tensor) -> Tensor:
