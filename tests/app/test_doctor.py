@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import engine.models
+from engine.models.embedded.eight_bits import available
+from engine.processor import has_bfloat16
 from mirage_app.cli import main
 from mirage_app.doctor import graphics, machine, media
 from mirage_app.doctor.finding import State
@@ -30,6 +32,9 @@ def test_a_complete_machine_is_told_so(with_model: Path, capsys: pytest.CaptureF
     topics = {finding["topic"] for finding in told["findings"]}
     assert {"Python", "Torch", "OpenGL", "Codecs", "Display", "denoiser.safetensors", "Model"} <= topics
     assert all(finding["advice"] for finding in told["findings"] if finding["state"] == "missing")
+    torch_here = next(finding for finding in told["findings"] if finding["topic"] == "Torch")
+    quick = [name for name, there in (("bf16", has_bfloat16()), ("bytes", available())) if there]
+    assert "quick at " + (" and ".join(quick) or "float32") in torch_here["found"]
 
 
 def test_missing_weights_are_named_and_end_with_one(

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from engine.messages import LAYOUTS, MEMORY_VARIANTS
+from engine.models.embedded.eight_bits import available
 from mirage_app.cli import EXIT_DONE, EXIT_INTERRUPTED, main
 from mirage_app.commands import options
 
@@ -74,6 +75,16 @@ def test_a_plain_film_has_the_size_at_which_it_was_generated(start: list[str], t
     words = ["--path", "dolly:distance_m=1", "--frames", "2", "--size", "64x112", "--plain"]
     assert main([*start, *words, "--out", str(film)]) == EXIT_DONE
     assert film_shape(film)[:3] == (2, 64, 112)
+
+
+@pytest.mark.parametrize("precision", ["auto", "full"])
+def test_a_report_says_what_was_multiplied_in(precision: str, start: list[str], tmp_path: Path) -> None:
+    report = tmp_path / "fly.json"
+    words = ["--path", "dolly:distance_m=1", "--frames", "2", "--precision", precision, "--report", str(report)]
+    assert main([*start, *words, "--out", str(tmp_path / "fly")]) == EXIT_DONE
+    device = json.loads(report.read_text())["machine"]["device"]
+    assert device.startswith("cpu, ") and "float" in device
+    assert device.endswith("and bytes") == (precision == "auto" and available())
 
 
 def test_the_same_words_give_the_same_frames(start: list[str], tmp_path: Path) -> None:
