@@ -82,9 +82,10 @@ class EvaluationSettings:
         )
 
     def fingerprint(self, model: ModelSpec, scene: str) -> str:
-        """Identifies a measurement of one scene: settings that matter to it, model and protocol, as 16 hex digits."""
+        """Identifies a measurement of one scene: settings that matter to it, model, what it multiplies in, and
+        protocol, as 16 hex digits."""
         values = dataclasses.asdict(self)
         for name in ("variants", "scenes", "drift_scenes", "ablation_scenes", "drift_variants"):
             del values[name]  # how many others there are changes nothing about one scene
-        identity = [PROTOCOL_VERSION, values, scene, model.name, model.checksum]
+        identity = [PROTOCOL_VERSION, values, scene, model.name, model.checksum, model.arithmetic]
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]

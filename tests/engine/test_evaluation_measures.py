@@ -163,6 +163,7 @@ def test_settings_refuse_what_cannot_be_and_identify_a_measurement(tiny_model: E
         base.fingerprint(tiny_model.spec, "snow"),
         EvaluationSettings(loop_frames=27).fingerprint(tiny_model.spec, "meadow"),
         base.fingerprint(EmbeddedModel.tiny(seed=1).spec, "meadow"),
+        base.fingerprint(replace(tiny_model.spec, arithmetic="other"), "meadow"),
     }
     assert same not in others
     assert len(others) == 3
