@@ -168,4 +168,4 @@ def test_settings_refuse_what_cannot_be_and_identify_a_measurement(tiny_model: E
         base.fingerprint(replace(tiny_model.spec, arithmetic="other"), "meadow"),
     }
     assert same not in others
-    assert len(others) == 3
+    assert len(others) == 4
