@@ -5,20 +5,26 @@ The compiled kernels are cached beside their sources; running this again takes a
 
 from __future__ import annotations
 
+import torch
+
 from engine.explorer import Explorer, ExplorerConfig
 from engine.flight import fly
 from engine.models.embedded import EmbeddedModel
+from engine.models.embedded.eight_bits import in_levels
 from engine.worlds import World, WorldSpec
 
 SIZE = (64, 112)
 
 
 def warm() -> None:
-    """Two tiny frames through everything that a flight goes through."""
+    """Two tiny frames through everything that a flight goes through, and what only wide networks do."""
     world = World(WorldSpec("meadow", 7))
     explorer = Explorer(EmbeddedModel.tiny(image_size=SIZE), ExplorerConfig(biome="meadow", size=SIZE), world)
     camera = world.spawn(SIZE[1], SIZE[0])
     fly(explorer, [camera, camera], first=explorer.first_view(camera))
+    for dtype in (torch.float32, torch.bfloat16):
+        for activated in (True, False):
+            in_levels(torch.ones(1, 1, 1, 1, dtype=dtype), activated)
 
 
 if __name__ == "__main__":
