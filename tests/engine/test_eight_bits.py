@@ -152,8 +152,10 @@ def test_pictures_are_the_same_to_the_eye(tmp_path: Path) -> None:
         assert saved[0] == saved[1]
 
 
-def test_an_old_processor_does_without(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.processor.features", lambda: features() - {"avx512_vnni", "avx_vnni", "amx_int8"})
+@pytest.mark.parametrize("kind", ["old", "with tiles"])
+def test_a_processor_that_gains_nothing_does_without(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = features() - {"avx512_vnni", "avx_vnni"} if kind == "old" else features() | {"avx512_vnni", "amx_bf16"}
+    monkeypatch.setattr("engine.processor.features", lambda: other)
     eight_bits.available.cache_clear()
     try:
         assert not eight_bits.available()
