@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,15 @@ def test_what_comes_in_is_rounded_to_the_nearest_level(
     assert float((told - true).abs().max()) <= 1.01 * step
     inside = (levels > 0) & (levels < 255)  # where zero was rounded, an end may lie half a level outside
     assert float(((told - true).abs() * inside).max()) <= 0.501 * step
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf, -math.inf])
+def test_one_broken_number_does_not_spoil_the_others(broken: float) -> None:
+    x = torch.linspace(-1.0, 1.0, 24).view(1, 2, 3, 4)
+    whole, step, _ = in_levels(x, activated=False)
+    x[0, 1, 2, 0] = broken
+    levels, again, _ = in_levels(x, activated=False)
+    assert again == step and int((levels != whole).sum()) == 1
 
 
 def _away(told: Tensor, true: Tensor) -> float:

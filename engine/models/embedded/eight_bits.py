@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 from functools import cache
 from typing import Any, TypeVar
 
@@ -78,6 +79,8 @@ def in_levels(x: Tensor, activated: bool) -> tuple[Tensor, float, int]:
     last = x.permute(0, 2, 3, 1).contiguous()
     flat = last.flatten()
     least, most = (float(value) for value in flat.aminmax())
+    if not math.isfinite(most - least):  # one broken number is not to spoil all others
+        return in_levels(torch.nan_to_num(x, 0.0, 0.0, 0.0), activated)
     least, most = LEAST_ACTIVATED if activated else min(least, 0.0), max(most, 0.0)
     step = max(most - least, TINY) / LEVELS
     zero = round(-least / step)
