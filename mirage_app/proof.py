@@ -137,7 +137,7 @@ def bench(options: Bench) -> int:
     settings = dataclasses.replace(settings, size=size, steps=_steps(options.steps))
     cancel = CancelToken()
     with cancel_on_ctrl_c(cancel):
-        started = measure_start(options.model, device)  # first, while this process holds nothing yet
+        started = measure_start(options.model, device, options.precision)  # first, while this process holds nothing yet
         cancel.check()
         model = EmbeddedModel.load(options.model, device, in_full=options.precision == "full")
         with MeasuringProgress("Benchmarking") as progress:
@@ -157,7 +157,7 @@ def finish_bench(result: Benchmark, out: Path) -> None:
     sys.stdout.write(f"\nWrote bench.json, bench.md and {len(drawn)} plots to {out}.\n")
 
 
-def measure_start(model: Path | None, device: str) -> Startup | None:
+def measure_start(model: Path | None, device: str, precision: str) -> Startup | None:
     """A short flight and ``--help``, each in a process of its own; ``None`` if the flight fails (the log says why)."""
     command = [sys.executable, str(ROOT / "main.py")]
     began = time.perf_counter()
@@ -166,7 +166,8 @@ def measure_start(model: Path | None, device: str) -> Startup | None:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "fly.json"
         words = ["fly", "--world", "meadow", "--seed", "1000301", "--path", "straight", "--frames", str(START_FRAMES)]
-        words += ["--device", device, "--out", str(Path(folder) / "fly.mp4"), "--report", str(report)]
+        words += ["--device", device, "--precision", precision]
+        words += ["--out", str(Path(folder) / "fly.mp4"), "--report", str(report)]
         if model is not None:
             words += ["--model", str(model)]
         done = subprocess.run([*command, *words], capture_output=True, timeout=START_TIMEOUT_S, check=False, text=True)

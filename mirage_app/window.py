@@ -43,6 +43,7 @@ def open_window(options: App) -> int:
             autosave=autosave_file(),
             model_dir=options.model,
             device=options.device,
+            in_full=options.precision == "full",
         )
     )
 
@@ -122,6 +123,7 @@ def _film_instead(options: App) -> int:
             depth=options.depth,
             fov_deg=options.fov_deg,
             device=options.device,
+            precision=options.precision,
             model=options.model,
             out=FILM,
         )

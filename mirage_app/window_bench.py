@@ -86,7 +86,13 @@ def measure_window(options: Bench, seconds: float) -> WindowFigures:
     app = make_application(sys.argv[:1])
     store = SettingsStore(None)
     first = OpenWorld("meadow", 1_000_301)
-    choice = AppOptions(first=first, cache_dir=cache_dir(), model_dir=options.model, device=options.device)
+    choice = AppOptions(
+        first=first,
+        cache_dir=cache_dir(),
+        model_dir=options.model,
+        device=options.device,
+        in_full=options.precision == "full",
+    )
     bridge = make_bridge(choice, store)
     bridge.start()
     window = make_window(choice, bridge, store)

@@ -46,7 +46,7 @@ class AppOptions:
         settings_path: JSON file of the user's settings; ``None``: nothing is kept.
         cache_dir: folder for thumbnails. autosave: file for the engine's autosave, ``None``: none.
         model_dir: folder of the model's weights, ``None``: the one that ships. load_model: makes the model in its
-        place.
+            place. device, in_full: as :class:`EngineSettings`.
     """
 
     first: Command | None = None
@@ -56,6 +56,7 @@ class AppOptions:
     model_dir: Path | None = None
     load_model: Callable[[EngineSettings], WorldModel] | None = None
     device: str = "auto"
+    in_full: bool = False
 
 
 def make_application(arguments: list[str] | None = None) -> QApplication:
@@ -96,7 +97,12 @@ def make_bridge(options: AppOptions, store: SettingsStore) -> EngineBridge:
     """The engine thread, not yet started, behind its bridge."""
     from engine.worker import EngineWorker
 
-    settings = EngineSettings(device=options.device, quality=quality_command(store), autosave=options.autosave)
+    settings = EngineSettings(
+        device=options.device,
+        in_full=options.in_full,
+        quality=quality_command(store),
+        autosave=options.autosave,
+    )
     return EngineBridge(lambda wake: EngineWorker(wake, options.model_dir, settings, options.load_model))
 
 

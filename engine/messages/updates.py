@@ -190,7 +190,7 @@ class EngineSettings:
     """What an engine thread is started with.
 
     Attributes:
-        device: ``auto`` takes CUDA when there is one.
+        device: ``auto`` takes CUDA when there is one. in_full: nothing is multiplied in bytes.
         threads: CPU threads for torch, ``None``: torch's own choice.
         size: (height, width) of generated frames. quality: as :class:`SetQuality`.
         budget_mib: limit of the memory. autosave: file that the open world is saved to every ``autosave_s`` seconds of
@@ -201,6 +201,7 @@ class EngineSettings:
     """
 
     device: str = "auto"
+    in_full: bool = False
     threads: int | None = None
     size: tuple[int, int] | None = None
     quality: SetQuality = field(default_factory=SetQuality)

@@ -42,7 +42,7 @@ def load_model(settings: EngineSettings, folder: Path | None) -> WorldModel:
     """
     from engine.models.embedded import EmbeddedModel
 
-    return EmbeddedModel.load(folder, device=pick_device(settings.device))
+    return EmbeddedModel.load(folder, pick_device(settings.device), in_full=settings.in_full)
 
 
 def warm_up(model: WorldModel, size: tuple[int, int], progress: Progress, cancel: CancelToken) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from mirage_app.commands.base import Command
-from mirage_app.commands.options import DeviceName, MaybeFloat, MaybeInt, MaybePath, MaybeText
+from mirage_app.commands.options import DeviceName, MaybeFloat, MaybeInt, MaybePath, MaybeText, Precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,8 @@ class App(Command):
     """Vertical field of view of --image in degrees; by default 60."""
     device: DeviceName = "auto"
     """Where the model runs."""
+    precision: Precision = "auto"
+    """Wide convolutions are multiplied in bytes where the processor is quick at that; `full` does without."""
     model: MaybePath = None
     """Folder of the model's weights; by default the one that Mirage ships."""
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
+from engine.messages import EngineSettings
 from engine.metrics import psnr_db
 from engine.models import shipped_model_dir
 from engine.models.embedded import EmbeddedModel, eight_bits
@@ -21,6 +22,7 @@ from engine.models.embedded.eight_bits import EightBitConv2d, InBytes, in_eight_
 from engine.models.embedded.weights import places_path, weight_path
 from engine.places import PlaceBank
 from engine.processor import features
+from engine.worker.loading import load_model
 
 quick = pytest.mark.skipif(not eight_bits.available(), reason="this processor does not add up products of bytes")
 
@@ -80,9 +82,8 @@ def _away(told: Tensor, true: Tensor) -> float:
 def test_a_product_in_bytes_is_within_two_hundredths(conv: nn.Conv2d, activated: bool, dtype: torch.dtype) -> None:
     torch.manual_seed(1)
     conv, x = copy.deepcopy(conv).to(dtype).requires_grad_(False), 2.0 * torch.randn(2, conv.in_channels, 9, 14) + 0.5
-    plus = torch.randn_like(conv(x.to(dtype)))
-    true = conv.float()(silu(x) if activated else x) + plus.float()
-    told = InBytes(conv.to(dtype))(x.to(dtype), activated=activated, plus=plus)
+    true = conv.float()(silu(x) if activated else x)
+    told = InBytes(conv.to(dtype))(x.to(dtype), activated=activated)
     assert told.dtype == dtype and told.shape == true.shape
     assert _away(told, true) < 0.02
 
@@ -162,6 +163,12 @@ def test_pictures_are_the_same_to_the_eye(tmp_path: Path) -> None:
         assert saved[0] == saved[1]
 
 
+@pytest.mark.parametrize("in_full", [False, True])
+def test_the_engine_of_the_window_multiplies_as_it_is_told(in_full: bool) -> None:
+    model = load_model(EngineSettings(device="cpu", in_full=in_full), None)
+    assert model.spec.arithmetic.endswith("and bytes") == (not in_full and eight_bits.available())
+
+
 @pytest.mark.parametrize("kind", ["old", "with tiles"])
 def test_a_processor_that_gains_nothing_does_without(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     other = features() - {"avx512_vnni", "avx_vnni"} if kind == "old" else features() | {"avx512_vnni", "amx_bf16"}
@@ -181,7 +188,7 @@ def test_a_torch_that_multiplies_otherwise_is_not_trusted(problem: str, monkeypa
     def other(self: InBytes, x: Tensor, **_: object) -> Tensor:
         if problem == "missing":
             raise AttributeError("no such product")
-        return 1.1 * self.layer(x)
+        return 1.1 * self.conv(x)
 
     monkeypatch.setattr(InBytes, "__call__", other)
     eight_bits.available.cache_clear()

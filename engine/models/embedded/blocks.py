@@ -7,6 +7,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from engine.models.embedded.eight_bits import EightBitConv2d
+
 M = TypeVar("M", bound=nn.Module)
 L = TypeVar("L", nn.Conv2d, nn.Linear)
 
@@ -25,6 +27,11 @@ def zero_(layer: L) -> L:
     return layer
 
 
+def of_silu(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """conv(silu(x)), in one where the convolution is computed in bytes."""
+    return conv.of_silu(x) if isinstance(conv, EightBitConv2d) else conv(nn.functional.silu(x))
+
+
 class ResidualBlock(nn.Module):
     """x + conv(silu(conv(silu(x)))), no normalisation: exact at any image size, cheap on a CPU."""
 
@@ -35,7 +42,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, width, h, w) -> the same shape."""
-        return x + self.second(nn.functional.silu(self.first(nn.functional.silu(x))))
+        return x + of_silu(self.second, of_silu(self.first, x))
 
 
 class ModulatedBlock(nn.Module):
@@ -55,9 +62,9 @@ class ModulatedBlock(nn.Module):
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """x (B, width_in, h, w), embedding (B, E) -> (B, width_out, h, w)."""
         scale, shift = self.modulation(embedding)[:, :, None, None].chunk(2, dim=1)
-        hidden = self.first(nn.functional.silu(self.norm_in(x)))
+        hidden = of_silu(self.first, self.norm_in(x))
         hidden = self.norm_out(hidden) * (1 + scale) + shift
-        return self.skip(x) + self.second(nn.functional.silu(hidden))
+        return self.skip(x) + of_silu(self.second, hidden)
 
 
 class SelfAttention(nn.Module):

@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engine.models.embedded.blocks import ModulatedBlock, ResidualBlock
 from engine.models.embedded.rounding import activated_to_bytes, to_bytes
 from engine.processor import has_bytes
 
@@ -50,15 +49,14 @@ class InBytes:
     def __deepcopy__(self, memo: dict[int, Any]) -> InBytes:
         return InBytes(copy.deepcopy(self.conv, memo))
 
-    def __call__(self, x: Tensor, *, activated: bool = False, plus: Tensor | None = None) -> Tensor:
-        """``x (B, in, h, w)``, or silu(x) if it is to be ``activated`` -> (B, out, h', w'), and what it is to be
-        added to."""
+    def __call__(self, x: Tensor, *, activated: bool = False) -> Tensor:
+        """``x (B, in, h, w)``, or silu(x) if it is to be ``activated`` -> (B, out, h', w')."""
         self._pack()
         kernel = (self._kernel, self._step, self._zeros, self.conv.bias)
         made: Tensor = torch.ops.onednn.qconv2d_pointwise(
             *in_levels(x, activated), *kernel, *self._settled, 1.0, 0, x.dtype, "none", [], ""
         )
-        return made if plus is None else made.add_(plus)
+        return made
 
     def _pack(self) -> None:
         weight = self.conv.weight
@@ -92,7 +90,7 @@ def in_levels(x: Tensor, activated: bool) -> tuple[Tensor, float, int]:
 
 
 class EightBitConv2d(nn.Conv2d):
-    """A layer that is computed in bytes; it shares the parameters of the one that it stands for."""
+    """A layer that is computed in bytes when it infers; it shares the parameters of the one that it stands for."""
 
     def __init__(self, conv: nn.Conv2d) -> None:
         nn.Module.__init__(self)
@@ -103,51 +101,18 @@ class EightBitConv2d(nn.Conv2d):
         """(B, in, h, w) -> (B, out, h', w')."""
         return self.in_bytes(x) if torch.is_inference_mode_enabled() else super().forward(x)
 
-
-class EightBitResidual(ResidualBlock):
-    """A residual block whose convolutions are computed in bytes; what it adds to stays as it is."""
-
-    def __init__(self, block: ResidualBlock) -> None:
-        nn.Module.__init__(self)
-        self.first, self.second = block.first, block.second
-        self.in_bytes = InBytes(block.first), InBytes(block.second)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, width, h, w) -> the same shape."""
-        if not torch.is_inference_mode_enabled():
-            return super().forward(x)
-        first, second = self.in_bytes
-        return second(first(x, activated=True), activated=True, plus=x)
-
-
-class EightBitModulated(ModulatedBlock):
-    """A modulated block whose convolutions are computed in bytes; what it adds to stays as it is."""
-
-    def __init__(self, block: ModulatedBlock) -> None:
-        nn.Module.__init__(self)
-        for name, child in block.named_children():
-            self.add_module(name, child)
-        self.in_bytes = InBytes(block.first), InBytes(block.second)
-
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """x (B, width_in, h, w), embedding (B, E) -> (B, width_out, h, w)."""
-        if not torch.is_inference_mode_enabled():
-            return super().forward(x, embedding)
-        first, second = self.in_bytes
-        scale, shift = self.modulation(embedding)[:, :, None, None].chunk(2, dim=1)
-        hidden = self.norm_out(first(self.norm_in(x), activated=True)) * (1 + scale) + shift
-        return second(hidden, activated=True, plus=self.skip(x))
+    def of_silu(self, x: Tensor) -> Tensor:
+        """What the layer makes of silu(x): rounding takes that along."""
+        if torch.is_inference_mode_enabled():
+            return self.in_bytes(x, activated=True)
+        return super().forward(nn.functional.silu(x))
 
 
 def in_eight_bits(network: N) -> N:
     """A network, changed in place, that computes its wide 3x3 convolutions in bytes when it infers."""
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
-            if isinstance(child, ResidualBlock) and wide(child.first):
-                setattr(module, name, EightBitResidual(child))
-            elif isinstance(child, ModulatedBlock) and wide(child.first):
-                setattr(module, name, EightBitModulated(child))
-            elif isinstance(module, nn.Sequential) and isinstance(child, nn.Conv2d) and wide(child):
+            if isinstance(child, nn.Conv2d) and wide(child):
                 setattr(module, name, EightBitConv2d(child))
     return network
 
