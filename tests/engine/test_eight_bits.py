@@ -109,6 +109,8 @@ def test_a_network_in_bytes_is_the_same_network() -> None:
     assert {name: t.shape for name, t in quickly.state_dict().items()} == {
         name: t.shape for name, t in network.state_dict().items()
     }
+    layers = list(quickly.modules())
+    assert list(in_eight_bits(quickly).modules()) == layers, "done once"
     x = torch.randn(1, 8, 12, 10)
     assert torch.equal(quickly(x), network(x))
     quickly(x).square().mean().backward()

@@ -112,7 +112,7 @@ def in_eight_bits(network: N) -> N:
     """A network, changed in place, that computes its wide 3x3 convolutions in bytes when it infers."""
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
-            if isinstance(child, nn.Conv2d) and wide(child):
+            if isinstance(child, nn.Conv2d) and not isinstance(child, EightBitConv2d) and wide(child):
                 setattr(module, name, EightBitConv2d(child))
     return network
 
