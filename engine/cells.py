@@ -30,9 +30,9 @@ def cell_means(samples: Tensor, like: Tensor) -> Tensor:
 
 
 def in_samples(cells: Tensor, samples: Tensor) -> Tensor:
-    """The inverse: (h, w) -> (h*s, w*s), the shape of ``samples``."""
+    """The inverse: (..., h, w) -> (..., h*s, w*s), the shape of ``samples``."""
     side = samples.shape[-1] // cells.shape[-1]
-    return cells.repeat_interleave(side, 0).repeat_interleave(side, 1)
+    return cells.repeat_interleave(side, -2).repeat_interleave(side, -1)
 
 
 def distance_to(cells: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from engine.cracks import closed
 from engine.depth import reconcile, sample_inverse_depth
 from engine.drawing import draw, draw_readout
 from engine.errors import InputError
+from engine.memory import Mosaic
 from engine.messages import MemoryVariant, Preview, StepResult
 from engine.overscan import shown_part, without_edge
 from engine.pixels import frozen_numpy
@@ -77,8 +78,7 @@ class Explorer:
     Attributes:
         match: the place that new ground goes on from, see :mod:`engine.places`. matches: the same of every country
             (:mod:`engine.memory.countries`), by its number, when one was last in it.
-        last_readout, last_camera: of the newest frame, if there is one: what was known of it, and where it was seen
-            from.
+        last_camera: where the newest frame was seen from, if there is one.
 
     Raises:
         InputError: the size is not a multiple of the model's stride, or the model does not know the biome.
@@ -98,7 +98,7 @@ class Explorer:
         self.memory: Memory = self._empty_memory()
         self.index = 0
         self.begun = False
-        self.last_readout: Readout | None = None
+        self._last_view: Mosaic | None = None
         self.last_camera: Camera | None = None
         self._newest = -1
         self._before_newest: tuple[int, Match | None, Camera | None] = (0, None, None)
@@ -110,6 +110,11 @@ class Explorer:
         """(height, width) of generated frames."""
         assert self.config.size is not None
         return self.config.size
+
+    @property
+    def last_readout(self) -> Readout | None:
+        """What was known of the newest frame, if there is one."""
+        return None if self._last_view is None else self._last_view.readout
 
     @property
     def places(self) -> Places | None:
@@ -209,7 +214,7 @@ class Explorer:
         cancel.check()
         shown = torch.where(torch.isnan(inverse), inverse[inverse > 0.0].median(), inverse)
         news = News(camera, readout, latents, latents, shown, inverse, depth_m, finer=finer, behind=behind)
-        return self._finish(camera, readout, news, timings, 0, cancel)
+        return self._finish(camera, Mosaic(readout), news, timings, 0, cancel)
 
     # ------------------------------------------------------------------------------------------- reading
 
@@ -217,7 +222,9 @@ class Explorer:
         """What the memory alone knows, decoded; nothing is written. Where it knows nothing the picture is dark."""
         camera = self.fit(camera)
         timings: dict[str, float] = {}
-        readout = self._read(camera, timings)
+        with timed(timings, self.model.device, "readout"):
+            readout = self._look(camera, timings).readout
+        timings["readout"] -= timings.get("encode", 0.0)
         with timed(timings, self.model.device, "decode"):
             rgb = draw_readout(self.model, readout)
         return Preview(
@@ -352,24 +359,8 @@ class Explorer:
         replaces: int | None = None,
     ) -> StepResult:
         timings: dict[str, float] = {}
-        readout = self._read(camera, timings)
         generator = step_generator(self.config.seed, self.index)
-        ahead = Prospect(camera, readout, readout, False, steps, self.match)
-        if self.config.memory != "none":
-            ahead = look_ahead(
-                camera,
-                readout,
-                lambda wider: self._read(wider, timings),
-                self.places,
-                stride=self.model.spec.spatial_stride,
-                biome=self.config.biome,
-                steps=steps,
-                generator=generator,
-                latest=self.match,
-                before=self.last_camera,
-                memory=self.memory.latent,
-                renews=self._has_scales,
-            )
+        ahead, view = self._look_ahead(camera, steps, generator, timings)
         known = ahead.known
         with timed(timings, self.model.device, "imagine"):
             request = ChunkRequest(
@@ -392,23 +383,53 @@ class Explorer:
                 writable = without_edge(writable, known.covered, self.model.spec.geometry_samples)
         cancel.check()
         news = ahead.news(latents, lasting, shown, writable)
-        result = self._finish(camera, readout, news, timings, steps, cancel, with_readout, replaces)
+        result = self._finish(camera, view, news, timings, steps, cancel, with_readout, replaces)
         return replace(result, inventive=ahead.inventive, renewed=len(ahead.renewed) > 0 and not ahead.seamless)
 
-    def _read(self, camera: Camera, timings: dict[str, float]) -> Readout:
-        """The memory seen from ``camera``; an encoder's part of the time is charged apart."""
+    def _look_ahead(
+        self, camera: Camera, steps: int, generator: torch.Generator, timings: dict[str, float]
+    ) -> tuple[Prospect, Mosaic]:
+        """What to imagine for a frame, and what the memory knows of it."""
         with timed(timings, self.model.device, "readout"):
-            reading = self.memory.readout(camera)
-            readout = closed(reading.readout)
-        timings["readout"] -= reading.encode_ms
+            view = self._look(camera, timings)
+            if self.config.memory == "none":
+                ahead = Prospect(camera, view.sight, view.sight, False, steps, self.match)
+            else:
+                ahead = look_ahead(
+                    camera,
+                    view,
+                    lambda wider: self._look(wider, timings),
+                    self.places,
+                    stride=self.model.spec.spatial_stride,
+                    biome=self.config.biome,
+                    steps=steps,
+                    generator=generator,
+                    latest=self.match,
+                    before=self.last_camera,
+                    memory=self.memory.latent,
+                    renews=self._has_scales,
+                )
+        timings["readout"] -= timings.get("encode", 0.0)
+        return ahead, view
+
+    def _look(self, camera: Camera, timings: dict[str, float]) -> Mosaic:
+        """The memory seen from ``camera``; what of it was an encoder's work is told in ``timings``.
+
+        In a building, where places tell most of what was not truly seen, it is read when it is clear what of it.
+        """
+        memory = self.memory.latent
+        if memory is not None and self.built and self._has_scales:
+            sight = memory.sight(camera, counted=True)
+            return Mosaic.of(memory, sight).showing(closed(sight))
+        reading = self.memory.readout(camera)
         if reading.encode_ms:
             timings["encode"] = timings.get("encode", 0.0) + reading.encode_ms
-        return readout
+        return Mosaic(closed(reading.readout))
 
     def _finish(
         self,
         camera: Camera,
-        readout: Readout,
+        view: Mosaic,
         news: News,
         timings: dict[str, float],
         steps: int,
@@ -420,9 +441,11 @@ class Explorer:
         wider = news.camera.size != camera.size
         with timed(timings, self.model.device, "decode"):
             drawing = draw(self.model, news.latents, wider=wider, fine=self.config.fine)
-        readout_rgb = draw_readout(self.model, readout) if with_readout else None
+        readout_rgb = draw_readout(self.model, view.readout) if with_readout else None
+        if self.config.budget_mib is not None:
+            view.readout  # noqa: B018 - tokens that it shows may have to leave
         shown = shown_part(news.shown, self.model.spec.geometry_samples) if wider else news.shown
-        coverage, inverse_depth = frozen_numpy(readout.coverage), frozen_numpy(shown)
+        coverage, inverse_depth = frozen_numpy(view.sight.coverage), frozen_numpy(shown)
         cancel.check()
         with timed(timings, self.model.device, "write"):
             if replaces is not None:
@@ -433,7 +456,7 @@ class Explorer:
         self._before_newest, self.match = (before, self.match, self.last_camera), news.match
         if self.memory.latent is not None:
             self.matches[self.memory.latent.country] = news.match
-        self.last_readout, self.last_camera, self._newest = readout, camera, self.index - 1
+        self._last_view, self.last_camera, self._newest = view, camera, self.index - 1
         return StepResult(
             index=self.index - 1,
             node=commit.node,

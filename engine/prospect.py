@@ -19,6 +19,7 @@ from torch import Tensor
 from engine.camera import Camera
 from engine.cells import in_samples, without
 from engine.disocclusion import extend_background
+from engine.memory import Mosaic
 from engine.overscan import edge_unknown, inventing_steps, much_unknown, widened
 from engine.places import Forgotten
 from engine.renewal import FORGOTTEN_WEAR, due, retold_by_rooms, wear_drawn
@@ -34,7 +35,8 @@ class Prospect:
 
     Attributes:
         camera: the frame's, or a wider one.
-        known: what the memory knows of it and is to stay. believed: the same, completed; what the model builds on.
+        known: what the memory knows of it and is to stay; its features, where it shows that as it was seen.
+        believed: the same, completed; what the model builds on.
         inventive: much of it is new.
         steps: denoising steps it is worth.
         match: the place it was completed from, or the one before.
@@ -105,8 +107,8 @@ class News:
 
 def look_ahead(
     camera: Camera,
-    known: Readout,
-    read: Callable[[Camera], Readout],
+    known: Mosaic,
+    read: Callable[[Camera], Mosaic],
     places: Places | None,
     *,
     stride: int,
@@ -132,9 +134,9 @@ def look_ahead(
         memory: what was read, if it keeps account of wear; where it ``renews``, what is worn gives way to a place.
     """
 
-    def trusted(readout: Readout, camera: Camera) -> Readout:
-        hides = None if places is None else places.roofed(readout, camera, biome, latest)
-        return readout if hides is None else without(readout, hides)
+    def trusted(view: Mosaic, camera: Camera) -> Mosaic:
+        hides = None if places is None else places.roofed(view.sight, camera, biome, latest)
+        return view if hides is None else view.without(hides)
 
     known, came_from = trusted(known, camera), latest
     renewal, entered, lent = None, False, False
@@ -143,53 +145,58 @@ def look_ahead(
         # The room that one began in was truly seen, and stays what it is.
         lent = places.built(biome) and not places.in_room_of(memory.began_at, camera, biome, latest)
         if lent or not places.built(biome):
-            renewal = due(memory, known, camera, latest, lent=lent, entered=entered)
-    wide = renewal is not None or edge_unknown(known.coverage)
+            renewal = due(memory, known.sight, camera, latest, lent=lent, entered=entered)
+    wide = renewal is not None or edge_unknown(known.sight.coverage)
     # In a building places know best what goes on behind a pillar; elsewhere what lies beside does.
     built = places is not None and places.built(biome)
-    believed = known if built else extend_background(known, between=True)
-    inventive = wide or much_unknown(believed.coverage)
-    asks = places is not None and built and (lent or not bool(places.known(known, biome).all()))
+    believed = known if built else Mosaic(extend_background(known.readout, between=True))
+    inventive = wide or much_unknown(believed.sight.coverage)
+    asks = places is not None and built and (lent or not bool(places.known(known.sight, biome).all()))
     told_by = memory if built and renews else None
-    asks = asks or (told_by is not None and bool(retold_by_rooms(told_by, known, lent).drawn.any()))
+    asks = asks or (told_by is not None and bool(retold_by_rooms(told_by, known.sight, lent).drawn.any()))
     if not inventive and not asks:
-        believed = extend_background(believed)
-        return Prospect(camera, known, believed, False, steps, latest, wear=_wear(memory, known, None))
+        worn = _wear(memory, known.sight, None)
+        return Prospect(camera, known.readout, extend_background(believed.readout), False, steps, latest, wear=worn)
     if wide:
         camera = widened(camera, stride)
         known = trusted(read(camera), camera)
     forgotten: Forgotten | None = None
     renewed: np.ndarray | tuple[()] = ()
     if renewal is not None:
-        gone = renewal.cells(known)
-        renewed = renewal.tokens(camera, known, gone)
-        forgotten = Forgotten(known, None if renewal.inside else latest, gone)
+        gone = renewal.cells(known.sight)
+        renewed = renewal.tokens(camera, known.sight, gone)
+        forgotten = Forgotten(known.readout, None if renewal.inside else latest, gone)
         with renewal.memory.overlooking(renewed):
-            believed = known = trusted(renewal.left(read(camera), camera, gone), camera)
+            behind = read(camera)
+            believed = known = trusted(behind.without(renewal.bare(behind.sight, camera, gone)), camera)
         if not renewal.inside:  # there the place that one came from is the best guess
             latest = None
     elif wide:
-        believed = known if built else extend_background(known, between=True)
+        believed = known if built else Mosaic(extend_background(known.readout, between=True))
+    view = known.sight
     given = anew = provisional = None
     if places is not None:
-        if latest is None and before is not None and not bool((known.coverage > 0.0).any()):
+        if latest is None and before is not None and not bool((view.coverage > 0.0).any()):
             latest = places.complete(read(before), before, biome, generator).match
-        retold = None if told_by is None else retold_by_rooms(told_by, known, lent)
+        retold = None if told_by is None else retold_by_rooms(told_by, view, lent)
         completed = places.complete(believed, camera, biome, generator, latest, forgotten, retold)
-        believed, latest = completed.readout, completed.match
-        given, anew, known = completed.taken, completed.anew, without(known, completed.hidden)
-        known = replace(known, exact=torch.where(anew, 0.0, known.exact))
-        provisional = completed.outside
-    believed = extend_background(believed)
-    if much_unknown(believed.coverage):
+        latest, given, anew = completed.match, completed.taken, completed.anew
+        view = without(view, completed.hidden)
+        view = replace(view, exact=torch.where(anew, 0.0, view.exact))
+        provisional, believed = completed.outside, Mosaic(completed.readout)
+    complete = believed.readout
+    # Where it is shown as it was seen, it is believed as it is known.
+    view = replace(view, features=torch.where(view.exact > 0.0, complete.features, 0.0))
+    complete = extend_background(complete)
+    if much_unknown(complete.coverage):
         steps = inventing_steps(steps)
-    wear = _wear(memory, known, given)
+    wear = _wear(memory, view, given)
     if wear is not None and provisional is not None:  # until one enters that room
         wear = torch.where(provisional, FORGOTTEN_WEAR, wear)
     foreseen = came_from is not None and latest is not None and came_from.room(latest.anchor) is not None
     seamless = renewal is not None and renewal.room and (foreseen or not entered)
     founds = renewal is not None and not renewal.room
-    return Prospect(camera, known, believed, inventive, steps, latest, given, anew, wear, renewed, seamless, founds)
+    return Prospect(camera, view, complete, inventive, steps, latest, given, anew, wear, renewed, seamless, founds)
 
 
 def _wear(memory: LatentMemory | None, known: Readout, given: Tensor | None) -> Tensor | None:

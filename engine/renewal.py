@@ -19,7 +19,7 @@ from scipy.ndimage import binary_closing
 from torch import Tensor
 
 from engine.camera import Camera, elevation_rad
-from engine.cells import in_samples, only_sky, without
+from engine.cells import in_samples, only_sky
 from engine.disocclusion import surfaces
 from engine.ground import clearance_m
 from engine.memory import WORN, LatentMemory, Readout
@@ -103,11 +103,11 @@ class Renewal:
         shown = np.unique(seen.token[solid].numpy())
         return np.union1d(rows, shown[~store.frozen_at(shown)])
 
-    def left(self, behind: Readout, camera: Camera, gone: Tensor) -> Readout:
-        """What is known of a view without its ``gone`` cells (h, w): what the memory shows without their tokens,
-        ``behind``, and in their stead nothing but the sky above the horizon."""
+    def bare(self, behind: Readout, camera: Camera, gone: Tensor) -> Tensor:
+        """(h, w) bool: cells of a view that nothing is left of, of those that are ``gone (h, w)``: of what the memory
+        shows without their tokens, ``behind``, all but the sky above the horizon."""
         sky = only_sky(behind) & torch.from_numpy(_high(camera, gone.shape))
-        return without(behind, gone & ~sky)
+        return gone & ~sky
 
     def _goes(self, token: np.ndarray, nearness: np.ndarray) -> np.ndarray:
         """Whether a token that is seen so near (1/m), any shape, is forgotten."""

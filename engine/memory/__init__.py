@@ -4,6 +4,7 @@ from engine.memory.config import LatentView, MemoryConfig
 from engine.memory.grids import fits_memory
 from engine.memory.kernels import WORN
 from engine.memory.latent_memory import LatentMemory, WriteReport
+from engine.memory.mosaic import Mosaic, Tile
 from engine.memory.points import OrientedBox, TokenInfo
 from engine.memory.readout import Readout, ReadoutNetwork, SampleMap
 from engine.memory.snapshot import MemorySnapshot
@@ -17,11 +18,13 @@ __all__ = [
     "MemoryConfig",
     "MemorySnapshot",
     "MemoryStats",
+    "Mosaic",
     "Node",
     "OrientedBox",
     "Readout",
     "ReadoutNetwork",
     "SampleMap",
+    "Tile",
     "TokenInfo",
     "WorldTree",
     "WriteReport",

@@ -161,6 +161,31 @@ def block_hidden(m: np.ndarray, bounds: np.ndarray, rows: int, columns: int) -> 
     return False
 
 
+@njit(cache=True, nogil=True)
+def shows_none(m: np.ndarray, bounds: np.ndarray, wanted: np.ndarray) -> bool:
+    """Whether none of what is wanted of a target lies where a block may be drawn, one sample of slack included.
+
+    ``m`` and ``bounds`` as for :func:`block_hidden`; ``wanted (rows + 1, columns + 1)`` int32, how many samples lie
+    above and to the left of each corner. A block that is all before the target lies between the images of its corners.
+    """
+    left, top, right, bottom = np.float32(np.inf), np.float32(np.inf), np.float32(-np.inf), np.float32(-np.inf)
+    for corner in range(8):
+        u, v, q = bounds[corner & 1], bounds[2 + (corner >> 1 & 1)], bounds[4 + (corner >> 2)]
+        z = m[2, 0] * u + m[2, 1] * v + m[2, 2] + q * m[2, 3]
+        if not z > np.float32(1e-4):
+            return False
+        x = (m[0, 0] * u + m[0, 1] * v + m[0, 2] + q * m[0, 3]) / z
+        y = (m[1, 0] * u + m[1, 1] * v + m[1, 2] + q * m[1, 3]) / z
+        left, right = min(left, x), max(right, x)
+        top, bottom = min(top, y), max(bottom, y)
+    rows, columns = wanted.shape
+    x0 = int(min(max(left - np.float32(1.0), np.float32(0.0)), np.float32(columns - 1)))
+    y0 = int(min(max(top - np.float32(1.0), np.float32(0.0)), np.float32(rows - 1)))
+    x1 = int(np.ceil(min(max(right + np.float32(1.0), np.float32(0.0)), np.float32(columns - 1))))
+    y1 = int(np.ceil(min(max(bottom + np.float32(1.0), np.float32(0.0)), np.float32(rows - 1))))
+    return wanted[y1, x1] - wanted[y0, x1] - wanted[y1, x0] + wanted[y0, x0] == 0
+
+
 @njit(cache=True, nogil=True, inline="always")
 def block_of(blocks: np.ndarray, count: int, row: int) -> int:
     """Index of the block that holds ``row``."""

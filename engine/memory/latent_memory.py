@@ -25,7 +25,7 @@ from engine.memory.countries import Countries, Trail
 from engine.memory.levels import with_other_scales, with_second_layer
 from engine.memory.occupancy import Occupancy
 from engine.memory.points import OrientedBox, TokenInfo
-from engine.memory.readout import Readout, ReadoutNetwork, SampleMap
+from engine.memory.readout import NEIGHBOURS, Readout, ReadoutNetwork, SampleMap
 from engine.memory.snapshot import MemorySnapshot, SnapshotMaker
 from engine.memory.stats import MemoryStats, count_stats
 from engine.memory.store import TokenStore
@@ -178,11 +178,15 @@ class LatentMemory:
 
     # ---------------------------------------------------------------- reading
 
-    def sample_map(self, camera: Camera) -> SampleMap:
-        """Which token each of the view's (h*s, w*s) samples sees, and where in it. Reads nothing but geometry."""
+    def sample_map(self, camera: Camera, only: Tensor | None = None) -> SampleMap:
+        """Which token each of the view's (h*s, w*s) samples sees, and where in it. Reads nothing but geometry.
+
+        ``only``: (h, w) bool, cells that are asked for; of others it shows nothing, and is the sooner done.
+        """
         grid = latent_camera(self.config, camera)
         s = self.config.samples
-        return View(self.store, grid.resized(grid.width * s, grid.height * s)).sample_map()
+        view = View(self.store, grid.resized(grid.width * s, grid.height * s))
+        return view.sample_map(None if only is None else np.repeat(np.repeat(only.numpy(), s, axis=0), s, axis=1))
 
     def neighbourhood(self, token: TokenIds) -> tuple[Tensor, Tensor]:
         """Features around tokens.
@@ -197,8 +201,8 @@ class LatentMemory:
         """
         rows = self._rows(token)
         store = self.store
-        out = np.empty((len(rows), 9, self.config.channels), np.float32)
-        valid = np.empty((len(rows), 9), np.bool_)
+        out = np.empty((len(rows), NEIGHBOURS, self.config.channels), np.float32)
+        valid = np.empty((len(rows), NEIGHBOURS), np.bool_)
         kernels.gather_neighbours(
             rows,
             store.blocks.rows,
@@ -225,13 +229,14 @@ class LatentMemory:
 
     def readout_learned(self, camera: Camera, *, counted: bool = True) -> Readout:
         """Tokens resampled by the network at the exact positions that the view's samples see."""
-        readout = self.resampled(self.sight(camera))
-        return self._counted(readout) if counted else readout
+        return self.resampled(self.sight(camera, counted=counted))
 
-    def sight(self, camera: Camera) -> Readout:
-        """A learned readout but for its features, which are 0."""
+    def sight(self, camera: Camera, *, counted: bool = False, only: Tensor | None = None) -> Readout:
+        """A learned readout but for its features, which are 0; ``counted`` where it is to condition a frame. ``only``:
+        see :meth:`sample_map`."""
         grid = latent_camera(self.config, camera)
-        return assemble.from_samples(View(self.store, grid), self.sample_map(camera))
+        sight = assemble.from_samples(View(self.store, grid), self.sample_map(camera, only))
+        return self._counted(sight) if counted else sight
 
     def resampled(self, sight: Readout) -> Readout:
         """A :meth:`sight`, which may be put together from several, with its features.
@@ -239,17 +244,27 @@ class LatentMemory:
         Raises:
             InputError: the memory was made without a network.
         """
-        samples = sight.samples
-        if self.network is None or samples is None:
-            raise InputError(
-                "A learned readout needs a readout network; give the memory one or choose the nearest readout."
-            )
+        network, samples = self.reader, sight.samples
+        assert samples is not None, "a sight is made of samples"
         latents = torch.zeros_like(sight.features)
         if bool(samples.covered.any()):
             features, valid = self.neighbourhood(samples.token[samples.covered])
             with torch.no_grad():
-                latents = self.network.read(samples, features, valid)
+                latents = network.read(samples, features, valid)
         return assemble.with_features(self.store, sight, latents)
+
+    @property
+    def reader(self) -> ReadoutNetwork:
+        """The network that resamples tokens.
+
+        Raises:
+            InputError: the memory was made without one.
+        """
+        if self.network is None:
+            raise InputError(
+                "A learned readout needs a readout network; give the memory one or choose the nearest readout."
+            )
+        return self.network
 
     def readout_nearest(self, camera: Camera, *, counted: bool = True) -> Readout:
         """The paper's readout: the nearest token that lands in a cell is copied, nothing else."""

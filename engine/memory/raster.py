@@ -29,6 +29,7 @@ from engine.memory.kernels import (
     decode,
     place_of,
     relative,
+    shows_none,
 )
 from engine.memory.surface import EDGE, NEAR_THING
 
@@ -260,14 +261,15 @@ def rasterise(
     P: np.ndarray,
     center: np.ndarray,
     s: int,
+    wanted: np.ndarray,
     depth: np.ndarray,
     keys: np.ndarray,
     rest: np.ndarray,
 ) -> None:
     """Draw the living tokens of the ``visible`` blocks on the target's sample grid; see :func:`_splat`.
 
-    ``blocks (n, 3)`` int64: first row, count, keyframe. ``grids (k, 2)`` int32: h, w of each keyframe. ``depth, keys,
-    rest (hs, ws)``.
+    ``blocks (n, 3)`` int64: first row, count, keyframe. ``grids (k, 2)`` int32: h, w of each keyframe. ``wanted``: as
+    for :func:`engine.memory.kernels.shows_none`, or without a row: all of it. ``depth, keys, rest (hs, ws)``.
     """
     m = np.empty((3, 4), np.float32)
     h = np.empty(14, np.float32)
@@ -284,6 +286,8 @@ def rasterise(
             tiles = (grids[keyframe, 1] + 7) >> 3
             previous = keyframe
         if block_hidden(m, bounds[block], depth.shape[0], depth.shape[1]):
+            continue
+        if wanted.shape[0] > 0 and shows_none(m, bounds[block], wanted):
             continue
         for row in range(blocks[block, 0], blocks[block, 0] + blocks[block, 1]):
             if state[row] & ALIVE == 0:

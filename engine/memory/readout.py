@@ -7,6 +7,9 @@ from typing import Protocol
 
 from torch import Tensor
 
+NEIGHBOURS = 9
+"""Tokens around one, and itself."""
+
 
 @dataclass(frozen=True, eq=False)
 class SampleMap:

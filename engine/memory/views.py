@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from scipy.ndimage import maximum_filter
 
 from engine.camera import Camera
 from engine.memory import cellwise, kernels, levels, raster
@@ -18,6 +19,9 @@ from engine.memory.store import TokenStore
 
 SMALL = 256
 """Blocks below which one thread is quicker than two."""
+AROUND = 2
+"""Cells around what is asked for that are drawn too: by these it is told whether the near thing beside an edge is still
+there, see :func:`engine.memory.raster.uncovered`."""
 
 _pool: tuple[int, int, ThreadPoolExecutor] | None = None
 
@@ -88,10 +92,12 @@ class View:
             state,
         )
 
-    def sample_map(self) -> SampleMap:
-        """Rasterise, select and resolve; the camera must be on the sample grid."""
+    def sample_map(self, only: np.ndarray | None = None) -> SampleMap:
+        """Rasterise, select and resolve; the camera must be on the sample grid. ``only``: (h*s, w*s) bool, of other
+        samples it shows nothing."""
         s = self.store.samples
         shape = (self.camera.height, self.camera.width)
+        wanted = np.empty((0, 0), np.int32) if only is None else _sums(only, AROUND * s)
         threads = thread_count() if len(self.visible) >= SMALL else 1
         depth = np.zeros((threads, *shape), np.float32)
         keys, rest = np.full((2, threads, *shape), NO_KEY)
@@ -116,6 +122,7 @@ class View:
                     self.P,
                     self.center,
                     s,
+                    wanted,
                     seen,
                     keys[part],
                     rest[part],
@@ -144,6 +151,8 @@ class View:
         ghosts[ghosts] = (behind[ghosts] == raster.STRADDLES) | guessed | others
         if ghosts.any():
             resolved(ghosts, rest)
+        if only is not None:
+            token[~only], log2_scale[~only], inverse_depth[~only], sky[~only] = -1, 0.0, 0.0, False
         return SampleMap(
             token=torch.from_numpy(token),
             uv=torch.from_numpy(uv),
@@ -187,6 +196,15 @@ class View:
         positions = self.store.keyframes.rows[self.store.keyframes_of(winner[given]), 9:12]
         moved[given] = np.linalg.norm(positions - self.camera.position, axis=-1)
         return (moved * inverse_depth).astype(np.float32)
+
+
+def _sums(wanted: np.ndarray, around: int) -> np.ndarray:
+    """(h + 1, w + 1) int32: how many samples of ``wanted (h, w)`` bool, and ``around`` these, lie above and to the left
+    of each corner."""
+    grown = maximum_filter(wanted.view(np.uint8), 2 * around + 1, mode="constant")
+    sums = np.zeros((wanted.shape[0] + 1, wanted.shape[1] + 1), np.int32)
+    sums[1:, 1:] = grown.cumsum(axis=0, dtype=np.int32).cumsum(axis=1, dtype=np.int32)
+    return sums
 
 
 def frustum(camera: Camera) -> np.ndarray:

@@ -45,8 +45,8 @@ class StepResult:
         inverse_depth: (h*s, w*s) float32, 1/m; 0 is sky.
         coverage: (h, w) float32 in [0, 1]: how much of each cell the memory knew *before* this step.
         readout_rgb: (H, W, 3) uint8, what the memory alone knew, decoded; ``None`` unless it was asked for.
-        timings_ms: milliseconds of ``readout``, ``imagine``, ``decode``, ``write`` (and ``encode``, where an image was
-            encoded).
+        timings_ms: milliseconds of ``readout`` (of the memory, and of the places that complete it), ``imagine``,
+            ``decode``, ``write`` (and ``encode``, where an image was encoded).
         steps: denoising steps asked for.
         tokens_written, tokens_superseded: what the step changed in the memory.
         stats: the memory after the step.

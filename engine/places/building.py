@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from engine.camera import Camera
-from engine.memory import Readout
+from engine.memory import Mosaic, Readout
 from engine.places.doors import INSIDE, Ways, next_middle
 from engine.places.kinds import FEWEST, Kinds, described
 from engine.places.matching import SAME_ROOM_M, Forgotten, Match, offsets_of, position
@@ -117,7 +117,7 @@ class Building:
         return replace(match, anchor=middle, chosen_at=at).following(before)
 
     def next_room(
-        self, match: Match, view: Readout, out: Tensor, drawn: Tensor, camera: Camera, began_at: Point | None
+        self, match: Match, view: Mosaic, out: Tensor, drawn: Tensor, camera: Camera, began_at: Point | None
     ) -> tuple[int, tuple[int, Match] | None]:
         """The side of the room beside the one that one is in that one sees most of and that is to be told by its own
         place, ``INSIDE`` if there is none; and a room that was not known before, and its side.
@@ -139,7 +139,7 @@ class Building:
                 if share >= DRAWN:
                     return side, None
             elif share >= WEARING:
-                found = self._foreseen(match, view, cells, drawn, share >= DRAWN, camera, middle, side)
+                found = self._foreseen(match, view.readout, cells, drawn, share >= DRAWN, camera, middle, side)
                 if found is not None:
                     return side if share >= DRAWN else INSIDE, (side, found)
         return INSIDE, None

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from engine.camera import Camera
 from engine.cells import cell_means
-from engine.memory import LatentMemory, Readout
+from engine.memory import LatentMemory, Mosaic
 from engine.places.ahead import blocked_ahead, water_ahead
 from engine.places.bank import PlaceBank
 from engine.places.building import Building
@@ -83,7 +83,7 @@ class Choice:
 
     def going_on(
         self,
-        readout: Readout,
+        view: Mosaic,
         known: Tensor,
         away: Tensor,
         camera: Camera,
@@ -110,12 +110,12 @@ class Choice:
             return Match(chosen, ahead if at is None else to_quarter(ahead), math.inf, position(camera))
         weight = torch.exp(-away / REACH_CELLS) * known
         if at is None:
-            described = self._by_look.described(readout.features, readout.inverse_depth)
+            described = self._by_look.described(view.readout.features, view.readout.inverse_depth)
             match = self._by_look.best(
                 described, direction_bins(camera, *known.shape), weight.flatten(), places, latest
             )
         else:
-            match = self.buildings[biome].going_on(readout, weight, camera, anchor, latest)
+            match = self.buildings[biome].going_on(view.readout, weight, camera, anchor, latest)
         if latest is not None and match.turn_rad == latest.turn_rad:
             return latest
         if at is None and before is not None:  # what fills a hole is no other country
@@ -142,12 +142,12 @@ class Choice:
 
         return min(matches, key=unlike)
 
-    def alike(self, forgotten: Forgotten, left: Readout, camera: Camera, biome: str) -> Match:
+    def alike(self, forgotten: Forgotten, left: Mosaic, camera: Camera, biome: str) -> Match:
         """The place in like light that looks most like what is ``forgotten``, which has no texture worth comparing;
         light is told by the sky of what is ``left``, which nothing hides any more."""
         anchor, at = self._spot(camera, biome, forgotten.match)
         if at is not None:
-            return self.buildings[biome].alike(forgotten, left, camera, anchor, at)
+            return self.buildings[biome].alike(forgotten, left.sight, camera, anchor, at)
         view, rays = forgotten.view, rays_of(camera, forgotten.view)
         described = self._by_colour.described(view.features, view.inverse_depth)
         bins = direction_bins(camera, *view.coverage.shape)
@@ -155,7 +155,7 @@ class Choice:
         places = in_like_light(
             self._lighting,
             self._with_land(self._by_colour.among(biome)),
-            left,
+            left.readout,
             torch.rad2deg(elevation_rad(rays)),
             lambda place: level_along(self._glow(place), rays),
             None if forgotten.match is None else forgotten.match.place,

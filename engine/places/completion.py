@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -13,14 +13,15 @@ from torch import Tensor
 from engine.camera import Camera
 from engine.cells import distance_to, only_sky, overlaid, sky_share, unroofed, without
 from engine.ground import clearance_m
-from engine.memory import LatentMemory, LatentView, MemoryConfig, Readout, ReadoutNetwork
+from engine.memory import LatentMemory, LatentView, MemoryConfig, Mosaic, Readout, ReadoutNetwork
 from engine.places.bank import PlaceBank
 from engine.places.choice import Choice
+from engine.places.completed import Completed
 from engine.places.doors import beyond
 from engine.places.glow import elevation_rad, glow_along, level_along, sky_glow
 from engine.places.inside import Inside, Retold
 from engine.places.kinds import Kinds
-from engine.places.lighting import DIRECTIONS, Lighting
+from engine.places.lighting import Lighting, unlit
 from engine.places.matching import Forgotten, Match, placed, rays_of
 from engine.places.module import Point, Way
 from engine.places.repeats import Repeats
@@ -33,29 +34,6 @@ MOST_SCALED, MOST_RESCALED = 3.0, 1.5
 """No place is scaled more, nor one that renews what was imagined, or things would grow from one to the next."""
 MEMORIES_KEPT = 20
 """Of some 4 MB each; all rooms of a building that are stored, and some without what lies beyond a door."""
-
-
-@dataclass(frozen=True, eq=False)
-class Completed:
-    """A readout whose holes were filled from a place.
-
-    Attributes:
-        readout: to condition on.
-        taken: (h, w) bool, cells that come from the place.
-        hidden: (h, w) bool, those of them that were known, and that something of the place stands before; and what
-            was imagined of a room that is another.
-        anew: (h, w) bool, those of them that were known, and that the place tells better.
-        match: which one.
-        outside: (h, w) bool, those of them that are no more than a guess: what lies outside of the rooms that are
-            known, where it is one.
-    """
-
-    readout: Readout
-    taken: Tensor
-    hidden: Tensor
-    anew: Tensor
-    match: Match
-    outside: Tensor | None = None
 
 
 class Places:
@@ -87,13 +65,13 @@ class Places:
         self._ready: set[int] = set()
         self._choice = Choice(bank, self._lighting, self._mean, self._std, self._memory, self._glow, kinds)
         self._inside = {
-            biome: Inside(building, self._memory, self._repeats, self._lit, self._light)
+            biome: Inside(building, self._memory, self._repeats, self._light, self._told)
             for biome, building in self._choice.buildings.items()
         }
 
     def complete(
         self,
-        readout: Readout,
+        view: Mosaic,
         camera: Camera,
         biome: str,
         generator: torch.Generator,
@@ -101,7 +79,8 @@ class Places:
         forgotten: Forgotten | None = None,
         retold: Retold | None = None,
     ) -> Completed:
-        """Fill what ``readout`` does not know of ``camera``; where it knows all, the match alone is worth asking for.
+        """Fill what is not known of a ``view`` from ``camera``; where all is known, the match alone is worth asking
+        for.
 
         Args:
             biome: places of another are not considered, if it is known. generator: chooses where nothing is known at
@@ -110,101 +89,84 @@ class Places:
                 about.
             retold: what the place tells anew that one is in, stays in or sets right, and the next room that one sees.
         """
-        readout = _on_cpu(readout)
+        view = view.showing(_on_cpu(view.sight))
         if forgotten is not None:
             forgotten = replace(forgotten, view=_on_cpu(forgotten.view))
-        known = self.known(readout, biome)
+        known = self.known(view.sight, biome)
         away = distance_to(~known) if not bool(known.all()) else torch.zeros(known.shape)
         if forgotten is None:
-            match = self._choice.going_on(readout, known, away, camera, biome, generator, latest)
+            match = self._choice.going_on(view, known, away, camera, biome, generator, latest)
         elif latest is not None:
             match = latest = self._choice.elsewhere(latest, camera, biome)
         else:
-            match = self._choice.alike(forgotten, readout, camera, biome)
+            match = self._choice.alike(forgotten, view, camera, biome)
         inside = self._inside.get(biome)
-        if inside is None:
-            recalled = _on_cpu(self._memory(match.place).readout(placed(camera, match)))
-        else:
-            wanted = ~known if retold is None else ~known | retold.may_be
-            recalled = inside.recalled(match, camera, wanted, whole=match is not latest)
-        rays = rays_of(camera, readout)
-        elevation_deg = torch.rad2deg(elevation_rad(rays))
+        if inside is not None:
+            return inside.complete(view, known, away, camera, match, latest, forgotten, retold)
+        return self._complete_outside(view.readout, known, away, camera, match, latest, forgotten)
+
+    def _complete_outside(
+        self,
+        readout: Readout,
+        known: Tensor,
+        away: Tensor,
+        camera: Camera,
+        match: Match,
+        latest: Match | None,
+        forgotten: Forgotten | None,
+    ) -> Completed:
+        """What is not ``known (h, w)`` bool of a view of open country, from a place in it."""
+        recalled = _on_cpu(self._memory(match.place).readout(placed(camera, match)))
         # What is to be renewed has lost its shape, but its ground lies where it lay.
         told = readout if forgotten is None else forgotten.view
-        there = told.coverage > 0.0
-        if match is not latest and not self.built(biome):
+        if match is not latest:
             most = MOST_SCALED if forgotten is None else MOST_RESCALED
-            both = there & (recalled.coverage > 0.99)
+            both = (told.coverage > 0.0) & (recalled.coverage > 0.99)
             below, its = (clearance_m(camera, part.inverse_depth, both) for part in (told, recalled))
             # So many metres of the place to one of the world that its ground lies as far below the camera.
             scale = its / below if below and its else 1.0
             match = replace(match, scale=min(max(scale, 1.0 / most), most))
         # What is forgotten hid some sky, and the place's hills may hide it again.
         hidden = torch.zeros_like(known)
-        if forgotten is not None and not self.built(biome):
+        if forgotten is not None:
             hidden = forgotten.gone & only_sky(readout)
         horizon = ridges(readout, known & ~hidden)
         recalled = replace(recalled, inverse_depth=recalled.inverse_depth * match.scale)
         recalled = lowered(recalled, horizon.too_high)
-        before = latest if forgotten is None else forgotten.match
-        kept = self.built(biome) and before is not None and before.room(match.anchor) is not None
-        if match is not latest and not math.isinf(match.error) and not kept:
-            level = level_along(self._glow(match.place), rays)
-            light = self._lighting.told(readout, recalled, known, away, elevation_deg, level)
-            # In like light the ground keeps its own colours, and a room that one has just entered.
-            if forgotten is not None and (forgotten.match is None or forgotten.match.anchor != match.anchor):
-                light = DIRECTIONS * (0.0,) + light[DIRECTIONS:]
-            match = replace(match, light=light)
-        recalled = self._lit(recalled, match, camera)
+        if match is not latest and not math.isinf(match.error):
+            light = self._told(readout, recalled, known, away, match, camera)
+            # In like light the ground keeps its own colours.
+            match = replace(match, light=light if forgotten is None else unlit(light))
+        shift = self._light(recalled, match, camera)
+        recalled = recalled if shift is None else replace(recalled, features=recalled.features + shift)
         seen = readout
         if forgotten is not None:
             hidden &= (recalled.coverage > 0.99) & (sky_share(recalled, recalled.coverage) < 0.5)
             hidden |= hiding(recalled, seen, known, camera)
             seen, known = without(seen, hidden), known & ~hidden
-        if not self.built(biome):  # a room's walls and pillars stand where those do that are known
-            recalled = whole(recalled, seen, known, camera)
-            recalled = continued(joined(recalled, seen, known, camera, self._std), seen, known, horizon)
-            recalled = finished(recalled, seen, known, camera)
-        anew = torch.zeros_like(known)
-        if inside is not None and retold is not None and (match is latest or forgotten is not None or kept):
-            shown = recalled.coverage >= 0.5 if retold.lent else recalled.coverage > 0.99
-            anew = known & shown & inside.may_tell(retold, readout, recalled, match, camera)
-        taken = (recalled.coverage >= 0.5) & (~known | anew)
+        recalled = whole(recalled, seen, known, camera)
+        recalled = continued(joined(recalled, seen, known, camera, self._std), seen, known, horizon)
+        recalled = finished(recalled, seen, known, camera)
+        taken = (recalled.coverage >= 0.5) & ~known
         coverage = torch.where(taken, 1.0, readout.coverage)
         completed = replace(overlaid(readout, recalled, taken), coverage=coverage)
-        outside, gone = None, torch.zeros_like(known)
-        if inside is not None:
-            outside = self._choice.buildings[biome].outside(match, completed, camera)
-            if retold is not None:
-                match = match if kept else match.knowing(match)
-                for look in (inside.look_back, inside.look_out):
-                    part = look(completed, match, retold, camera)
-                    completed, match = part.view, part.match
-                    taken, anew = taken | part.shows, anew | (part.shows & known)
-                    outside = torch.where(part.shows, part.farther, outside)
-                    if part.gone is not None:
-                        taken, gone = taken & ~part.gone, part.gone
-            outside = taken & outside
-        return Completed(completed, taken, (hidden & taken) | gone, anew & ~gone, match, outside)
+        return Completed(completed, taken, hidden & taken, torch.zeros_like(known), match)
 
-    def _light(
-        self, view: Readout, recalled: Readout, known: Tensor, match: Match, camera: Camera
+    def _told(
+        self, view: Readout, recalled: Readout, known: Tensor, away: Tensor, match: Match, camera: Camera
     ) -> tuple[float, ...]:
-        """That a place is to be seen in, as cells that are ``known (h, w)`` tell it."""
+        """The light that a place is to be seen in, see :meth:`engine.places.lighting.Lighting.told`."""
         rays = rays_of(camera, view)
         level = level_along(self._glow(match.place), rays)
-        everywhere = torch.zeros(known.shape)
-        return self._lighting.told(view, recalled, known, everywhere, torch.rad2deg(elevation_rad(rays)), level)
+        return self._lighting.told(view, recalled, known, away, torch.rad2deg(elevation_rad(rays)), level)
 
-    def _lit(self, recalled: Readout, match: Match, camera: Camera) -> Readout:
-        """What a place shows, in the light of its match."""
+    def _light(self, recalled: Readout, match: Match, camera: Camera) -> Tensor | None:
+        """(C, h, w): by how much what a place shows differs in the light of its match; ``None``: by nothing."""
         if not match.light:
-            return recalled
-        rays = rays_of(camera, recalled)
-        elevation_deg = torch.rad2deg(elevation_rad(rays))
-        glow = self._glow(match.place)
+            return None
+        rays, glow = rays_of(camera, recalled), self._glow(match.place)
         broad = level_along(glow, rays), glow_along(glow, rays, match.turn_rad)
-        return replace(recalled, features=self._lighting.lit(recalled, elevation_deg, *broad, match.light))
+        return self._lighting.difference(recalled, torch.rad2deg(elevation_rad(rays)), *broad, match.light)
 
     def prepare(self, biome: str) -> bool:
         """Get one more place ready, which the first choice among them would take its time for, and in a building

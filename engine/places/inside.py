@@ -11,24 +11,25 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, max_pool2d
 
 from engine.camera import Camera
-from engine.cells import cell_means, overlaid, spliced, without
-from engine.memory import LatentMemory, Readout
+from engine.cells import cell_means, spliced
+from engine.memory import LatentMemory, Mosaic, Readout, Tile
 from engine.places.building import Building
+from engine.places.completed import Completed
 from engine.places.doors import INSIDE, Way, way_back
-from engine.places.lighting import DIRECTIONS
-from engine.places.matching import SAME_ROOM_M, Match, placed, position
+from engine.places.lighting import DIRECTIONS, unlit
+from engine.places.matching import SAME_ROOM_M, Forgotten, Match, placed, position
 from engine.places.module import QUARTER_RAD, Point
 from engine.places.repeats import Repeat, Repeats, aside
+from engine.places.things import hiding
 
 ACROSS = (1, 3)
 """The quarter turns that tell most of what is hidden: the two points that a room is stored from lie on one of
 its axes, and what hides behind a pillar from there is seen along the other."""
 MOST_REPEATS, LESS = 2, 0.8
 """A room is looked at again, where it repeats itself, so often; and what is seen so much less aside there is told."""
-REACH = 3
-"""Cells that a resampled one depends on, to every side."""
-FEW = 0.01
-"""So small a share of a view is not worth another look."""
+FEW, FEW_IN_BAYS = 0.01, 0.06
+"""So small a share of a view is not worth another look; and where a room was seen bay by bay, what is still hidden is
+seldom seen across it."""
 ENOUGH_SHOWN = 0.7
 """A room is seen from outside if its place shows so much of what one sees of it: from outside, its pillars hide what
 they do not hide from its middle."""
@@ -71,11 +72,11 @@ class Told:
         gone: (h, w) bool, cells of it that nothing tells: what was imagined there is not of that room.
     """
 
-    view: Readout
+    view: Mosaic
     shows: Tensor
     farther: Tensor
     match: Match
-    gone: Tensor | None = None
+    gone: Tensor
 
 
 class Inside:
@@ -84,8 +85,8 @@ class Inside:
     Args:
         building: chooses them. memory: a stored room as a memory, and without what it shows of the next room on one
             side. repeats: how one repeats itself.
-        lit: what it shows, in the light of its match. light: of a match, as cells (h, w) of a view tell it, given what
-            its place shows of that.
+        light: by how much what it shows differs in the light of its match. told: that light, as cells (h, w) of a view
+            tell it, given what its place shows of that; of how many cells away from what they do not.
     """
 
     def __init__(
@@ -93,33 +94,90 @@ class Inside:
         building: Building,
         memory: Callable[[int, Way | None], LatentMemory],
         repeats: Callable[[int], Repeats],
-        lit: Callable[[Readout, Match, Camera], Readout],
-        light: Callable[[Readout, Readout, Tensor, Match, Camera], tuple[float, ...]],
+        light: Callable[[Readout, Match, Camera], Tensor | None],
+        told: Callable[[Readout, Readout, Tensor, Tensor, Match, Camera], tuple[float, ...]],
     ) -> None:
         self._building = building
-        self._memory, self._repeats, self._lit, self._light = memory, repeats, lit, light
+        self._memory, self._repeats, self._light, self._told = memory, repeats, light, told
+
+    def complete(
+        self,
+        view: Mosaic,
+        known: Tensor,
+        away: Tensor,
+        camera: Camera,
+        match: Match,
+        latest: Match | None,
+        forgotten: Forgotten | None,
+        retold: Retold | None,
+    ) -> Completed:
+        """Tell what is not ``known (h, w)`` bool of a view, and what rooms tell better.
+
+        Args:
+            away: (h, w), how many cells away from what is not known. match: the room that one is in.
+            latest, forgotten, retold: as for :meth:`engine.places.completion.Places.complete`.
+        """
+        before = latest if forgotten is None else forgotten.match
+        kept = before is not None and before.room(match.anchor) is not None
+        wanted = ~known if retold is None else ~known | retold.may_be
+        # Where one knows which room it is, in what light, and that nothing goes, no more of it is asked for.
+        recalled = self.recalled(match, camera, wanted, whole=match is not latest or forgotten is not None)
+        if match is not latest and not math.isinf(match.error) and not kept:
+            shown = self._memory(match.place, None).resampled(recalled)
+            light = self._told(view.readout, shown, known, away, match, camera)
+            # A room that one has just entered keeps its own colours.
+            entered = forgotten is not None and (forgotten.match is None or forgotten.match.anchor != match.anchor)
+            match = replace(match, light=unlit(light) if entered else light)
+        hidden = torch.zeros_like(known)
+        if forgotten is not None:
+            hidden = hiding(recalled, view.sight, known, camera)
+        known = known & ~hidden
+        anew = torch.zeros_like(known)
+        if retold is not None and (match is latest or forgotten is not None or kept):
+            shows = recalled.coverage >= 0.5 if retold.lent else recalled.coverage > 0.99
+            anew = known & shows & self.may_tell(retold, view.sight, recalled, match, camera)
+        taken = (recalled.coverage >= 0.5) & (~known | anew)
+        view = self._laid(view, recalled, taken, match, camera)
+        outside, gone = self._building.outside(match, view.sight, camera), torch.zeros_like(known)
+        if retold is not None:
+            match = match if kept else match.knowing(match)
+            for look in (self.look_back, self.look_out):
+                told = look(view, match, retold, camera)
+                view, match, gone = told.view, told.match, told.gone
+                taken, anew = (taken | told.shows) & ~gone, anew | (told.shows & known)
+                outside = torch.where(told.shows, told.farther, outside)
+        return Completed(view.readout, taken, (hidden & taken) | gone, anew & ~gone, match, taken & outside)
 
     def recalled(
         self, room: Match, camera: Camera, wanted: Tensor, back: Way | None = None, *, whole: bool = False
     ) -> Readout:
-        """What a stored room shows of a view; and of what is ``wanted (h, w)``, what it shows where it repeats itself,
-        or else, where that is nothing, what it shows turned by quarters: its walls and pillars stand where they
-        stood, its floor and ceiling are the same. What is not wanted is left out, unless it is to be ``whole``.
-        ``back``: the way to a room that it shows nothing of."""
+        """What a stored room shows of a view, not yet read, where that is ``wanted (h, w)``: what it shows itself; and
+        what it shows where it repeats itself, or else, where that is nothing, what it shows turned by quarters: its
+        walls and pillars stand where they stood, its floor and ceiling are the same.
+
+        Args:
+            back: the way to a room that it shows nothing of. whole: also what is not wanted, as it shows it itself.
+        """
         memory, here = self._memory(room.place, None), placed(camera, room)
-        sight = self._repeated(room, here, wanted, self._memory(room.place, back).sight(here))
+        sight = self._memory(room.place, back).sight(here, only=None if whole else _around(wanted))
+        sight = self._repeated(room, here, wanted, sight)
         ways = self._building.ways(room, camera, wanted)
+        few = FEW if self._repeats(room.place).bay_m is None else FEW_IN_BAYS
         for quarters in ACROSS:
             hidden = wanted & (sight.coverage < 0.5)
-            if float(hidden.float().mean()) < FEW:
+            if float(hidden.float().mean()) < few:
                 break
             turned = replace(room, turn_rad=room.turn_rad + quarters * QUARTER_RAD)
-            other = memory.sight(placed(camera, turned))
+            other = memory.sight(placed(camera, turned), only=hidden)
             sight = spliced(sight, other, hidden & (other.coverage > 0.99) & (ways.out(other) == INSIDE))
-        if not whole:
-            around = max_pool2d(wanted[None].float(), 2 * REACH + 1, stride=1, padding=REACH)[0] > 0.0
-            sight = without(sight, ~around)
-        return memory.resampled(sight)
+        return sight
+
+    def _laid(self, view: Mosaic, recalled: Readout, cells: Tensor, room: Match, camera: Camera) -> Mosaic:
+        """A view that what a room shows, ``recalled``, is laid over in some ``cells (h, w)`` bool, in its light; of
+        what is told all is known."""
+        tile = Tile(self._memory(room.place, None), recalled, cells, self._light(recalled, room, camera))
+        laid = view.laid(tile)
+        return laid.showing(replace(laid.sight, coverage=torch.where(cells, 1.0, view.sight.coverage)))
 
     def _repeated(self, room: Match, here: Camera, wanted: Tensor, sight: Readout) -> Readout:
         """What a room shows of a view, from ``here`` in its own coordinates; and where it repeats itself and shows what
@@ -132,7 +190,7 @@ class Inside:
                 break
             done.append(repeat)
             there = here.posed(repeat.matrix @ here.c2w)
-            other = self._memory(room.place, None).sight(there)
+            other = self._memory(room.place, None).sight(there, only=wanted)
             sight = spliced(sight, other, repeats.shows(repeat, other, there) & _tells_more(sight, other))
         return sight
 
@@ -147,59 +205,59 @@ class Inside:
         known = torch.zeros_like(outside) if leaving is None else ~self._building.outside(leaving, view, camera)
         return torch.where(outside, retold.drawn & ~known, retold.free)
 
-    def look_back(self, view: Readout, match: Match, retold: Retold, camera: Camera) -> Told:
+    def look_back(self, view: Mosaic, match: Match, retold: Retold, camera: Camera) -> Told:
         """A view with what it shows of the room that one still stands in, while ``match`` is the next one, told by that
         room's place."""
         nothing = torch.zeros_like(retold.free)
+        untold = Told(view, nothing, nothing, match, nothing)
         leaving = self._leaving(match, camera)
         if leaving is None:
-            return Told(view, nothing, nothing, match)
-        own = ~self._building.outside(leaving, view, camera)
+            return untold
+        own = ~self._building.outside(leaving, view.sight, camera)
         truly = retold.began_at is not None and self._is(leaving, self._building.room_of(retold.began_at, match))
         may = own & (retold.drawn if truly else retold.free)
         if float(may.float().mean()) < FEW:
-            return Told(view, nothing, nothing, match)
-        recalled = self._lit(self.recalled(leaving, camera, may), leaving, camera)
+            return untold
+        recalled = self.recalled(leaving, camera, may)
         shows = may & (recalled.coverage > 0.99) & ~self._building.outside(leaving, recalled, camera)
         if truly:
-            shows &= same_surface(view, recalled)
-        return Told(_shown(view, recalled, shows), shows, nothing, match)
+            shows &= same_surface(view.sight, recalled)
+        return Told(self._laid(view, recalled, shows, leaving, camera), shows, nothing, match, nothing)
 
-    def look_out(self, view: Readout, match: Match, retold: Retold, camera: Camera) -> Told:
+    def look_out(self, view: Mosaic, match: Match, retold: Retold, camera: Camera) -> Told:
         """A view with what one sees of a next room told by a place of its own."""
         nothing = torch.zeros_like(retold.free)
-        ways = self._building.ways(match, camera, view.coverage)
-        out = ways.out(view)
+        ways = self._building.ways(match, camera, view.sight.coverage)
+        out = ways.out(view.sight)
         side, found = self._building.next_room(match, view, out, retold.drawn, camera, retold.began_at)
         if found is not None:
             match = match.knowing(self._in_its_light(found[1], found[0], view, out == found[0], camera))
+        untold = Told(view, nothing, nothing, match, nothing)
         room, looks = None if side == INSIDE else self._building.beside(match, side), out == side
         if room is None:
-            return Told(view, nothing, nothing, match)
+            return untold
         recalled = self.recalled(room, camera, looks, way_back(side, room))
         shows = looks & (ways.out(recalled) == side)
         if float((shows * recalled.coverage).sum()) < ENOUGH_SHOWN * float(looks.sum()):
-            return Told(view, nothing, nothing, match)
-        recalled, shows = self._lit(recalled, room, camera), shows & (recalled.coverage >= 0.5) & retold.free
+            return untold
+        shows &= (recalled.coverage >= 0.5) & retold.free
         gone = looks & ~shows & retold.drawn
-        shown = without(_shown(view, recalled, shows), gone)
-        return Told(shown, shows, shows & self._building.outside(room, shown, camera), match, gone)
+        shown = self._laid(view, recalled, shows, room, camera).without(gone)
+        return Told(shown, shows, shows & self._building.outside(room, shown.sight, camera), match, gone)
 
-    def _in_its_light(self, found: Match, side: int, view: Readout, looks: Tensor, camera: Camera) -> Match:
+    def _in_its_light(self, found: Match, side: int, view: Mosaic, looks: Tensor, camera: Camera) -> Match:
         """A next room, on a ``side``, that ``looks (h, w)`` bool into, in the light that it is seen in; or the room of
         its kind that comes nearest to that by itself: dusk that is lit like noon is no noon."""
-        seen, lit = looks & (view.coverage > 0.99), []
+        seen, lit = looks & (view.sight.coverage > 0.99), []
         for room in self._building.alternatives(found):
-            recalled = self._read(room, camera, way_back(side, room))
-            light = self._light(view, recalled, seen, room, camera)
+            recalled = self._memory(room.place, way_back(side, room)).readout(placed(camera, room))
+            light = self._told(view.readout, recalled, seen, torch.zeros(seen.shape), room, camera)
             if any(light[:DIRECTIONS]):
                 lit.append(replace(room, light=light))
         if not lit:
             return found
         best = min(lit, key=lambda room: math.hypot(*room.light[:DIRECTIONS]))
-        if math.hypot(*best.light[:DIRECTIONS]) > MOST_LIT:
-            best = replace(best, light=DIRECTIONS * (0.0,) + best.light[DIRECTIONS:])
-        return best
+        return replace(best, light=unlit(best.light)) if math.hypot(*best.light[:DIRECTIONS]) > MOST_LIT else best
 
     def _leaving(self, match: Match, camera: Camera) -> Match | None:
         """The room that one still stands in, if ``match`` is another and knows of it."""
@@ -210,8 +268,10 @@ class Inside:
     def _is(room: Match, middle: Point) -> bool:
         return math.dist(room.anchor, middle) < SAME_ROOM_M
 
-    def _read(self, room: Match, camera: Camera, back: Way | None) -> Readout:
-        return self._memory(room.place, back).readout(placed(camera, room))
+
+def _around(cells: Tensor) -> Tensor:
+    """(h, w) bool: ``cells`` and those beside them, by which :func:`same_surface` tells of them."""
+    return max_pool2d(cells[None].float(), 3, stride=1, padding=1)[0] > 0.0
 
 
 def _tells_more(view: Readout, other: Readout) -> Tensor:
@@ -230,7 +290,3 @@ def _nearer(view: Readout, other: Readout) -> Tensor:
     """(h, w) nepers by which ``other`` shows what is nearer."""
     here, there = (cell_means(r.inverse_depth, r.coverage).clamp(min=1e-4).log() for r in (view, other))
     return there - here
-
-
-def _shown(view: Readout, recalled: Readout, shows: Tensor) -> Readout:
-    return replace(overlaid(view, recalled, shows), coverage=torch.where(shows, 1.0, view.coverage))

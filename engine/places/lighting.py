@@ -74,11 +74,11 @@ class Lighting:
             light += along_elevation(differs, weight, elevation_deg).flatten().tolist()
         return tuple(light)
 
-    def lit(
+    def difference(
         self, recalled: Readout, elevation_deg: Tensor, level: Tensor, glow: Tensor, light: tuple[float, ...]
     ) -> Tensor:
-        """The recalled latents (C, h, w) in the light of the memory: the ground is lit as told; the sky keeps its
-        clouds, gives up its own broad light and takes the one that is told instead.
+        """(C, h, w): by how much latents that are recalled differ in the light of the memory: the ground is lit as
+        told; the sky keeps its clouds, gives up its own broad light and takes the one that is told instead.
 
         Args:
             elevation_deg, level: as for :meth:`told`, whose answer ``light`` is.
@@ -92,7 +92,7 @@ class Lighting:
         near = cell_means(recalled.inverse_depth, elevation_deg)
         clear = 1.0 - sky_share(recalled, elevation_deg)  # what straddles the skyline is lit by both
         share = 1.0 - clear * torch.exp(-1.0 / (HAZE_M * near.clamp(min=1e-5)))
-        return recalled.features + self.shift(torch.lerp(ground, sky, share))
+        return self.shift(torch.lerp(ground, sky, share))
 
     def middle(self, latents: Tensor) -> Tensor:
         """(n, C) -> (DIRECTIONS,), the middle colour; 0 of nothing."""
@@ -106,6 +106,11 @@ class Lighting:
     def shift(self, coordinates: Tensor) -> Tensor:
         """(DIRECTIONS, h, w) -> (C, h, w)."""
         return torch.einsum("kc,khw->chw", self.colours, coordinates)
+
+
+def unlit(light: tuple[float, ...]) -> tuple[float, ...]:
+    """A light in which the ground keeps its own colours."""
+    return DIRECTIONS * (0.0,) + light[DIRECTIONS:]
 
 
 def sky_and_ground(readout: Readout, recalled: Readout, like: Tensor) -> tuple[tuple[Tensor, Tensor], ...]:

@@ -10,9 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
+from numba import njit
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
@@ -55,7 +57,7 @@ class Repeat:
     quarters: int
     shift: tuple[float, float]
 
-    @property
+    @cached_property
     def matrix(self) -> np.ndarray:
         """(4, 4) float64."""
         motion = np.eye(4)
@@ -111,11 +113,12 @@ class Repeats:
             return None
         points, now, weight = self._asked(view, wanted, camera)
         floor = points[:, 2] < self._floor_m
-        moved = np.stack([repeat.of(np.asarray(camera.position)) for repeat in motions])
+        motion = np.stack([repeat.matrix for repeat in motions])
+        moved = motion[:, :3, :3] @ camera.position + motion[:, :3, 3]
         moved_m = np.linalg.norm(moved[:, None] - self.seen_from, axis=-1).min(axis=1)
         then = moved_m[:, None] / np.linalg.norm(points - camera.position, axis=-1)
         octaves = np.log2(now.clip(min=LEAST_ASIDE) / then.clip(min=LEAST_ASIDE)).clip(0.0, MOST_BETTER)
-        better = octaves * weight * np.stack([self._within(repeat.of(points)) for repeat in motions])
+        better = octaves * weight * self._within(points @ motion[:, :3, :3].transpose(0, 2, 1) + motion[:, None, :3, 3])
         standing, floors = better[:, ~floor].sum(axis=1), better[:, floor].sum(axis=1)
         best, most = None, WORTH * max(float(wanted.sum()), FEWEST * wanted.numel()) / EVERY**2
         for index in np.argsort(-(standing + floors), kind="stable"):
@@ -212,19 +215,43 @@ class Repeats:
         same, through = np.zeros((2, len(points)), np.bool_)
         view, at = np.zeros(len(points), np.int64), np.zeros((len(points), 2), np.int64)
         for index, (depth, camera) in enumerate(self._views):
-            local = (points - camera.position) @ camera.c2w[:3, :3]
-            ahead = np.flatnonzero(local[:, 2] > NEAREST_M)
-            pixels = (local[ahead] @ camera.K.T)[:, :2] / local[ahead, 2:]
-            inside = ((pixels >= 0.0) & (pixels < camera.size[::-1])).all(axis=1)
-            ahead, pixels = ahead[inside], pixels[inside].astype(np.int64)
-            behind = np.log((depth[pixels[:, 1], pixels[:, 0]] * local[ahead, 2]).clip(min=1e-3))
-            agrees = np.abs(behind) < SAME_SURFACE
-            same[ahead] |= agrees
-            through[ahead] |= behind < -THROUGH
-            view[ahead[agrees]] = index
             samples = depth.shape[1] // self._looks[index].shape[2]
-            at[ahead[agrees]] = pixels[agrees] // samples
+            seen_by = np.ascontiguousarray(camera.K @ camera.c2w[:3, :3].T), np.array(camera.position)
+            _see(points, depth, *seen_by, samples, index, same, through, view, at)
         return same, through & ~same, view, at
+
+
+@njit(cache=True)
+def _see(
+    points: np.ndarray,
+    depth: np.ndarray,
+    P: np.ndarray,
+    position: np.ndarray,
+    samples: int,
+    index: int,
+    same: np.ndarray,
+    through: np.ndarray,
+    view: np.ndarray,
+    at: np.ndarray,
+) -> None:
+    """:meth:`Repeats._seen` of one view, ``index``, of ``depth (h*samples, w*samples)`` 1/m, by a camera with ``P = K
+    R^T (3, 3)`` at ``position (3,)``."""
+    for n in range(len(points)):
+        x, y, z = points[n, 0] - position[0], points[n, 1] - position[1], points[n, 2] - position[2]
+        ahead_m = P[2, 0] * x + P[2, 1] * y + P[2, 2] * z
+        if not ahead_m > NEAREST_M:
+            continue
+        column = (P[0, 0] * x + P[0, 1] * y + P[0, 2] * z) / ahead_m
+        row = (P[1, 0] * x + P[1, 1] * y + P[1, 2] * z) / ahead_m
+        if not (0.0 <= column < depth.shape[1] and 0.0 <= row < depth.shape[0]):
+            continue
+        behind = np.log(max(depth[int(row), int(column)] * ahead_m, 1e-3))
+        if abs(behind) < SAME_SURFACE:
+            same[n] = True
+            view[n] = index
+            at[n, 0], at[n, 1] = int(column) // samples, int(row) // samples
+        elif behind < -THROUGH:
+            through[n] = True
 
 
 def aside(sight: Readout) -> Tensor:

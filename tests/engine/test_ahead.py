@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from engine.camera import Camera, c2w_from_angles
 from engine.cells import only_sky, without
-from engine.memory import Readout
+from engine.memory import Mosaic, Readout
 from engine.models.embedded import EmbeddedModel
 from engine.places import Forgotten, Match, Place
 from engine.places.ahead import SOON_M, blocked_ahead, water_ahead
@@ -90,7 +90,7 @@ def test_over_a_lake_a_place_is_set_down_with_open_land_ahead(yaw_deg: float) ->
     over = places._memory(lake).readout(placed(camera, Match(lake, 0.0, 0.0, (0.0, 0.0, 0.0))))
     assert float(water_ahead(places.bank[lake]).min()) > LAKE
     done = places.complete(
-        empty_readout(model.spec, camera),
+        Mosaic(empty_readout(model.spec, camera)),
         camera,
         "meadow",
         torch.Generator(),
@@ -114,7 +114,11 @@ def test_what_is_most_like_a_place_is_that_place_but_another_comes_next() -> Non
         match = Match(meadow, 0.0, 0.0, (0.0, 0.0, 0.0))
         view = places._memory(meadow).readout(placed(camera, match))
         next_place = places.complete(
-            only_its_sky(view), camera, "meadow", torch.Generator(), forgotten=Forgotten(view, match, ~only_sky(view))
+            Mosaic(only_its_sky(view)),
+            camera,
+            "meadow",
+            torch.Generator(),
+            forgotten=Forgotten(view, match, ~only_sky(view)),
         ).match.place
         followed.append(next_place != meadow)
     assert sum(followed) >= 5  # where no other is in like light it comes again
@@ -132,7 +136,7 @@ def test_a_long_flight_meets_more_than_two_places(biome: str) -> None:
     for _ in range(6):
         view = places._memory(match.place).readout(placed(camera, match))
         forgotten = Forgotten(view, match, ~only_sky(view))
-        match = places.complete(sky, camera, biome, torch.Generator(), forgotten=forgotten).match
+        match = places.complete(Mosaic(sky), camera, biome, torch.Generator(), forgotten=forgotten).match
         met.append(match.place)
     assert all(here != there for here, there in itertools.pairwise(met))
     assert len(set(met)) > 2
@@ -148,6 +152,6 @@ def test_what_fills_a_hole_is_no_other_country() -> None:
     view = places._memory(latest.place).readout(placed(camera, latest))
     hole = torch.arange(view.coverage.shape[1]) < 8
     match = places.complete(
-        without(view, hole.expand(view.coverage.shape)), camera, "meadow", torch.Generator(), latest
+        Mosaic(without(view, hole.expand(view.coverage.shape))), camera, "meadow", torch.Generator(), latest
     ).match
     assert match.anchor == (8.0, 0.0, 0.0) and match.since == latest.since

@@ -46,7 +46,7 @@ def test_the_sky_goes_on_in_the_light_that_is_remembered() -> None:
     everywhere = torch.ones_like(known)
     level, broad = (lighting.coordinates(a_sky(3.0 + x, everywhere).features) for x in (0.0 * glow, glow))
     light = lighting.told(seen, shown, known, away, elevation_deg, level)
-    lit = lighting.lit(shown, elevation_deg, level, broad, light)
+    lit = shown.features + lighting.difference(shown, elevation_deg, level, broad, light)
     went_on = lit[0][:, 16:]
     assert float((went_on - gradient[:, 16:]).abs().mean()) < 0.25
     assert float((went_on[:, :-4].mean(0) - went_on[:, 4:].mean(0)).abs().max()) < 0.6
@@ -65,7 +65,7 @@ def test_far_hills_take_the_light_of_the_air_before_them() -> None:
     for depth_m in (5.0, 900.0, 5000.0):
         shown = replace(a_sky(nothing[0], everywhere), sky=torch.zeros(16, 20, dtype=torch.bool))
         shown = replace(shown, inverse_depth=torch.full((16, 20), 1.0 / depth_m))
-        lit = lighting.lit(shown, nothing[0], nothing, nothing, ground + sky)
+        lit = shown.features + lighting.difference(shown, nothing[0], nothing, nothing, ground + sky)
         shift.append(lighting.coordinates(lit)[0].mean())
     assert float(shift[0]) == pytest.approx(1.0, abs=0.1)
     assert 2.0 < float(shift[1]) < 4.5

@@ -18,7 +18,7 @@ from engine.camera import Camera, c2w_from_angles, rotation_about_up
 from engine.cells import only_sky, without
 from engine.errors import InputError, ModelError, SessionError
 from engine.explorer import Explorer, ExplorerConfig
-from engine.memory import LatentMemory, LatentView, MemoryConfig, Readout
+from engine.memory import LatentMemory, LatentView, MemoryConfig, Mosaic, Readout
 from engine.models.embedded import EmbeddedModel
 from engine.places import LIGHT_SIZES, Forgotten, PlaceBank, Places
 from engine.places.bank import LATENT_STEP, decode_depth, encode_depth
@@ -73,7 +73,9 @@ def test_looking_at_the_sky_or_at_ones_feet_goes_on_from_the_place(model: Embedd
     assert model.places is not None
     for pitch_deg in (-85.0, 85.0):
         camera = looking(20.0, pitch_deg)
-        done = model.places.complete(empty_readout(model.spec, camera), camera, "", torch.Generator().manual_seed(0))
+        done = model.places.complete(
+            Mosaic(empty_readout(model.spec, camera)), camera, "", torch.Generator().manual_seed(0)
+        )
         assert float(done.taken.float().mean()) > 0.85
         sky = float(done.readout.sky[done.readout.covered].float().mean())
         assert sky < 0.05 if pitch_deg < 0 else sky > 0.3  # what stands around reaches up
@@ -160,7 +162,7 @@ def test_completing_fills_the_holes_and_leaves_the_rest(bank: PlaceBank, model: 
         exact=known.exact,
     )
     assert model.places is not None
-    done = model.places.complete(holed, camera, "", torch.Generator().manual_seed(0))
+    done = model.places.complete(Mosaic(holed), camera, "", torch.Generator().manual_seed(0))
     assert done.match.place == 1
     assert abs(math.remainder(done.match.turn_rad, 2 * math.pi)) < math.radians(2.9)
     remembered = half > 0.5
@@ -198,19 +200,21 @@ def test_a_place_is_brought_into_the_light_of_the_memory(bank: PlaceBank) -> Non
         parallax=recalled.parallax,
         exact=recalled.exact,
     )
-    done = places.complete(lit, camera, "", torch.Generator())
+    done = places.complete(Mosaic(lit), camera, "", torch.Generator())
     lighting = places._lighting
     missed = lighting.coordinates(done.readout.features - recalled.features - shift)[:, done.taken]
     asked = lighting.coordinates(shift.expand_as(recalled.features))[:, done.taken]
     assert float(missed.abs().mean()) < 0.4 * float(asked.abs().mean())
     # It stays in that light, however far it reaches: what was told once is kept with the match.
-    again = places.complete(lit, camera, "", torch.Generator(), done.match)
+    again = places.complete(Mosaic(lit), camera, "", torch.Generator(), done.match)
     assert again.match.light == done.match.light
     assert len(again.match.light) == max(LIGHT_SIZES)
     # What is renewed is lit by the sky that is left; the ground keeps the place's own colours.
     here = (half > 0) & only_sky(recalled)
     left = without(lit, (half > 0) & ~here)
-    renewed = places.complete(left, camera, "", torch.Generator(), forgotten=Forgotten(lit, None, (half > 0) & ~here))
+    renewed = places.complete(
+        Mosaic(left), camera, "", torch.Generator(), forgotten=Forgotten(lit, None, (half > 0) & ~here)
+    )
     assert len(renewed.match.light) == max(LIGHT_SIZES) and not any(renewed.match.light[:DIRECTIONS])
     there = only_sky(renewed.readout) & renewed.taken
     assert bool(there.any()) and bool(here.any())
@@ -229,7 +233,7 @@ def test_hills_rise_before_the_sky_that_what_is_forgotten_hid(bank: PlaceBank, m
 
     def hidden(gone: Tensor) -> tuple[Tensor, Tensor]:
         """What the place stands before, and its hills among the sky."""
-        done = places.complete(sky, camera, "", torch.Generator(), forgotten=Forgotten(view, None, gone))
+        done = places.complete(Mosaic(sky), camera, "", torch.Generator(), forgotten=Forgotten(view, None, gone))
         place = places._memory(done.match.place).readout(placed(camera, done.match))
         far = (place.inverse_depth < FAR)[::2, ::2] & (place.inverse_depth > 0.0)[::2, ::2]
         return done.hidden, far & (place.coverage > 0.99) & seen & ~only_sky(place)
@@ -244,11 +248,13 @@ def test_hills_rise_before_the_sky_that_what_is_forgotten_hid(bank: PlaceBank, m
 def test_inside_of_something_the_place_comes_once_more_turned_to_where_it_is_open(model: EmbeddedModel) -> None:
     places, camera = model.places, looking(10.0)
     assert places is not None
-    before = replace(places.complete(empty_readout(model.spec, camera), camera, "", torch.Generator()).match, scale=2.0)
+    before = replace(
+        places.complete(Mosaic(empty_readout(model.spec, camera)), camera, "", torch.Generator()).match, scale=2.0
+    )
     moved = camera.posed(camera.c2w + np.array([[0, 0, 0, 4.0], [0] * 4, [0] * 4, [0] * 4]))
     inside = empty_readout(model.spec, moved)
     forgotten = Forgotten(inside, None, inside.coverage > 0.0)
-    done = places.complete(inside, moved, "", torch.Generator(), before, forgotten)
+    done = places.complete(Mosaic(inside), moved, "", torch.Generator(), before, forgotten)
     match = done.match
     assert match.place == before.place and match.anchor == tuple(moved.position) and match.scale == 1.0
     turned = math.remainder(match.turn_rad - before.turn_rad, 2.0 * math.pi)
@@ -278,8 +284,8 @@ def test_what_a_place_shows_is_remembered_as_the_place_has_it(bank: PlaceBank, m
     )
     ahead = look_ahead(
         camera,
-        holed,
-        lambda wider: replace(empty_readout(model.spec, wider)),
+        Mosaic(holed),
+        lambda wider: Mosaic(empty_readout(model.spec, wider)),
         model.places,
         stride=8,
         biome="",
@@ -310,9 +316,9 @@ def test_a_place_stays_where_it_was_set_down_until_it_is_left(model: EmbeddedMod
     assert places is not None
     start = looking(0.0)
     nothing = empty_readout(model.spec, start)
-    first = places.complete(nothing, start, "", generator).match
+    first = places.complete(Mosaic(nothing), start, "", generator).match
     pose = c2w_from_angles(np.array([0.5, -0.4, 0.1]), 150.0, -4.0)
-    moved = places.complete(nothing, start.posed(pose), "", generator, first)
+    moved = places.complete(Mosaic(nothing), start.posed(pose), "", generator, first)
     assert moved.match == first
     turned = np.eye(4)
     turned[:3, :3] = rotation_about_up(first.turn_rad)
@@ -321,7 +327,7 @@ def test_a_place_stays_where_it_was_set_down_until_it_is_left(model: EmbeddedMod
     assert float(taken.float().mean()) > 0.5
     assert torch.allclose(moved.readout.inverse_depth[taken], there.inverse_depth[taken], rtol=1e-3)
     far = c2w_from_angles(np.array([30.0, 0.0, 0.0]), 0.0, -4.0)
-    assert places.complete(nothing, start.posed(far), "", generator, first).match.anchor == (30.0, 0.0, 0.0)
+    assert places.complete(Mosaic(nothing), start.posed(far), "", generator, first).match.anchor == (30.0, 0.0, 0.0)
 
 
 def test_a_glance_aside_fits_to_what_was_seen_before(model: EmbeddedModel) -> None:
@@ -365,7 +371,7 @@ def test_from_nothing_the_seed_chooses(model: EmbeddedModel) -> None:
     def chosen(seed: int, biome: str = "") -> int:
         generator = torch.Generator().manual_seed(seed)
         assert model.places is not None
-        return model.places.complete(nothing, camera, biome, generator).match.place
+        return model.places.complete(Mosaic(nothing), camera, biome, generator).match.place
 
     assert chosen(3) == chosen(3)
     assert {chosen(seed) for seed in range(20)} == {0, 1, 2, 3}
@@ -459,5 +465,5 @@ def test_what_a_first_choice_asks_of_all_places_is_made_ready_a_place_at_a_time(
     assert [places.prepare(biome) for _ in range(count + 1)] == [True] * count + [False]
     unpacked: list[int] = []
     monkeypatch.setattr(PlaceBank, "__getitem__", lambda bank, index: unpacked.append(index) or bank._unpacked(index))
-    chosen = places.complete(view, camera, biome, torch.Generator(), forgotten=gone).match.place
+    chosen = places.complete(Mosaic(view), camera, biome, torch.Generator(), forgotten=gone).match.place
     assert set(unpacked) == {chosen}, "only what is shown is unpacked"

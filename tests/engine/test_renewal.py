@@ -193,7 +193,8 @@ def test_the_sky_that_something_worn_hid_is_seen_again() -> None:
     gone = renewal.cells(hidden)
     assert float(gone.float().mean()) > 0.9 and float(only_sky(hidden)[gone].float().sum()) == 0.0
     with memory.overlooking(renewal.tokens(CAMERA, hidden, gone)):
-        left = renewal.left(memory.readout(CAMERA), CAMERA, gone)
+        behind = memory.readout(CAMERA)
+        left = without(behind, renewal.bare(behind, CAMERA, gone))
     sky = only_sky(left)
     assert bool(sky.any()) and bool((only_sky(before) | ~sky).all())
     assert torch.equal(left.features[:, sky], before.features[:, sky])

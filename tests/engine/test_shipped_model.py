@@ -16,7 +16,7 @@ from engine.drawing import draw_readout
 from engine.evaluation.measures import mean_lab, sharpness_ratio
 from engine.evaluation.visibility import cells_to_pixels
 from engine.explorer import Explorer, ExplorerConfig
-from engine.memory import WORN, LatentMemory, LatentView, MemoryConfig
+from engine.memory import WORN, LatentMemory, LatentView, MemoryConfig, Mosaic
 from engine.memory.kernels import WEAR_SHIFT
 from engine.metrics import psnr_db
 from engine.models import shipped_model_dir
@@ -288,7 +288,9 @@ def test_a_room_is_told_from_what_one_sees_of_it(model: EmbeddedModel) -> None:
         explorer = Explorer(model, ExplorerConfig(biome="interior", memory="latent-flat", fine=False), world)
         explorer.begin(camera, explorer.first_view(camera))
         aside = camera.posed(c2w_from_angles(camera.position, 15.0, 0.0))
-        match = places.complete(explorer.memory.readout(aside).readout, aside, "interior", torch.Generator()).match
+        match = places.complete(
+            Mosaic(explorer.memory.readout(aside).readout), aside, "interior", torch.Generator()
+        ).match
         assert match.anchor == pytest.approx(tuple(middle), abs=1e-6)
         assert match.scale == 1.0
         assert math.isclose(math.remainder(match.turn_rad, math.pi / 2), 0.0, abs_tol=1e-9)
@@ -306,7 +308,7 @@ def test_what_a_pillar_hides_comes_from_the_room_that_fits(model: EmbeddedModel)
         explorer.begin(start, explorer.first_view(start))
         passed = start.posed(c2w_from_angles(start.position + 1.5 * start.forward, start.yaw_deg, 0.0))
         readout = explorer.memory.readout(passed).readout
-        completed = model.places.complete(readout, passed, biome, torch.Generator())
+        completed = model.places.complete(Mosaic(readout), passed, biome, torch.Generator())
         partly = (readout.coverage > 0.0) & (readout.coverage < 0.99)
         assert int(partly.sum()) > 20
         if given:
@@ -350,7 +352,7 @@ def test_the_next_room_is_set_down_where_it_lies_and_has_a_ceiling(model: Embedd
     # It is shown as its place has it, which has lost nothing by having been drawn, not as it was remembered.
     assert model.places is not None
     place = model.places.complete(
-        empty_readout(model.spec, result.camera), result.camera, "interior", torch.Generator(), explorer.match
+        Mosaic(empty_readout(model.spec, result.camera)), result.camera, "interior", torch.Generator(), explorer.match
     )
     cells = (place.readout.coverage > 0.99) & (remembered.coverage > 0.99)
     told, known = (draw_readout(model, part) for part in (place.readout, remembered))
