@@ -165,7 +165,7 @@ def look_ahead(
     if renewal is not None:
         gone = renewal.cells(known.sight)
         renewed = renewal.tokens(camera, known.sight, gone)
-        forgotten = Forgotten(known.readout, None if renewal.inside else latest, gone)
+        forgotten = Forgotten(known, None if renewal.inside else latest, gone)
         with renewal.memory.overlooking(renewed):
             behind = read(camera)
             believed = known = trusted(behind.without(renewal.bare(behind.sight, camera, gone)), camera)

@@ -87,10 +87,11 @@ class Building:
 
     def alike(self, forgotten: Forgotten, left: Readout, camera: Camera, middle: Point, at: Point) -> Match:
         """The room most like what is forgotten, in whose stead it is set down; one that is known stays what it is."""
-        view, before = forgotten.view, forgotten.match
+        before = forgotten.match
         there = None if before is None else self.decided(before, middle, at)
         if there is not None:
             return there
+        view = forgotten.view.readout
         weight = torch.where(left.coverage > 0.0, 1.0, FADED * (view.coverage > 0.0))
         latest = before if before is not None and before.anchor == middle else None
         replaced = before if latest is None else None

@@ -148,7 +148,7 @@ class Choice:
         anchor, at = self._spot(camera, biome, forgotten.match)
         if at is not None:
             return self.buildings[biome].alike(forgotten, left.sight, camera, anchor, at)
-        view, rays = forgotten.view, rays_of(camera, forgotten.view)
+        view, rays = forgotten.view.readout, rays_of(camera, forgotten.view.sight)
         described = self._by_colour.described(view.features, view.inverse_depth)
         bins = direction_bins(camera, *view.coverage.shape)
         weight = (view.coverage > 0.0).float().flatten()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from collections import OrderedDict
 from dataclasses import replace
 
 import torch
@@ -13,27 +11,24 @@ from torch import Tensor
 from engine.camera import Camera
 from engine.cells import distance_to, only_sky, overlaid, sky_share, unroofed, without
 from engine.ground import clearance_m
-from engine.memory import LatentMemory, LatentView, MemoryConfig, Mosaic, Readout, ReadoutNetwork
+from engine.memory import Mosaic, Readout, ReadoutNetwork
 from engine.places.bank import PlaceBank
 from engine.places.choice import Choice
 from engine.places.completed import Completed
-from engine.places.doors import beyond
 from engine.places.glow import elevation_rad, glow_along, level_along, sky_glow
 from engine.places.inside import Inside, Retold
 from engine.places.kinds import Kinds
 from engine.places.lighting import Lighting, unlit
 from engine.places.matching import Forgotten, Match, placed, rays_of
-from engine.places.module import Point, Way
+from engine.places.memories import Memories
+from engine.places.module import SIDES, Point
 from engine.places.repeats import Repeats
-from engine.places.roof import is_court, sky_behind
 from engine.places.seam import joined
 from engine.places.skyline import continued, lowered, ridges
 from engine.places.things import finished, hiding, whole
 
 MOST_SCALED, MOST_RESCALED = 3.0, 1.5
 """No place is scaled more, nor one that renews what was imagined, or things would grow from one to the next."""
-MEMORIES_KEPT = 20
-"""Of some 4 MB each; all rooms of a building that are stored, and some without what lies beyond a door."""
 
 
 class Places:
@@ -55,12 +50,10 @@ class Places:
         kinds: Kinds | None = None,
     ) -> None:
         self.bank = bank
-        self._network = network
         self._mean, self._std = mean.cpu(), std.cpu()
         self._lighting = Lighting(flat)
-        self._memories: OrderedDict[tuple[int, Way | None], LatentMemory] = OrderedDict()
+        self._memory = Memories(bank, network)
         self._glows: dict[int, Tensor] = {}
-        self._courts: dict[int, bool] = {}
         self._repeating: dict[int, Repeats] = {}
         self._ready: set[int] = set()
         self._choice = Choice(bank, self._lighting, self._mean, self._std, self._memory, self._glow, kinds)
@@ -91,7 +84,7 @@ class Places:
         """
         view = view.showing(_on_cpu(view.sight))
         if forgotten is not None:
-            forgotten = replace(forgotten, view=_on_cpu(forgotten.view))
+            forgotten = replace(forgotten, view=forgotten.view.showing(_on_cpu(forgotten.view.sight)))
         known = self.known(view.sight, biome)
         away = distance_to(~known) if not bool(known.all()) else torch.zeros(known.shape)
         if forgotten is None:
@@ -118,7 +111,7 @@ class Places:
         """What is not ``known (h, w)`` bool of a view of open country, from a place in it."""
         recalled = _on_cpu(self._memory(match.place).readout(placed(camera, match)))
         # What is to be renewed has lost its shape, but its ground lies where it lay.
-        told = readout if forgotten is None else forgotten.view
+        told = readout if forgotten is None else forgotten.view.sight
         if match is not latest:
             most = MOST_SCALED if forgotten is None else MOST_RESCALED
             both = (told.coverage > 0.0) & (recalled.coverage > 0.99)
@@ -175,7 +168,8 @@ class Places:
             if place not in self._ready:
                 if self.built(biome):
                     self._choice.buildings[biome].prepare(place)
-                    self._memory(place)
+                    for side in (None, *SIDES):
+                        self._memory(place, side)
                     self._repeats(place)
                     self._glow(place)
                 else:
@@ -216,36 +210,10 @@ class Places:
         if latest is None or not self.built(biome):
             return None
         doubtful = unroofed(_on_cpu(readout))
-        if bool(doubtful.any()) and self._court(latest.place) and not self.another_room(latest, camera, biome):
+        if bool(doubtful.any()) and self._memory.court(latest.place) and not self.another_room(latest, camera, biome):
             room = self._memory(latest.place).readout_nearest(placed(camera, latest))
             doubtful &= (room.coverage > 0.5) & (sky_share(room, room.coverage) <= 0.5)
         return doubtful if bool(doubtful.any()) else None
-
-    def _memory(self, index: int, without: Way | None = None) -> LatentMemory:
-        """The place as a memory; ``without`` what it shows of the next room on that side. The last few are kept."""
-        key = index, without
-        if key in self._memories:
-            self._memories.move_to_end(key)
-            return self._memories[key]
-        if without is not None:
-            memory = copy.deepcopy(self._memory(index), {id(self._network): self._network})  # it never changes
-            memory.erase(beyond(without, self.bank.modules[self.bank.biomes[index]].side_m))
-        else:
-            channels, stride, samples = self.bank.token
-            memory = LatentMemory(MemoryConfig(channels=channels, stride=stride, samples=samples), self._network)
-            for latents, inverse_depth, camera in self.bank[index].views():
-                backdrop = sky_behind(camera, latents, inverse_depth) if self._court(index) else None
-                memory.write(LatentView(camera, latents, inverse_depth), backdrop=backdrop)
-        self._memories[key] = memory
-        while len(self._memories) > MEMORIES_KEPT:
-            self._memories.popitem(last=False)
-        return memory
-
-    def _court(self, index: int) -> bool:
-        if index not in self._courts:
-            place = self.bank[index]
-            self._courts[index] = self.built(place.biome) and is_court(place)
-        return self._courts[index]
 
     def _repeats(self, index: int) -> Repeats:
         if index not in self._repeating:

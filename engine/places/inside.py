@@ -250,7 +250,8 @@ class Inside:
         its kind that comes nearest to that by itself: dusk that is lit like noon is no noon."""
         seen, lit = looks & (view.sight.coverage > 0.99), []
         for room in self._building.alternatives(found):
-            recalled = self._memory(room.place, way_back(side, room)).readout(placed(camera, room))
+            memory = self._memory(room.place, way_back(side, room))
+            recalled = memory.resampled(memory.sight(placed(camera, room), only=looks))
             light = self._told(view.readout, recalled, seen, torch.zeros(seen.shape), room, camera)
             if any(light[:DIRECTIONS]):
                 lit.append(replace(room, light=light))

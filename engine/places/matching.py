@@ -17,7 +17,7 @@ from torch.nn.functional import max_pool2d
 
 from engine.camera import Camera, azimuth_rad, elevation_rad, rotation_about_up
 from engine.depth import SKY_INVERSE_DEPTH
-from engine.memory import Readout
+from engine.memory import Mosaic, Readout
 from engine.places.bank import PlaceBank
 from engine.places.module import Point
 
@@ -96,7 +96,7 @@ class Forgotten:
         gone: (h, w) bool, the cells that it is forgotten in.
     """
 
-    view: Readout
+    view: Mosaic
     match: Match | None
     gone: Tensor
 

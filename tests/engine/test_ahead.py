@@ -94,7 +94,7 @@ def test_over_a_lake_a_place_is_set_down_with_open_land_ahead(yaw_deg: float) ->
         camera,
         "meadow",
         torch.Generator(),
-        forgotten=Forgotten(over, None, over.coverage > 0.0),
+        forgotten=Forgotten(Mosaic(over), None, over.coverage > 0.0),
     )
     ahead = math.floor((math.radians(yaw_deg) + done.match.turn_rad) * AZIMUTHS / (2.0 * math.pi)) % AZIMUTHS
     water = water_ahead(places.bank[done.match.place])
@@ -118,7 +118,7 @@ def test_what_is_most_like_a_place_is_that_place_but_another_comes_next() -> Non
             camera,
             "meadow",
             torch.Generator(),
-            forgotten=Forgotten(view, match, ~only_sky(view)),
+            forgotten=Forgotten(Mosaic(view), match, ~only_sky(view)),
         ).match.place
         followed.append(next_place != meadow)
     assert sum(followed) >= 5  # where no other is in like light it comes again
@@ -135,7 +135,7 @@ def test_a_long_flight_meets_more_than_two_places(biome: str) -> None:
     met = [match.place]
     for _ in range(6):
         view = places._memory(match.place).readout(placed(camera, match))
-        forgotten = Forgotten(view, match, ~only_sky(view))
+        forgotten = Forgotten(Mosaic(view), match, ~only_sky(view))
         match = places.complete(Mosaic(sky), camera, biome, torch.Generator(), forgotten=forgotten).match
         met.append(match.place)
     assert all(here != there for here, there in itertools.pairwise(met))

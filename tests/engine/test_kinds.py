@@ -61,7 +61,7 @@ def test_every_stored_room_is_of_the_kind_that_is_said_of_it(shipped: EmbeddedMo
         others = shipped.places._choice.buildings["interior"].alternatives(match)
         assert match in others and {of[other.place] for other in others} == {kind}
         assert {round(other.turn_rad / np.pi, 3) for other in others} == {0.5, 1.5}
-        assert shipped.places._court(room) == (KINDS[kind][0] == COURT)
+        assert shipped.places._memory.court(room) == (KINDS[kind][0] == COURT)
 
 
 def test_the_order_of_cells_and_what_is_not_there_do_not_matter() -> None:

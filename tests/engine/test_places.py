@@ -213,7 +213,7 @@ def test_a_place_is_brought_into_the_light_of_the_memory(bank: PlaceBank) -> Non
     here = (half > 0) & only_sky(recalled)
     left = without(lit, (half > 0) & ~here)
     renewed = places.complete(
-        Mosaic(left), camera, "", torch.Generator(), forgotten=Forgotten(lit, None, (half > 0) & ~here)
+        Mosaic(left), camera, "", torch.Generator(), forgotten=Forgotten(Mosaic(lit), None, (half > 0) & ~here)
     )
     assert len(renewed.match.light) == max(LIGHT_SIZES) and not any(renewed.match.light[:DIRECTIONS])
     there = only_sky(renewed.readout) & renewed.taken
@@ -233,7 +233,9 @@ def test_hills_rise_before_the_sky_that_what_is_forgotten_hid(bank: PlaceBank, m
 
     def hidden(gone: Tensor) -> tuple[Tensor, Tensor]:
         """What the place stands before, and its hills among the sky."""
-        done = places.complete(Mosaic(sky), camera, "", torch.Generator(), forgotten=Forgotten(view, None, gone))
+        done = places.complete(
+            Mosaic(sky), camera, "", torch.Generator(), forgotten=Forgotten(Mosaic(view), None, gone)
+        )
         place = places._memory(done.match.place).readout(placed(camera, done.match))
         far = (place.inverse_depth < FAR)[::2, ::2] & (place.inverse_depth > 0.0)[::2, ::2]
         return done.hidden, far & (place.coverage > 0.99) & seen & ~only_sky(place)
@@ -253,7 +255,7 @@ def test_inside_of_something_the_place_comes_once_more_turned_to_where_it_is_ope
     )
     moved = camera.posed(camera.c2w + np.array([[0, 0, 0, 4.0], [0] * 4, [0] * 4, [0] * 4]))
     inside = empty_readout(model.spec, moved)
-    forgotten = Forgotten(inside, None, inside.coverage > 0.0)
+    forgotten = Forgotten(Mosaic(inside), None, inside.coverage > 0.0)
     done = places.complete(Mosaic(inside), moved, "", torch.Generator(), before, forgotten)
     match = done.match
     assert match.place == before.place and match.anchor == tuple(moved.position) and match.scale == 1.0
@@ -461,7 +463,7 @@ def test_what_a_first_choice_asks_of_all_places_is_made_ready_a_place_at_a_time(
     biome, count = "", len(places.bank)  # any
     camera = Camera.from_fov(c2w_from_angles(np.array([0.0, 0.0, 2.0]), 0.0, -8.0), 60.0, 112, 64)
     view = seen_at_home(places.bank, 0, camera)
-    gone = Forgotten(view, None, view.coverage > 0.0)
+    gone = Forgotten(Mosaic(view), None, view.coverage > 0.0)
     assert [places.prepare(biome) for _ in range(count + 1)] == [True] * count + [False]
     unpacked: list[int] = []
     monkeypatch.setattr(PlaceBank, "__getitem__", lambda bank, index: unpacked.append(index) or bank._unpacked(index))

@@ -1,0 +1,65 @@
+"""Stored places as memories, which is how they are looked at."""
+
+from __future__ import annotations
+
+import copy
+from collections import OrderedDict
+
+from engine.memory import LatentMemory, LatentView, MemoryConfig, ReadoutNetwork
+from engine.places.bank import PlaceBank
+from engine.places.doors import beyond
+from engine.places.module import Way
+from engine.places.roof import is_court, sky_behind
+
+KEPT = 20
+"""Of some 4 MB each; all rooms of a building that are stored."""
+ALIVE = frozenset({"state", "alive_in_block"})
+"""The tables that a memory without some of its tokens has of its own."""
+
+
+class Memories:
+    """Of a bank, each made when it is first asked for; they never change, and the last few are kept.
+
+    Args:
+        bank: the places. network: resamples their tokens.
+    """
+
+    def __init__(self, bank: PlaceBank, network: ReadoutNetwork) -> None:
+        self._bank, self._network = bank, network
+        self._whole: OrderedDict[int, LatentMemory] = OrderedDict()
+        self._without: dict[tuple[int, Way], LatentMemory] = {}
+        self._courts: dict[int, bool] = {}
+
+    def __call__(self, index: int, without: Way | None = None) -> LatentMemory:
+        """A place; ``without`` what it shows of the next room on that side, and else the same tokens."""
+        whole = self._of(index)
+        if without is None:
+            return whole
+        if (index, without) not in self._without:
+            tables = {id(table): table for name, table in whole.store.tables.items() if name not in ALIVE}
+            memory = copy.deepcopy(whole, {**tables, id(self._network): self._network})
+            memory.erase(beyond(without, self._bank.modules[self._bank.biomes[index]].side_m))
+            self._without[index, without] = memory
+        return self._without[index, without]
+
+    def _of(self, index: int) -> LatentMemory:
+        if index in self._whole:
+            self._whole.move_to_end(index)
+            return self._whole[index]
+        channels, stride, samples = self._bank.token
+        memory = LatentMemory(MemoryConfig(channels=channels, stride=stride, samples=samples), self._network)
+        for latents, inverse_depth, camera in self._bank[index].views():
+            backdrop = sky_behind(camera, latents, inverse_depth) if self.court(index) else None
+            memory.write(LatentView(camera, latents, inverse_depth), backdrop=backdrop)
+        self._whole[index] = memory
+        if len(self._whole) > KEPT:
+            left, _ = self._whole.popitem(last=False)
+            self._without = {key: memory for key, memory in self._without.items() if key[0] != left}
+        return memory
+
+    def court(self, index: int) -> bool:
+        """Whether a place is a room that has the sky for a ceiling."""
+        if index not in self._courts:
+            place = self._bank[index]
+            self._courts[index] = place.biome in self._bank.modules and is_court(place)
+        return self._courts[index]
