@@ -163,6 +163,6 @@ class Camera:
 
     def rays(self) -> np.ndarray:
         """(height, width, 3) ray directions in the world through pixel centres, with camera z = 1 (not normalised)."""
-        u, v = np.meshgrid(np.arange(self.width) + 0.5, np.arange(self.height) + 0.5)
-        pixels = np.stack([u, v, np.ones_like(u)], axis=-1)
-        return pixels @ np.linalg.inv(self.K).T @ self.c2w[:3, :3].T
+        right, down, corner = (self.c2w[:3, :3] @ np.linalg.inv(self.K)).T
+        u, v = (np.arange(side)[:, None] + 0.5 for side in (self.width, self.height))
+        return (v * down + corner)[:, None] + u * right

@@ -28,8 +28,8 @@ def from_samples(view: View, samples: SampleMap) -> Readout:
         samples: its (h*s, w*s) sample geometry.
     """
     shape = (view.camera.height, view.camera.width)
-    winner, coverage = np.empty(shape, np.int64), np.empty(shape, np.float32)
-    scale = np.empty(shape, np.float32)
+    winner, single = np.empty(shape, np.int64), np.empty(shape, np.bool_)
+    coverage, scale, nearest = np.empty((3, *shape), np.float32)
     cellwise.summarise(
         samples.token.numpy(),
         samples.inverse_depth.numpy(),
@@ -38,10 +38,10 @@ def from_samples(view: View, samples: SampleMap) -> Readout:
         winner,
         coverage,
         scale,
+        nearest,
+        single,
     )
     offsets, _ = view.locate(winner, 0.5)
-    side = view.store.samples
-    nearest = samples.inverse_depth.numpy().reshape(shape[0], side, shape[1], side).max(axis=(1, 3))
     return Readout(
         features=torch.zeros(view.store.channels, *shape),
         coverage=torch.from_numpy(coverage),
@@ -52,7 +52,7 @@ def from_samples(view: View, samples: SampleMap) -> Readout:
         offsets=torch.from_numpy(offsets),
         log2_scale=torch.from_numpy(scale),
         parallax=torch.from_numpy(view.parallax(winner, nearest)),
-        exact=_exact(winner, samples, offsets, scale),
+        exact=_exact(single, offsets, scale),
         samples=samples,
     )
 
@@ -67,14 +67,11 @@ def with_features(store: TokenStore, readout: Readout, latents: Tensor) -> Reado
     return replace(readout, features=features * (readout.coverage > 0.0))
 
 
-def _exact(winner: np.ndarray, samples: SampleMap, offsets: np.ndarray, scale: np.ndarray) -> Tensor:
+def _exact(single: np.ndarray, offsets: np.ndarray, scale: np.ndarray) -> Tensor:
     """(h, w) in [0, 1]: see :attr:`Readout.exact`."""
-    off = np.abs(np.concatenate([offsets, scale[None]])).max(axis=0)
-    h, w = winner.shape
-    side = samples.token.shape[0] // h
-    single = (samples.token.numpy().reshape(h, side, w, side) == winner[:, None, :, None]).all(axis=(1, 3))
+    off = np.maximum(np.maximum(np.abs(offsets[0]), np.abs(offsets[1])), np.abs(scale))
     near = np.clip((RESAMPLED - off) / (RESAMPLED - EXACT), 0.0, 1.0)
-    return torch.from_numpy((near * (single & (winner >= 0))).astype(np.float32))
+    return torch.from_numpy((near * single).astype(np.float32))
 
 
 def from_nearest(view: View, cell_center: float) -> Readout:

@@ -20,15 +20,18 @@ def summarise(
     winner: np.ndarray,
     coverage: np.ndarray,
     scale: np.ndarray,
+    nearest: np.ndarray,
+    single: np.ndarray,
 ) -> None:
-    """From samples (hs, ws) to cells (h, w): the nearest sample's token and scale, the first of equals, and the covered
-    share."""
+    """From samples (hs, ws) to cells (h, w): the nearest sample's token, scale and inverse depth, the first of equals;
+    the covered share; and whether all samples see that token."""
     for y in range(winner.shape[0]):
         for x in range(winner.shape[1]):
             best = np.float32(-1.0)
             count = 0
             winner[y, x] = -1
             scale[y, x] = 0.0
+            single[y, x] = True
             for j in range(y * s, y * s + s):
                 for i in range(x * s, x * s + s):
                     if token[j, i] < 0:
@@ -38,6 +41,10 @@ def summarise(
                         best = inverse_depth[j, i]
                         winner[y, x] = token[j, i]
                         scale[y, x] = log2_scale[j, i]
+            for j in range(y * s, y * s + s):
+                for i in range(x * s, x * s + s):
+                    single[y, x] &= token[j, i] >= 0 and token[j, i] == winner[y, x]
+            nearest[y, x] = max(best, np.float32(0.0))
             coverage[y, x] = np.float32(count) / np.float32(s * s)
 
 

@@ -319,21 +319,22 @@ def gather_neighbours(
     features: np.ndarray,
     ring_codes: np.ndarray,
     ring_steps: np.ndarray,
+    slots: np.ndarray,
     out: np.ndarray,
     valid: np.ndarray,
 ) -> None:
-    """3x3 source neighbours of tokens: ``out (n, 9, C)`` float32 and ``valid (n, 9)``.
+    """3x3 source neighbours of tokens (n,): into rows ``slots (n,)`` of ``out (m, 9, C)`` float32 and ``valid (m, 9)``.
 
     ``spans (k, 4)`` int64: first row, count, first ring row, ring count of each keyframe.
     """
     channels = features.shape[1]
     for i in range(rows.shape[0]):
-        row = rows[i]
+        row, slot = rows[i], slots[i]
         if i > 0 and row == rows[i - 1]:
             for j in range(9):
-                valid[i, j] = valid[i - 1, j]
+                valid[slot, j] = valid[slots[i - 1], j]
                 for c in range(channels):
-                    out[i, j, c] = out[i - 1, j, c]
+                    out[slot, j, c] = out[slots[i - 1], j, c]
             continue
         keyframe = blocks[block_of(blocks, blocks.shape[0], row), 2]
         height, width = np.int64(grids[keyframe, 0]), np.int64(grids[keyframe, 1])
@@ -348,13 +349,13 @@ def gather_neighbours(
                 found = find_cell(cells, spans[keyframe, 0], spans[keyframe, 1], code)
                 if found >= 0:
                     for c in range(channels):
-                        out[i, j, c] = decode(features, found, c)
+                        out[slot, j, c] = decode(features, found, c)
                 else:
                     found = find_cell(ring_cells, spans[keyframe, 2], spans[keyframe, 3], code)
                     if found >= 0:
                         for c in range(channels):
-                            out[i, j, c] = ring_feature(ring_codes, ring_steps, keyframe, found, c)
-            valid[i, j] = found >= 0
+                            out[slot, j, c] = ring_feature(ring_codes, ring_steps, keyframe, found, c)
+            valid[slot, j] = found >= 0
             if found < 0:
                 for c in range(channels):
-                    out[i, j, c] = 0.0
+                    out[slot, j, c] = 0.0

@@ -200,11 +200,17 @@ class LatentMemory:
             its keyframe is 0 and not valid.
         """
         rows = self._rows(token)
+        around = torch.empty(len(rows), NEIGHBOURS, self.config.channels)
+        valid = torch.empty(len(rows), NEIGHBOURS, dtype=torch.bool)
+        self.gather(rows, np.arange(len(rows)), around, valid)
+        return around, valid
+
+    def gather(self, token: TokenIds, slots: np.ndarray, around: Tensor, valid: Tensor) -> None:
+        """:meth:`neighbourhood` of tokens (n,), into rows ``slots (n,)`` of ``around (m, 9, C)`` float32 and ``valid (m,
+        9)`` bool."""
         store = self.store
-        out = np.empty((len(rows), NEIGHBOURS, self.config.channels), np.float32)
-        valid = np.empty((len(rows), NEIGHBOURS), np.bool_)
         kernels.gather_neighbours(
-            rows,
+            self._rows(token),
             store.blocks.rows,
             store.spans.rows,
             store.grids.rows,
@@ -213,10 +219,10 @@ class LatentMemory:
             store.feature_bits,
             store.ring_codes.rows,
             store.ring_steps.rows,
-            out,
-            valid,
+            slots,
+            around.numpy(),
+            valid.numpy(),
         )
-        return torch.from_numpy(out), torch.from_numpy(valid)
 
     def readout(self, camera: Camera, *, counted: bool = True) -> Readout:
         """The memory seen from ``camera``, by the configured readout; not ``counted`` where it conditions no frame.

@@ -29,7 +29,7 @@ def with_other_scales(store: TokenStore, rows: np.ndarray) -> np.ndarray:
     """Token ids (n,) int64 and those that show the same at other scales: all finer ones, and a coarser one where most
     of its finer ones are among them."""
     pairs = [(coarse, int(fine)) for coarse, fine in enumerate(store.finer.rows) if fine >= 0]
-    if not pairs:
+    if not pairs or not len(rows):
         return rows
     chosen = np.zeros(len(store), np.bool_)
     chosen[rows] = True

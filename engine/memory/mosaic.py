@@ -119,8 +119,8 @@ def _resampled(tiles: Sequence[Tile]) -> Tensor:
     whose, channels = owner.flatten()[where], len(tiles[0].sight.features)
     around, valid = torch.empty(len(where), NEIGHBOURS, channels), torch.empty(len(where), NEIGHBOURS, dtype=torch.bool)
     for index, tile in enumerate(tiles):
-        its = whose == index
-        around[its], valid[its] = tile.memory.neighbourhood(tile.samples.token.flatten()[where[its]])
+        its = (whose == index).nonzero().flatten()
+        tile.memory.gather(samples.token.flatten()[where[its]], its.numpy(), around, valid)
     with torch.no_grad():
         return tiles[0].memory.reader.read(samples, around, valid).to("cpu", torch.float32)
 

@@ -211,7 +211,7 @@ class Places:
             return None
         doubtful = unroofed(_on_cpu(readout))
         if bool(doubtful.any()) and self._memory.court(latest.place) and not self.another_room(latest, camera, biome):
-            room = self._memory(latest.place).readout_nearest(placed(camera, latest))
+            room = self._memory(latest.place).readout_nearest(placed(camera, latest), counted=False)
             doubtful &= (room.coverage > 0.5) & (sky_share(room, room.coverage) <= 0.5)
         return doubtful if bool(doubtful.any()) else None
 
