@@ -17,11 +17,14 @@ SIZE = (64, 112)
 
 
 def warm() -> None:
-    """Two tiny frames through everything that a flight goes through, and what only wide networks do."""
+    """Two tiny frames through everything that a flight goes through, and what only buildings and wide networks do."""
     world = World(WorldSpec("meadow", 7))
     explorer = Explorer(EmbeddedModel.tiny(image_size=SIZE), ExplorerConfig(biome="meadow", size=SIZE), world)
     camera = world.spawn(SIZE[1], SIZE[0])
     fly(explorer, [camera, camera], first=explorer.first_view(camera))
+    if (places := EmbeddedModel.load().places) is not None:
+        for biome in places.bank.modules:
+            places.prepare(biome)
     for dtype in (torch.float32, torch.bfloat16):
         for activated in (True, False):
             in_levels(torch.ones(1, 1, 1, 1, dtype=dtype), activated)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.memory import cellwise
+from engine.memory import cellwise, kernels
 from engine.memory.kernels import NO_KEY
 from engine.memory.readout import Readout, SampleMap
 from engine.memory.store import TokenStore
@@ -54,6 +54,25 @@ def from_samples(view: View, samples: SampleMap) -> Readout:
         parallax=torch.from_numpy(view.parallax(winner, nearest)),
         exact=_exact(single, offsets, scale),
         samples=samples,
+    )
+
+
+def gather(store: TokenStore, token: np.ndarray, slots: np.ndarray, around: Tensor, valid: Tensor) -> None:
+    """What is around tokens (n,) int64 of a store, see :meth:`engine.memory.latent_memory.LatentMemory.neighbourhood`,
+    into rows ``slots (n,)`` of ``around (m, 9, C)`` float32 and ``valid (m, 9)`` bool."""
+    kernels.gather_neighbours(
+        token,
+        store.blocks.rows,
+        store.spans.rows,
+        store.grids.rows,
+        store.cells.rows,
+        store.ring_cells.rows,
+        store.feature_bits,
+        store.ring_codes.rows,
+        store.ring_steps.rows,
+        slots,
+        around.numpy(),
+        valid.numpy(),
     )
 
 

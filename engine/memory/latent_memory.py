@@ -202,27 +202,8 @@ class LatentMemory:
         rows = self._rows(token)
         around = torch.empty(len(rows), NEIGHBOURS, self.config.channels)
         valid = torch.empty(len(rows), NEIGHBOURS, dtype=torch.bool)
-        self.gather(rows, np.arange(len(rows)), around, valid)
+        assemble.gather(self.store, rows, np.arange(len(rows)), around, valid)
         return around, valid
-
-    def gather(self, token: TokenIds, slots: np.ndarray, around: Tensor, valid: Tensor) -> None:
-        """:meth:`neighbourhood` of tokens (n,), into rows ``slots (n,)`` of ``around (m, 9, C)`` float32 and ``valid (m,
-        9)`` bool."""
-        store = self.store
-        kernels.gather_neighbours(
-            self._rows(token),
-            store.blocks.rows,
-            store.spans.rows,
-            store.grids.rows,
-            store.cells.rows,
-            store.ring_cells.rows,
-            store.feature_bits,
-            store.ring_codes.rows,
-            store.ring_steps.rows,
-            slots,
-            around.numpy(),
-            valid.numpy(),
-        )
 
     def readout(self, camera: Camera, *, counted: bool = True) -> Readout:
         """The memory seen from ``camera``, by the configured readout; not ``counted`` where it conditions no frame.

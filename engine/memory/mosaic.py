@@ -120,7 +120,8 @@ def _resampled(tiles: Sequence[Tile]) -> Tensor:
     around, valid = torch.empty(len(where), NEIGHBOURS, channels), torch.empty(len(where), NEIGHBOURS, dtype=torch.bool)
     for index, tile in enumerate(tiles):
         its = (whose == index).nonzero().flatten()
-        tile.memory.gather(samples.token.flatten()[where[its]], its.numpy(), around, valid)
+        token = samples.token.flatten()[where[its]]
+        assemble.gather(tile.memory.store, token.numpy(), its.numpy(), around, valid)
     with torch.no_grad():
         return tiles[0].memory.reader.read(samples, around, valid).to("cpu", torch.float32)
 
