@@ -222,9 +222,9 @@ class Explorer:
         """What the memory alone knows, decoded; nothing is written. Where it knows nothing the picture is dark."""
         camera = self.fit(camera)
         timings: dict[str, float] = {}
+        view = self._look(camera, timings)
         with timed(timings, self.model.device, "readout"):
-            readout = self._look(camera, timings).readout
-        timings["readout"] -= timings.get("encode", 0.0)
+            readout = view.readout
         with timed(timings, self.model.device, "decode"):
             rgb = draw_readout(self.model, readout)
         return Preview(
@@ -390,41 +390,46 @@ class Explorer:
         self, camera: Camera, steps: int, generator: torch.Generator, timings: dict[str, float]
     ) -> tuple[Prospect, Mosaic]:
         """What to imagine for a frame, and what the memory knows of it."""
-        with timed(timings, self.model.device, "readout"):
-            view = self._look(camera, timings)
-            if self.config.memory == "none":
-                ahead = Prospect(camera, view.sight, view.sight, False, steps, self.match)
-            else:
-                ahead = look_ahead(
-                    camera,
-                    view,
-                    lambda wider: self._look(wider, timings),
-                    self.places,
-                    stride=self.model.spec.spatial_stride,
-                    biome=self.config.biome,
-                    steps=steps,
-                    generator=generator,
-                    latest=self.match,
-                    before=self.last_camera,
-                    memory=self.memory.latent,
-                    renews=self._has_scales,
-                )
-        timings["readout"] -= timings.get("encode", 0.0)
+        view = self._look(camera, timings)
+        if self.config.memory == "none":
+            return Prospect(camera, view.sight, view.sight, False, steps, self.match), view
+        elsewhere: dict[str, float] = {}
+        with timed(timings, self.model.device, "complete"):
+            ahead = look_ahead(
+                camera,
+                view,
+                lambda wider: self._look(wider, elsewhere),
+                self.places,
+                stride=self.model.spec.spatial_stride,
+                biome=self.config.biome,
+                steps=steps,
+                generator=generator,
+                latest=self.match,
+                before=self.last_camera,
+                memory=self.memory.latent,
+                renews=self._has_scales,
+            )
+        for stage, ms in elsewhere.items():
+            timings[stage] = timings.get(stage, 0.0) + ms
+            timings["complete"] -= ms
         return ahead, view
 
     def _look(self, camera: Camera, timings: dict[str, float]) -> Mosaic:
-        """The memory seen from ``camera``; what of it was an encoder's work is told in ``timings``.
+        """The memory seen from ``camera``; an encoder's part of the time is charged apart.
 
         In a building, where places tell most of what was not truly seen, it is read when it is clear what of it.
         """
         memory = self.memory.latent
-        if memory is not None and self.built and self._has_scales:
-            sight = memory.sight(camera, counted=True)
-            return Mosaic.of(memory, sight).showing(closed(sight))
-        reading = self.memory.readout(camera)
+        with timed(timings, self.model.device, "readout"):
+            if memory is not None and self.built and self._has_scales:
+                sight = memory.sight(camera, counted=True)
+                return Mosaic.of(memory, sight).showing(closed(sight))
+            reading = self.memory.readout(camera)
+            view = Mosaic(closed(reading.readout))
+        timings["readout"] -= reading.encode_ms
         if reading.encode_ms:
             timings["encode"] = timings.get("encode", 0.0) + reading.encode_ms
-        return Mosaic(closed(reading.readout))
+        return view
 
     def _finish(
         self,

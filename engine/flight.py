@@ -21,10 +21,10 @@ from engine.dissolve import Dissolve
 from engine.errors import Cancelled, InputError
 from engine.explorer import Explorer
 from engine.memory import LatentMemory
-from engine.messages import LAYOUTS, Layout, StepResult
+from engine.messages import LAYOUTS, STAGES, Layout, StepResult
 from engine.metrics import psnr_db, ssim
 from engine.pyramid import FirstView
-from engine.report import REPORT_VERSION, STAGES, FlightReport, Revisit, machine, peak_rss_mib, stage_timing
+from engine.report import REPORT_VERSION, FlightReport, Revisit, machine, peak_rss_mib, stage_timing
 from engine.world_model import CancelToken
 
 MAX_REVISITS = 24

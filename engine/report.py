@@ -16,7 +16,6 @@ import numpy as np
 from engine.atomic import atomic_write
 
 REPORT_VERSION = 1
-STAGES = ("readout", "encode", "imagine", "decode", "write")
 
 
 @dataclass(frozen=True)

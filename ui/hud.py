@@ -14,6 +14,7 @@ from ui.bridge import EngineBridge
 
 STAGES: tuple[tuple[str, str], ...] = (
     ("readout", "#7fc8c2"),
+    ("complete", "#a9c987"),
     ("imagine", "#e9b072"),
     ("decode", "#9db4e8"),
     ("write", "#c9a2d8"),

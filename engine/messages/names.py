@@ -22,6 +22,8 @@ CompareSource: TypeAlias = Literal[
 ]
 
 MEMORY_VARIANTS: tuple[MemoryVariant, ...] = ("latent", "latent-flat", "latent-nearest", "append", "rgb", "none")
+STAGES = ("readout", "encode", "complete", "imagine", "decode", "write")
+"""What a frame's time goes into, in order; ``encode`` only where an image was encoded."""
 LAYOUTS: tuple[Layout, ...] = ("generated", "side-by-side", "with-memory")
 COMPARE_SOURCES: dict[CompareSource, str] = {
     "none": "Nothing",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.camera import Camera
+from engine.messages.names import STAGES
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +46,8 @@ class StepResult:
         inverse_depth: (h*s, w*s) float32, 1/m; 0 is sky.
         coverage: (h, w) float32 in [0, 1]: how much of each cell the memory knew *before* this step.
         readout_rgb: (H, W, 3) uint8, what the memory alone knew, decoded; ``None`` unless it was asked for.
-        timings_ms: milliseconds of ``readout`` (of the memory, and of the places that complete it), ``imagine``,
-            ``decode``, ``write`` (and ``encode``, where an image was encoded).
+        timings_ms: milliseconds of each of ``STAGES`` (:mod:`engine.messages.names`): the memory read, what it does not
+            know completed, imagined, decoded and written.
         steps: denoising steps asked for.
         tokens_written, tokens_superseded: what the step changed in the memory.
         stats: the memory after the step.
@@ -87,8 +88,8 @@ class StepResult:
 
     @property
     def generate_ms(self) -> float:
-        """Readout + imagine + decode + write: what one generated frame costs, in milliseconds."""
-        return sum(self.timings_ms.get(stage, 0.0) for stage in ("readout", "imagine", "decode", "write"))
+        """What one generated frame costs, in milliseconds."""
+        return sum(self.timings_ms.get(stage, 0.0) for stage in STAGES)
 
 
 @dataclass(frozen=True, eq=False)

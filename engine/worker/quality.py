@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.messages import QualityInfo, SetQuality
+from engine.messages import STAGES, QualityInfo, SetQuality
 
 STILL_FACTOR = 2
 """A refinement in place gets this many times the steps of the frame before it."""
@@ -26,7 +26,7 @@ class Quality:
         if steps < 1:
             return
         step_ms = timings_ms.get("imagine", 0.0) / steps
-        fixed_ms = sum(ms for stage, ms in timings_ms.items() if stage in ("readout", "encode", "decode", "write"))
+        fixed_ms = sum(ms for stage, ms in timings_ms.items() if stage in STAGES and stage != "imagine")
         self._step_ms = step_ms if self._step_ms is None else 0.8 * self._step_ms + 0.2 * step_ms
         self._fixed_ms = fixed_ms if self._fixed_ms is None else 0.8 * self._fixed_ms + 0.2 * fixed_ms
 
@@ -64,8 +64,7 @@ class Quality:
         return last_steps < self.default_steps or (coverage < 0.97 and last_steps < self.steps_still)
 
     def drop(self, stride: int) -> tuple[int, int] | None:
-        """One quality step down after the device ran out of memory: a size of three quarters; ``None`` at the smallest.
-        """
+        """One quality step down after the device ran out of memory: three quarters the size; ``None`` at the least."""
         height, width = (max(8 * stride, int(0.75 * side / stride) * stride) for side in self.size)
         if (height, width) == self.size:
             return None

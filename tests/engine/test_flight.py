@@ -59,7 +59,7 @@ def test_a_flight_reports_what_it_cost(tiny_model: EmbeddedModel, tmp_path: Path
     assert seen == [(i, i) for i in range(5)] and shelf.closed and len(shelf.frames) == 5
     values = json.loads((tmp_path / "fly.json").read_text())
     assert values["version"] == REPORT_VERSION and values["frames"] == 5 and not values["cancelled"]
-    assert {"readout", "imagine", "decode", "write", "encode", "film"} == set(values["stages"])
+    assert {"readout", "complete", "imagine", "decode", "write", "encode", "film"} == set(values["stages"])
     assert values["stages"]["imagine"]["p95_ms"] >= values["stages"]["imagine"]["median_ms"] > 0
     assert len(values["points"]) == len(values["coverage"]) == len(values["mib"]) == len(values["points_added"]) == 5
     assert values["points"][-1] == sum(values["points_added"])

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from engine.messages import ExportJob, StepSummary
+from engine.messages import STAGES, ExportJob, StepSummary
 
-STAGES = ("readout", "imagine", "decode", "write")
 RECENT = 12
 RECORDED_FRAME_S = 0.02
 LAYOUT_COST: dict[str, float] = {"generated": 1.0, "side-by-side": 1.3, "with-memory": 1.1}

@@ -21,7 +21,7 @@ from PyQt6.QtGui import (
 )
 from PyQt6.QtWidgets import QAbstractScrollArea, QFrame, QSizePolicy, QToolTip, QWidget
 
-from engine.messages import StepSummary
+from engine.messages import STAGES, StepSummary
 from ui import theme
 from ui.compare.image_pane import to_qimage
 from ui.history import StepHistory
@@ -293,7 +293,7 @@ class Filmstrip(QAbstractScrollArea):
             row = self.row_at(event.pos())
             if row >= 0:
                 step = self.history.steps[row]
-                total = sum(step.timings_ms.get(stage, 0.0) for stage in ("readout", "imagine", "decode", "write"))
+                total = sum(step.timings_ms.get(stage, 0.0) for stage in STAGES)
                 QToolTip.showText(
                     event.globalPos(),
                     f"<b>Step {step.index}</b><br>"

@@ -11,11 +11,10 @@ from engine.camera import Camera
 from engine.evaluation.bench.timing import Ratio, Spread, ratio, shuffled, spread
 from engine.explorer import Explorer, ExplorerConfig
 from engine.flight import revisit_pairs
-from engine.messages import MemoryVariant
+from engine.messages import STAGES, MemoryVariant
 from engine.metrics import psnr_db
 from engine.presets import Loop, Straight
 from engine.pyramid import FirstView
-from engine.report import STAGES
 from engine.rgb_memory import RgbMemory
 from engine.rgb_variant import PixelMemory
 from engine.world_model import CancelToken, Progress, WorldModel

@@ -16,7 +16,7 @@ from engine.evaluation.bench.wan import SIZE as WAN_SIZE
 from engine.evaluation.bench.wan import WanCosts, summary_rows
 from engine.evaluation.plots import COLOURS, new_figure, save_figure, tidy
 from engine.evaluation.tables import markdown_table
-from engine.report import STAGES
+from engine.messages import STAGES
 
 
 @dataclass(frozen=True)

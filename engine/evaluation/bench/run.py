@@ -13,8 +13,9 @@ from engine.atomic import atomic_write
 from engine.evaluation.bench import chunks, memory, wan
 from engine.evaluation.bench.report import Benchmark
 from engine.explorer import Explorer, ExplorerConfig
+from engine.messages import STAGES
 from engine.presets import Straight
-from engine.report import STAGES, finite, machine
+from engine.report import finite, machine
 from engine.variants import readout_network
 from engine.world_model import CancelToken, WorldModel
 from engine.worlds import World
