@@ -303,7 +303,12 @@ def test_a_full_disk_is_named_and_leaves_nothing(out: Path, tiny_model_dir: Path
         f"sys.exit(main({words!r}))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=240, check=False
+        [sys.executable, "-B", "-c", program],  # or what it imports last is cached cut off
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
     )
     assert done.returncode == EXIT_INPUT, done.stderr
     assert "room" in done.stderr or "full" in done.stderr
