@@ -448,7 +448,7 @@ class Explorer:
             drawing = draw(self.model, news.latents, wider=wider, fine=self.config.fine)
         readout_rgb = draw_readout(self.model, view.readout) if with_readout else None
         if self.config.budget_mib is not None:
-            view.readout  # noqa: B018 - tokens that it shows may have to leave
+            view = Mosaic(view.readout)  # tokens that it shows may have to leave
         shown = shown_part(news.shown, self.model.spec.geometry_samples) if wider else news.shown
         coverage, inverse_depth = frozen_numpy(view.sight.coverage), frozen_numpy(shown)
         cancel.check()
