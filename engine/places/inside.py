@@ -27,9 +27,8 @@ ACROSS = (1, 3)
 its axes, and what hides behind a pillar from there is seen along the other."""
 MOST_REPEATS, LESS = 2, 0.8
 """A room is looked at again, where it repeats itself, so often; and what is seen so much less aside there is told."""
-FEW, FEW_IN_BAYS = 0.01, 0.06
-"""So small a share of a view is not worth another look; and where a room was seen bay by bay, what is still hidden is
-seldom seen across it."""
+FEW = 0.01
+"""So small a share of a view is not worth another look."""
 ENOUGH_SHOWN = 0.7
 """A room is seen from outside if its place shows so much of what one sees of it: from outside, its pillars hide what
 they do not hide from its middle."""
@@ -156,16 +155,15 @@ class Inside:
         walls and pillars stand where they stood, its floor and ceiling are the same.
 
         Args:
-            back: the way to a room that it shows nothing of. whole: also what is not wanted, as it shows it itself.
+            back: the way to a room that it shows nothing of. whole: also what is not wanted, if it is not hidden.
         """
         memory, here = self._memory(room.place, None), placed(camera, room)
-        sight = self._memory(room.place, back).sight(here, only=None if whole else _around(wanted))
-        sight = self._repeated(room, here, wanted, sight)
+        only = None if whole else _around(wanted)
+        sight = self._repeated(room, here, wanted, self._memory(room.place, back).sight(here, only=only), only)
         ways = self._building.ways(room, camera, wanted)
-        few = FEW if self._repeats(room.place).bay_m is None else FEW_IN_BAYS
         for quarters in ACROSS:
             hidden = wanted & (sight.coverage < 0.5)
-            if float(hidden.float().mean()) < few:
+            if float(hidden.float().mean()) < FEW:
                 break
             turned = replace(room, turn_rad=room.turn_rad + quarters * QUARTER_RAD)
             other = memory.sight(placed(camera, turned), only=hidden)
@@ -179,9 +177,9 @@ class Inside:
         laid = view.laid(tile)
         return laid.showing(replace(laid.sight, coverage=torch.where(cells, 1.0, view.sight.coverage)))
 
-    def _repeated(self, room: Match, here: Camera, wanted: Tensor, sight: Readout) -> Readout:
+    def _repeated(self, room: Match, here: Camera, wanted: Tensor, sight: Readout, only: Tensor | None) -> Readout:
         """What a room shows of a view, from ``here`` in its own coordinates; and where it repeats itself and shows what
-        is ``wanted (h, w)`` finer elsewhere, that instead."""
+        is ``wanted (h, w)`` finer elsewhere, that instead, in ``only (h, w)`` these cells."""
         repeats = self._repeats(room.place)
         done: list[Repeat] = []
         for _ in range(MOST_REPEATS):
@@ -190,7 +188,7 @@ class Inside:
                 break
             done.append(repeat)
             there = here.posed(repeat.matrix @ here.c2w)
-            other = self._memory(room.place, None).sight(there, only=wanted)
+            other = self._memory(room.place, None).sight(there, only=only)
             sight = spliced(sight, other, repeats.shows(repeat, other, there) & _tells_more(sight, other))
         return sight
 
