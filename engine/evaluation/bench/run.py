@@ -144,7 +144,7 @@ def live_fps(
     world: World,
     tick: Callable[[str], None],
 ) -> float:
-    """Generated frames a second of ``latent`` flying straight: readout, imagine, decode and write, the median frame."""
+    """Generated frames a second of ``latent`` flying straight, by the median frame, all its stages counted."""
     biome = chunks.BENCH_WORLD.biome if chunks.BENCH_WORLD.biome in model.spec.biomes else ""
     explorer = Explorer(model, ExplorerConfig(fine=False, biome=biome, size=size, steps=settings.steps), world)
     cameras = Straight().path(world.spawn(size[1], size[0]), settings.live_frames).cameras
