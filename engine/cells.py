@@ -30,9 +30,9 @@ def cell_means(samples: Tensor, like: Tensor) -> Tensor:
 
 
 def in_samples(cells: Tensor, samples: Tensor) -> Tensor:
-    """The inverse: (..., h, w) -> (..., h*s, w*s), the shape of ``samples``."""
+    """The inverse: (h, w) -> (h*s, w*s), the shape of ``samples``."""
     side = samples.shape[-1] // cells.shape[-1]
-    return cells.repeat_interleave(side, -2).repeat_interleave(side, -1)
+    return cells.repeat_interleave(side, 0).repeat_interleave(side, 1)
 
 
 def distance_to(cells: Tensor) -> Tensor:
@@ -104,21 +104,22 @@ def spliced(under: Readout, over: Readout, cells: Tensor) -> Readout:
     """``under``, but ``over`` in those ``cells (h, w)`` bool, down to the tokens that their samples see: both are of
     one memory."""
     fine = in_samples(cells, under.covered)
-
-    def chosen(here: Tensor, there: Tensor) -> Tensor:
-        return torch.where(cells if here.shape[-2:] == cells.shape else fine, there, here)
-
-    def both(here: T, there: T) -> T:
-        tensors = {field.name: getattr(here, field.name) for field in fields(here)}
-        parts: dict[str, Any] = {
-            name: chosen(part, getattr(there, name)) for name, part in tensors.items() if isinstance(part, Tensor)
-        }
-        return replace(here, **parts)
-
-    whole = both(under, over)
+    whole = chosen(under, over, cells, fine)
     if under.samples is None or over.samples is None:
         return whole
-    return replace(whole, samples=both(under.samples, over.samples))
+    return replace(whole, samples=chosen(under.samples, over.samples, cells, fine))
+
+
+def chosen(here: T, there: T, cells: Tensor, fine: Tensor) -> T:
+    """The tensors of ``here``, but of ``there`` in those ``cells (h, w)`` bool; in ``fine (h*s, w*s)``, the same in
+    samples, where they are of samples."""
+    tensors = {field.name: getattr(here, field.name) for field in fields(here)}
+    parts: dict[str, Any] = {
+        name: torch.where(cells if part.shape[-2:] == cells.shape else fine, getattr(there, name), part)
+        for name, part in tensors.items()
+        if isinstance(part, Tensor)
+    }
+    return replace(here, **parts)
 
 
 def without(readout: Readout, cells: Tensor) -> Readout:

@@ -7,13 +7,13 @@ and nothing of what another memory tells.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from engine.cells import in_samples, overlaid, without
+from engine.cells import chosen, in_samples, overlaid, without
 from engine.memory import assemble
 from engine.memory.latent_memory import LatentMemory
 from engine.memory.readout import NEIGHBOURS, Readout, SampleMap
@@ -111,7 +111,7 @@ def _resampled(tiles: Sequence[Tile]) -> Tensor:
     for index, tile in enumerate(tiles):
         its = in_samples(tile.cells, owner)
         owner[its] = index
-        samples = _chosen(its, tile.samples, samples)
+        samples = chosen(samples, tile.samples, tile.cells, its)
     samples = replace(samples, token=torch.where(owner >= 0, samples.token, -1))
     where = samples.covered.flatten().nonzero().flatten()
     if not len(where):
@@ -124,11 +124,3 @@ def _resampled(tiles: Sequence[Tile]) -> Tensor:
         assemble.gather(tile.memory.store, token.numpy(), its.numpy(), around, valid)
     with torch.no_grad():
         return tiles[0].memory.reader.read(samples, around, valid).to("cpu", torch.float32)
-
-
-def _chosen(its: Tensor, there: SampleMap, here: SampleMap) -> SampleMap:
-    """``there`` in samples ``its (hs, ws)`` bool, else ``here``."""
-    if there is here:
-        return here
-    names = [field.name for field in fields(here)]
-    return replace(here, **{name: torch.where(its, getattr(there, name), getattr(here, name)) for name in names})

@@ -128,8 +128,8 @@ class Places:
         recalled = lowered(recalled, horizon.too_high)
         if match is not latest and not math.isinf(match.error):
             light = self._told(readout, recalled, known, away, match, camera)
-            # In like light the ground keeps its own colours.
-            match = replace(match, light=light if forgotten is None else unlit(light))
+            own = forgotten is not None and forgotten.gives_way_to(match)
+            match = replace(match, light=unlit(light) if own else light)
         shift = self._light(recalled, match, camera)
         recalled = recalled if shift is None else replace(recalled, features=recalled.features + shift)
         seen = readout

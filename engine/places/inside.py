@@ -124,9 +124,8 @@ class Inside:
         if match is not latest and not math.isinf(match.error) and not kept:
             shown = self._memory(match.place, None).resampled(recalled)
             light = self._told(view.readout, shown, known, away, match, camera)
-            # A room that one has just entered keeps its own colours.
-            entered = forgotten is not None and (forgotten.match is None or forgotten.match.anchor != match.anchor)
-            match = replace(match, light=unlit(light) if entered else light)
+            own = forgotten is not None and forgotten.gives_way_to(match)
+            match = replace(match, light=unlit(light) if own else light)
         hidden = torch.zeros_like(known)
         if forgotten is not None:
             hidden = hiding(recalled, view.sight, known, camera)

@@ -100,6 +100,10 @@ class Forgotten:
     match: Match | None
     gone: Tensor
 
+    def gives_way_to(self, match: Match) -> bool:
+        """Whether that is set down elsewhere: in like light it keeps its own ground's colours."""
+        return self.match is None or self.match.anchor != match.anchor
+
 
 def rays_of(camera: Camera, readout: Readout) -> Tensor:
     """(h, w, 3) of the view's cells."""

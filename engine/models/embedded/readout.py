@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
+from engine.memory.readout import NEIGHBOURS
 from engine.models.embedded.blocks import zero_
 from engine.models.embedded.config import ReadoutConfig
 
 if TYPE_CHECKING:
     from engine.memory.readout import SampleMap
 
-NEIGHBOURS = 9
 CENTRE = 4
 STRETCH = 4.0
 """Tokens count as stretched no more than so many times, beside their scale."""
