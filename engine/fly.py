@@ -32,6 +32,7 @@ class FlySettings:
         turn_deg_s: degrees per second of turning by keys or stick at full deflection.
         look_deg_per_px: degrees per pixel of mouse movement.
         invert_y: moving the mouse up looks down.
+        level: forward and back keep one's height, as on foot, wherever one looks; else they go where one looks.
         wheel_factor: speed factor per notch of the wheel.
         min_factor, max_factor: limits of the speed factor.
     """
@@ -43,6 +44,7 @@ class FlySettings:
     turn_deg_s: float = 75.0
     look_deg_per_px: float = 0.12
     invert_y: bool = False
+    level: bool = False
     wheel_factor: float = 1.2
     min_factor: float = 0.02
     max_factor: float = 50.0
@@ -165,7 +167,7 @@ def stopped(state: FlyState) -> FlyState:
 def step(state: FlyState, held: FlyInput, dt_s: float, settings: FlySettings) -> FlyState:
     """Fly for ``dt_s`` seconds (at most ``MAX_STEP_S``) with ``held`` down all the while; exact, whatever the step.
 
-    W flies where the camera looks, E straight up. Two directions at once are no faster than one.
+    W flies where the camera looks (level: where it heads), E straight up. Two keys at once are no faster than one.
     """
     if not math.isfinite(dt_s) or dt_s <= 0.0:
         return state
@@ -199,8 +201,8 @@ def _glide(
     speed *= settings.boost if held.boost else 1.0
     speed *= settings.slow if held.slow else 1.0
     forward, right, up = (speed * axis / norm for axis in (forward, right, up))
-    yaw, pitch = math.radians(state.yaw_deg), math.radians(state.pitch_deg)
-    turn, nod = math.radians(yaw_rate), math.radians(pitch_rate)
+    yaw, turn = math.radians(state.yaw_deg), math.radians(yaw_rate)
+    pitch, nod = (0.0, 0.0) if settings.level else (math.radians(state.pitch_deg), math.radians(pitch_rate))
 
     # (amplitude, angular rate) of every turning vector in the wanted velocity
     flat = [

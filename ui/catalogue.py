@@ -9,7 +9,9 @@ from engine.messages import MemoryVariant
 
 @dataclass(frozen=True)
 class GalleryWorld:
-    """One card. ``sky``, ``far``, ``near``: colours of the stand-in, top to bottom."""
+    """One card. ``sky``, ``far``, ``near``: colours of the stand-in, top to bottom. ``indoors``: one walks on a floor,
+    between walls.
+    """
 
     biome: str
     title: str
@@ -17,6 +19,7 @@ class GalleryWorld:
     sky: str
     far: str
     near: str
+    indoors: bool = False
 
 
 GALLERY: tuple[GalleryWorld, ...] = (
@@ -29,7 +32,7 @@ GALLERY: tuple[GalleryWorld, ...] = (
     GalleryWorld("savanna", "Savanna", "Acacias in dry grass", "#d3c5a2", "#b3a05c", "#8c7a38"),
     GalleryWorld("village", "Village", "Roofs among the fields", "#a9c0d6", "#96935f", "#77713d"),
     GalleryWorld("river", "River", "Stone bridges over slow water", "#a4c4dc", "#3f6f86", "#6f9048"),
-    GalleryWorld("interior", "Interior", "Halls, books and courtyards", "#d9cdb8", "#a98b64", "#6e4a33"),
+    GalleryWorld("interior", "Interior", "Halls, books and courtyards", "#d9cdb8", "#a98b64", "#6e4a33", indoors=True),
 )
 SURPRISE = GalleryWorld("", "Somewhere", "Throw the dice for all of it", "#7f88ad", "#7d6f94", "#4a4566")
 """The last card: any biome, any seed, any time."""

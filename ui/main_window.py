@@ -272,6 +272,8 @@ class MainWindow(QMainWindow):
         self.actions_.set_checked("record", world.recording)
         if world.epoch != self._epoch:
             self._epoch = world.epoch
+            self.pilot.set_level(gallery_world(world.biome).indoors)
+            self.actions_.set_checked("level", self.pilot.level)
             self.stage.view.clear()
             self.bridge.place(world.camera)
             self.show_world()

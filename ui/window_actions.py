@@ -64,6 +64,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("bigger", "&Larger text", "plus", "Ctrl++"),
     Command("smaller", "S&maller text", "minus", "Ctrl+-"),
     Command("arrange", "&Arrange panels as delivered", "layout"),
+    Command("level", "&Keep my height", tip="Forward and back stay level, as on foot", checkable=True),
     Command("invert", "&Invert looking up and down", checkable=True),
     Command("captures", "Click in the view to &capture the mouse", checkable=True),
     Command("help", "&Keys and mouse", "help", tip="All keys, and how to change them"),
@@ -72,7 +73,7 @@ COMMANDS: tuple[Command, ...] = (
 MENUS: tuple[tuple[str, str], ...] = (
     ("&World", "start open - save save_as again - export frame points mesh - quit"),
     ("&Edit", "undo redo - record pause stop"),
-    ("&View", "PANELS - hud fullscreen - bigger smaller arrange - invert captures"),
+    ("&View", "PANELS - hud fullscreen - bigger smaller arrange - level invert captures"),
     ("&Help", "help about"),
 )
 

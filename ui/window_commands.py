@@ -64,6 +64,7 @@ class WindowCommands:
             "bigger": lambda: window.set_font_scale(window.store.values.font_scale + 0.1),
             "smaller": lambda: window.set_font_scale(window.store.values.font_scale - 0.1),
             "arrange": window.arrange_panels,
+            "level": self.level,
             "invert": self.invert,
             "captures": self.captures,
             "help": lambda: window.help.toggle(),
@@ -77,6 +78,7 @@ class WindowCommands:
             "focus": pilot.approach,
             "reset": self.go_home,
             "orbit": self._orbit,
+            "level": window.actions_["level"].toggle,
             "play": timeline.toggle_play,
             "step_back": lambda: timeline.step(-1),
             "step_forward": lambda: timeline.step(1),
@@ -128,6 +130,12 @@ class WindowCommands:
             self._window.showFullScreen()
         else:
             self._window.showNormal()
+
+    def level(self, on: bool) -> None:
+        """Forward and back stay level."""
+        self._window.pilot.set_level(on)
+        text = "Forward and back keep your height." if on else "Forward and back go where you look."
+        self._window.say(Notice("info", "On foot" if on else "Flying", text))
 
     def invert(self, on: bool) -> None:
         """Mouse up looks down."""

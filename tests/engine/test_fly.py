@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -103,6 +104,21 @@ def test_keys_move_where_they_say(held: FlyInput, direction: np.ndarray) -> None
     way = np.array(end.position) - CAMERA.position
     np.testing.assert_allclose(way / np.linalg.norm(way), direction, atol=1e-9)
     assert end.speed_m_s == pytest.approx(FEEL.speed_m_s, rel=1e-6)
+
+
+@pytest.mark.parametrize("pitch_rate", [-0.3, 0.0, 0.3])
+@pytest.mark.parametrize("forward", [-1.0, 1.0])
+def test_level_flight_keeps_its_height_and_its_speed_wherever_one_looks(forward: float, pitch_rate: float) -> None:
+    start = replace(FlyState.from_camera(CAMERA), pitch_deg=-40.0)
+    feel = replace(FEEL, level=True)
+    end = fly(start, FlyInput(forward=forward, pitch=pitch_rate), 30, 0.05, feel)
+    way = np.subtract(end.position, start.position)
+    heading = np.array([CAMERA.forward[0], CAMERA.forward[1], 0.0])
+    np.testing.assert_allclose(way / np.linalg.norm(way), forward * heading / np.linalg.norm(heading), atol=1e-9)
+    assert end.speed_m_s == pytest.approx(feel.speed_m_s, rel=1e-3)
+    assert end.pitch_deg == pytest.approx(-40.0 + pitch_rate * feel.turn_deg_s * 1.5)
+    risen = fly(start, FlyInput(up=1), 30, 0.05, feel)
+    assert risen.position[2] > start.position[2] + 1.0
 
 
 @pytest.mark.parametrize(("keys", "factor"), [({"boost": True}, 5.0), ({"slow": True}, 0.2), ({}, 1.0)])

@@ -129,6 +129,28 @@ def test_motion_does_not_depend_on_the_frame_rate(window: MainWindow, monkeypatc
     assert abs(ends[0] - start.position).max() > 1.0
 
 
+def test_in_a_building_one_walks_and_outdoors_one_flies(window: MainWindow, qtbot: QtBot) -> None:
+    def risen() -> float:
+        """Metres up while W is held and one looks up."""
+        assert window.pilot.camera is not None
+        window.pilot.turn(0.0, -150.0)
+        before = window.pilot.camera.position[2]
+        QTest.keyPress(window.stage.view, Qt.Key.Key_W)
+        qtbot.wait(250)
+        QTest.keyRelease(window.stage.view, Qt.Key.Key_W)
+        wait_idle(qtbot, window)
+        return float(window.pilot.camera.position[2] - before)
+
+    assert risen() > 0.05
+    window.open_world(replace(NOTHING, biome="interior"))
+    qtbot.waitUntil(lambda: window.bridge.world.biome == "interior", timeout=WAIT_MS)  # type: ignore[union-attr]
+    qtbot.waitUntil(lambda: window.stage.view.showing == "generated", timeout=WAIT_MS)
+    window.stage.view.setFocus()
+    assert risen() == 0.0 and window.actions_["level"].isChecked()
+    QTest.keyClick(window.stage.view, Qt.Key.Key_L)
+    assert risen() > 0.05 and not window.actions_["level"].isChecked()
+
+
 def test_typing_in_a_field_of_the_window_never_flies(window: MainWindow, qtbot: QtBot) -> None:
     field = QLineEdit(window)
     field.move(20, 80)

@@ -82,6 +82,15 @@ class Pilot(QObject):
         self._state = replace(self._state, factor=factor)
         self.speed_changed.emit(self.speed_m_s)
 
+    @property
+    def level(self) -> bool:
+        """Whether forward and back keep one's height."""
+        return self.settings.level
+
+    def set_level(self, on: bool) -> None:
+        """Keep one's height from now on, as on foot, or fly where one looks."""
+        self.settings = replace(self.settings, level=on)
+
     def scroll(self, notches: float) -> None:
         """Faster or slower, by the wheel."""
         self._state = fly.wheel(self._state, notches, self.settings)
