@@ -5,6 +5,7 @@ All maps are *inverse z-depth* in 1/m on the grid of geometry samples ``(h*s, w*
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -131,6 +132,16 @@ def flying_samples(inverse: Tensor) -> Tensor:
         found = (jump > 3.0 * slope) & (jump > 0.25 * nearest) & between & inside
         (flying if axis == 0 else flying.T)[2:-2] |= found
     return flying
+
+
+def filled(inverse_depth: Tensor, covered: Tensor) -> Tensor:
+    """``inverse_depth (hs, ws)`` where it is ``covered`` (somewhere); elsewhere of the covered samples beside the
+    farthest: what a near thing uncovers lies behind it."""
+    farthest = torch.where(covered, inverse_depth, math.inf)
+    while bool(torch.isinf(farthest).any()):
+        beside = -F.max_pool2d(-farthest[None], 3, stride=1, padding=1)[0]
+        farthest = torch.where(torch.isinf(farthest), beside, farthest)
+    return farthest
 
 
 def reconcile(imagined: Tensor, known: Tensor, covered: Tensor, known_sky: Tensor) -> tuple[Tensor, Tensor, DepthFit]:

@@ -332,7 +332,7 @@ class Explorer:
         memory = self.memory.latent
         present = memory.current if memory is not None else 0
         if not self.can_refine(newest):
-            raise InputError("Only the newest frame can be refined, and only while the world is where it left it.")
+            raise InputError("Only the newest frame can be refined, if it was imagined and nothing changed since.")
         before, match_before, camera_before = self._before_newest
         replaces = present if present != before else None
         match, last_camera = self.match, self.last_camera
@@ -376,14 +376,18 @@ class Explorer:
             )
             chunk = self.model.imagine(request)
             imagined = chunk.inverse_depth[0].to(known.inverse_depth.device)
-            shown, writable, _ = reconcile(imagined, known.inverse_depth, known.covered, known.sky)
+            if chunk.denoised:
+                shown, writable, _ = reconcile(imagined, known.inverse_depth, known.covered, known.sky)
+            else:
+                shown = writable = torch.where(known.covered, known.inverse_depth.float(), imagined)
             latents = as_remembered(known, chunk.latents[0])
             lasting, shown, writable = as_given(ahead, latents, shown, writable)
             if ahead.camera.size != camera.size:
                 writable = without_edge(writable, known.covered, self.model.spec.geometry_samples)
         cancel.check()
         news = ahead.news(latents, lasting, shown, writable)
-        result = self._finish(camera, view, news, timings, steps, cancel, with_readout, replaces)
+        taken = steps if chunk.denoised else 0
+        result = self._finish(camera, view, news, timings, taken, cancel, with_readout, replaces)
         return replace(result, inventive=ahead.inventive, renewed=len(ahead.renewed) > 0 and not ahead.seamless)
 
     def _look_ahead(

@@ -108,10 +108,12 @@ class Chunk:
     Attributes:
         latents: (T, C, h, w) float32.
         inverse_depth: (T, h*s, w*s) float32, 1/m; 0 is sky.
+        denoised: whether anything was left to imagine; else latents and depth are what the readouts tell.
     """
 
     latents: Tensor
     inverse_depth: Tensor
+    denoised: bool = True
 
 
 class WorldModel(Protocol):

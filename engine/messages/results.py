@@ -48,7 +48,7 @@ class StepResult:
         readout_rgb: (H, W, 3) uint8, what the memory alone knew, decoded; ``None`` unless it was asked for.
         timings_ms: milliseconds of each of ``STAGES`` (:mod:`engine.messages.names`): the memory read, what it does not
             know completed, imagined, decoded and written.
-        steps: denoising steps asked for.
+        steps: denoising steps asked for; 0 where nothing was left to imagine: a first view, or all of it known.
         tokens_written, tokens_superseded: what the step changed in the memory.
         stats: the memory after the step.
         wide: whether it was imagined wider than shown, with more steps (see :mod:`engine.overscan`).

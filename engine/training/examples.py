@@ -23,6 +23,7 @@ from engine.models.embedded.condition import (
     pack_state,
     ray_elevation,
     unpack_state,
+    with_known,
 )
 from engine.models.embedded.denoiser import Denoiser
 from engine.models.embedded.detail import DetailNetwork
@@ -307,7 +308,9 @@ class ExampleSource:
         index = torch.tensor([biome], device=self.device)
         with mixed_precision(self.config.loop, self.device):
             state = sample_flow(
-                lambda x, t: network(x, torch.full((1,), t, device=self.device), condition, index),
+                lambda x, t: with_known(
+                    network(x, torch.full((1,), t, device=self.device), condition, index), condition, channels
+                ),
                 noise,
                 flow_times(steps),
                 known=known_share(condition, channels),

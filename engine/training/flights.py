@@ -18,7 +18,7 @@ from engine.camera import Camera
 from engine.errors import InputError
 from engine.models.embedded.adapter import adapt
 from engine.models.embedded.blocks import channels_last
-from engine.models.embedded.condition import known_share, pack_state
+from engine.models.embedded.condition import known_share, pack_state, with_known
 from engine.models.embedded.denoiser import Denoiser
 from engine.models.embedded.detail import DetailNetwork
 from engine.models.embedded.weights import load_network, weight_path
@@ -152,6 +152,7 @@ class FlightStage:
         known = known_share(torch.cat([v.condition for v in views]), self.imagination.mean.shape[0])
         kept = (torch.cat([v.certain for v in views]) + 1.0 - known).clamp(max=1.0)
         state = torch.lerp(predicted.detach(), predicted, self.config.through**kept)
+        state = with_known(state, torch.cat([v.condition for v in views]), self.imagination.mean.shape[0])
         crops: list[tuple[Tensor, ...]] = []
         for index in range(self.config.crops):
             i = index % len(views)

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.depth import fit_log_depth, flying_samples, reconcile, sample_inverse_depth
+from engine.depth import filled, fit_log_depth, flying_samples, reconcile, sample_inverse_depth
 
 
 def ground(rows: int = 32, columns: int = 48, height_m: float = 1.7) -> torch.Tensor:
@@ -100,3 +100,23 @@ def test_grazing_planes_do_not_fly() -> None:
     sharp = torch.full((16, 24), 0.02)
     sharp[:, 12:] = 0.5
     assert not flying_samples(sharp).any()
+
+
+@given(seed=st.integers(0, 10_000), known=st.integers(1, 60))
+def test_holes_are_filled_from_beside(seed: int, known: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    inverse = torch.rand(6, 10, generator=generator)
+    covered = torch.zeros(60, dtype=torch.bool)
+    covered[torch.randperm(60, generator=generator)[:known]] = True
+    covered = covered.view(6, 10)
+    whole = filled(torch.where(covered, inverse, math.nan), covered)
+    assert torch.equal(whole[covered], inverse[covered])
+    assert bool(torch.isin(whole, inverse[covered]).all())
+
+
+def test_what_a_near_thing_uncovers_lies_behind_it() -> None:
+    inverse = torch.full((4, 12), 0.1)
+    inverse[:, :6] = 0.5
+    covered = torch.ones(4, 12, dtype=torch.bool)
+    covered[:, 6] = False
+    assert bool((filled(inverse, covered)[:, 6] == 0.1).all())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,49 @@ def test_the_same_seed_gives_the_same_frame_bit_for_bit_and_another_seed_does_no
     first, again, other = (tiny_model.imagine(request(tiny_model, memory, seed)).latents for seed in (3, 3, 4))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+def test_what_is_known_stands_and_only_the_rest_is_imagined(tiny_model: EmbeddedModel) -> None:
+    known = memory_of(tiny_model, 1).readout(CAMERA)
+    left = torch.arange(14) < 7
+    half = replace(known, coverage=torch.where(left, known.coverage, 0.0))
+    memory = memory_of(tiny_model, 1)
+    chunks = [
+        tiny_model.imagine(request(tiny_model, memory, seed, readouts=[half], detail=False, steps=3)) for seed in (0, 1)
+    ]
+    assert all(chunk.denoised for chunk in chunks)
+    for chunk in chunks:
+        assert torch.allclose(chunk.latents[0][..., left], known.features[..., left], atol=1e-5)
+    assert not torch.allclose(chunks[0].latents[..., ~left], chunks[1].latents[..., ~left], atol=1e-3)
+
+
+def test_where_all_is_known_nothing_is_denoised(tiny_model: EmbeddedModel) -> None:
+    memory, heard = memory_of(tiny_model, 1), []
+    known = memory.readout(CAMERA)
+    asked = request(tiny_model, memory, detail=False, progress=lambda *told: heard.append(told))
+    before = asked.generator.get_state()
+    chunk = tiny_model.imagine(asked)
+    assert not chunk.denoised and not heard and torch.equal(asked.generator.get_state(), before)
+    assert torch.allclose(chunk.latents[0], known.features, atol=1e-5)
+    assert torch.equal(chunk.inverse_depth[0], known.inverse_depth)
+
+
+@pytest.mark.parametrize(
+    ("share", "cells", "denoised"), [(0.5, 2, False), (0.5, 4, True), (0.75, 60, False), (0.0, 1, True)]
+)
+def test_few_cells_that_are_half_known_are_taken_as_they_are(
+    tiny_model: EmbeddedModel, share: float, cells: int, denoised: bool
+) -> None:
+    memory = memory_of(tiny_model, 1)
+    known = memory.readout(CAMERA)
+    coverage, covered = known.coverage.clone(), known.covered.clone()
+    coverage.view(-1)[:cells] = share
+    covered[:4, 3:6] = False
+    chunk = tiny_model.imagine(
+        request(tiny_model, memory, readouts=[replace(known, coverage=coverage, covered=covered)])
+    )
+    assert chunk.denoised == denoised
+    assert bool(torch.isfinite(chunk.inverse_depth).all()) and bool(torch.isfinite(chunk.latents).all())
 
 
 def test_cancel_is_heard_between_steps_and_progress_is_told(tiny_model: EmbeddedModel) -> None:

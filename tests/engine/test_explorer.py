@@ -163,8 +163,19 @@ def test_cancel_between_denoising_steps(tiny_model: EmbeddedModel) -> None:
             cancel.cancel()
 
     with pytest.raises(Cancelled):
-        one.step(camera(1.0), steps=50, progress=progress, cancel=cancel)
+        one.step(camera(1.0, 120.0), steps=50, progress=progress, cancel=cancel)
     assert len(seen) == 3 and one.index == 1
+
+
+def test_a_frame_of_which_all_is_known_takes_no_steps_and_is_not_refined(tiny_model: EmbeddedModel) -> None:
+    one = explorer(tiny_model)
+    one.begin(camera(), first_view())
+    new = one.step(camera(0.4, 60.0), steps=2)
+    assert new.steps == 2 and one.can_refine(new)
+    again = one.step(camera(0.4, 60.0), steps=2)
+    assert again.steps == 0 and again.tokens_written == 0 and not one.can_refine(again)
+    with pytest.raises(InputError, match="imagined"):
+        one.refine(again, steps=4)
 
 
 def test_refining_replaces_what_the_draft_wrote(tiny_model: EmbeddedModel) -> None:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -187,6 +188,8 @@ def test_estimates_follow_steps_and_pixels(bridge: EngineBridge) -> None:
     ]
     assert frame_seconds(history, ExportJob(Path("a.mp4"))) == pytest.approx(0.1)
     assert frame_seconds(history, ExportJob(Path("a.mp4"), steps=4)) == pytest.approx(0.14)
+    known = [replace(step, steps=0) for step in history]
+    assert frame_seconds(known, ExportJob(Path("a.mp4"), steps=4)) == pytest.approx(0.1), "nothing was imagined"
     double = (camera.height * 2, camera.width * 2)
     assert frame_seconds(history, ExportJob(Path("a.mp4"), size=double)) == pytest.approx(0.4)
     assert not np.isfinite(frame_seconds([], ExportJob(Path("a.mp4"))))

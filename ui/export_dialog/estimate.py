@@ -26,7 +26,7 @@ def frame_seconds(history: Sequence[StepSummary], job: ExportJob) -> float:
     costs = []
     for step in recent:
         steps = job.steps if job.steps is not None else step.steps
-        imagine = step.timings_ms.get("imagine", 0.0) * steps / max(step.steps, 1)
+        imagine = step.timings_ms.get("imagine", 0.0) * (steps / step.steps if step.steps else 1.0)
         other = sum(step.timings_ms.get(stage, 0.0) for stage in STAGES if stage != "imagine")
         height, width = job.size if job.size is not None else step.camera.size
         costs.append((imagine + other) * (height * width) / (step.camera.height * step.camera.width))

@@ -86,7 +86,7 @@ class FilmForm(QWidget):
         self.steps = QSpinBox()
         self.steps.setRange(1, MAX_STEPS)
         self.steps.setValue(DEFAULT_STEPS)
-        self.steps.setToolTip("Denoising steps a frame: more add texture and time")
+        self.steps.setToolTip("Denoising steps of a frame in which something is new: more take time")
         self._steps_touched = False
         self.path = QLineEdit()
         self.path.setMinimumWidth(240)

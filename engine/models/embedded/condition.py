@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, pixel_shuffle, pixel_unshuffle
 
 from engine.camera import Camera
+from engine.disocclusion import SUGGESTED
 
 if TYPE_CHECKING:
     from engine.memory.readout import Readout
@@ -20,6 +21,8 @@ FARTHEST_M = 600.0
 NEAREST_M = 0.2
 LOG_DEPTH_CENTRE = math.log(25.0)
 LOG_DEPTH_SPREAD = 1.6
+FEW = 0.02
+"""Of all cells."""
 ELEVATIONS = (-0.5, 0.4)
 """Sines of the elevations that all but a hundredth of the training's rays lie between, on either side."""
 _SKY_LOG = (math.log(SKY_DEPTH_M) - LOG_DEPTH_CENTRE) / LOG_DEPTH_SPREAD
@@ -92,6 +95,24 @@ def build_condition(
 def known_share(condition: Tensor, latent_channels: int) -> Tensor:
     """How much of each cell the memory knows: condition (B, condition_channels, h, w) -> (B, 1, h, w) in [0, 1]."""
     return condition[:, latent_channels : latent_channels + 1]
+
+
+def with_known(state: Tensor, condition: Tensor, latent_channels: int) -> Tensor:
+    """``state (B, C + s*s, h, w)`` with the latents of what the memory knows as it tells them; its depth stays.
+
+    A denoiser of one step predicts means: what it made of known cells was softer than they are, further off the truth
+    and a little different with every frame.
+    """
+    known = known_share(condition, latent_channels) > SUGGESTED
+    latents = torch.where(known, condition[:, :latent_channels], state[:, :latent_channels])
+    return torch.cat([latents, state[:, latent_channels:]], dim=1)
+
+
+def leaves_open(condition: Tensor, latent_channels: int) -> bool:
+    """Whether there is something to imagine: cells of which nobody tells anything, or more than :data:`FEW` that are
+    only suggested, or known by half. Fewer are taken as they are."""
+    share = known_share(condition, latent_channels)
+    return bool((share == 0.0).any()) or bool((share <= SUGGESTED).float().mean((1, 2, 3)).max() > FEW)
 
 
 def magnification(condition: Tensor) -> Tensor:

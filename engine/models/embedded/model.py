@@ -11,13 +11,21 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor
 
+from engine.depth import filled
 from engine.errors import InputError, ModelError
 from engine.models import shipped_model_dir
 from engine.models.embedded import eight_bits, weights
 from engine.models.embedded.adapter import adapted
 from engine.models.embedded.autoencoder import Autoencoder
 from engine.models.embedded.blocks import channels_last
-from engine.models.embedded.condition import condition_from_readout, known_share, pack_state, unpack_state
+from engine.models.embedded.condition import (
+    condition_from_readout,
+    known_share,
+    leaves_open,
+    pack_state,
+    unpack_state,
+    with_known,
+)
 from engine.models.embedded.config import (
     AutoencoderConfig,
     DenoiserConfig,
@@ -270,7 +278,8 @@ class EmbeddedModel:
             return rgb.clamp_(0.0, 1.0), fine.clamp_(0.0, 1.0)
 
     def imagine(self, request: ChunkRequest) -> Chunk:
-        """Denoise one frame conditioned on its readout, and finish it with detail where the model can.
+        """One frame: what its readout knows, and the rest denoised, if there is any; finished with detail where the
+        model can.
 
         Raises:
             InputError: an unknown biome, or a number of steps outside [1, 256].
@@ -278,9 +287,9 @@ class EmbeddedModel:
         """
         if not 1 <= request.steps <= MAX_STEPS:
             raise InputError(f"The number of steps must be between 1 and {MAX_STEPS}; it is {request.steps}.")
-        biome = torch.tensor([self._biome_index(request.biome)] * len(request.cameras), device=self.device)
-        denoiser, detail = self._drawn_by(request.biome)
-        samples = self.config.denoiser.samples
+        biome = self._biome_index(request.biome)
+        _, detail = self._drawn_by(request.biome)
+        channels, samples = self.config.autoencoder.latent_channels, self.config.denoiser.samples
         with torch.inference_mode():
             condition = torch.cat(
                 [
@@ -288,28 +297,42 @@ class EmbeddedModel:
                     for readout, camera in zip(request.readouts, request.cameras, strict=True)
                 ]
             )
-            b, _, h, w = condition.shape
-            noise = torch.randn(b, self.config.denoiser.state_channels, h, w, generator=request.generator).to(
-                self.device
-            )
-
-            def predict(state: Tensor, t: float) -> Tensor:
-                return denoiser(state, torch.full((b,), t, device=self.device), condition, biome)
-
-            def between(step: int) -> None:
-                request.cancel.check()
-                if request.progress is not None:
-                    request.progress(step / request.steps, f"imagining, step {step + 1} of {request.steps}")
-
-            known = known_share(condition, self.config.autoencoder.latent_channels)
-            state = sample_flow(predict, noise, flow_times(request.steps), between, known)
+            denoised = leaves_open(condition, channels)
+            if denoised:
+                state = self._denoised(request, condition, biome)
+                inverse_depth = unpack_state(state, self._mean, self._std, samples)[1]
+            else:
+                inverse_depth = torch.stack([filled(told.inverse_depth, told.covered) for told in request.readouts])
+                inverse_depth = inverse_depth.to(self.device).float()
+                latents = condition[:, :channels] * self._std + self._mean
+                state = pack_state(latents, inverse_depth, self._mean, self._std, samples)
             if detail is not None and request.detail:
                 built, told = self._built(request.biome), request.readouts
                 amplified = torch.stack([gain_of(readout, built=built) for readout in told])
                 limited = torch.stack([limited_in(readout, built=built) for readout in told])
                 state = detail.finish(state, condition, request.cameras, request.seed, amplified, limited)
-            latents, inverse_depth = unpack_state(state, self._mean, self._std, samples)
-        return Chunk(latents, inverse_depth)
+            latents = state[:, :channels] * self._std + self._mean
+        return Chunk(latents, inverse_depth, denoised)
+
+    def _denoised(self, request: ChunkRequest, condition: Tensor, biome: int) -> Tensor:
+        """What a request leaves open, imagined: the state (B, C + s*s, h, w)."""
+        denoiser, _ = self._drawn_by(request.biome)
+        channels = self.config.autoencoder.latent_channels
+        b, _, h, w = condition.shape
+        biomes = torch.full((b,), biome, device=self.device)
+        noise = torch.randn(b, self.config.denoiser.state_channels, h, w, generator=request.generator)
+
+        def predict(state: Tensor, t: float) -> Tensor:
+            data = denoiser(state, torch.full((b,), t, device=self.device), condition, biomes)
+            return with_known(data, condition, channels)
+
+        def between(step: int) -> None:
+            request.cancel.check()
+            if request.progress is not None:
+                request.progress(step / request.steps, f"imagining, step {step + 1} of {request.steps}")
+
+        known = known_share(condition, channels)
+        return sample_flow(predict, noise.to(self.device), flow_times(request.steps), between, known)
 
     def textured(self, readout: Readout, camera: Camera, biome: str, seed: int) -> Tensor:
         """What a readout shows, (C, h, w) latents, with the texture that resampling took, where the model can."""
