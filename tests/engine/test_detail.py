@@ -25,6 +25,8 @@ from engine.models.embedded.detail import (
     LEAST,
     MOST,
     MOST_TEXTURE,
+    NEARER,
+    NEARER_MOST,
     NEW,
     NEW_MOST,
     NEW_PER_OCTAVE,
@@ -34,6 +36,7 @@ from engine.models.embedded.detail import (
     DetailNetwork,
     gain,
     gain_of,
+    gain_of_nearer,
     gain_of_new,
     in_keeping,
     limited_in,
@@ -148,6 +151,16 @@ def test_more_is_given_to_what_a_place_tells_the_more_of_its_tokens_a_cell_holds
     amplified = gain_of(readout)
     assert torch.equal(amplified[:, :14], gain(torn(readout))[:, :14]), "remembered: by what is torn apart"
     assert bool((amplified[:, 14:] == NEW).all()), "no token; what is there comes from elsewhere"
+
+
+def test_what_came_nearer_than_it_was_drawn_is_given_more_up_to_an_octave() -> None:
+    readout = readout_of(torch.zeros(16, 16, 28), torch.full((32, 56), 0.2))
+    octaves = torch.linspace(-1.0, 2.0, 28).expand(16, 28)
+    usual, given = gain_of(readout), gain_of(replace(readout, log2_scale=octaves))
+    assert torch.equal(given[octaves <= 0.0], usual[octaves <= 0.0])
+    assert bool((given[:, 1:] >= given[:, :-1]).all()) and given.max() == pytest.approx(LEAST + NEARER)
+    most = gain_of_nearer(torch.tensor([MOST, NEW_MOST, 3.0]), torch.ones(3))
+    assert most.tolist() == pytest.approx([NEARER_MOST, NEARER_MOST, 3.0]), "never less than without"
 
 
 def test_in_a_building_more_is_given_where_one_surface_ends_before_another_and_not_where_knowledge_ends() -> None:

@@ -40,6 +40,9 @@ USUAL = 1.2
 NEW, NEW_MOST, NEW_PER_OCTAVE = 1.5, 2.3, 1.0
 """What is new, and comes from a place, passes here only once. Rooms are stored finer than they are mostly seen: where a
 cell holds several tokens the readout looks at some of them, and knows the less of it the more there are."""
+NEARER, NEARER_MOST = 1.8, 2.3
+"""What came nearer than it was drawn lacks what lies between, up to an octave of it, until it is drawn anew; in a
+flight that goes on it is most of what one sees. Fitted likewise, over 72 m straight ahead."""
 EDGES, JUMP = 1.4, 0.35
 """In a building, where one surface ends before another, so many nepers nearer, a token that sees both tells neither
 well, and bars, frames and legs are little else: more is lost. In the country such edges are leaves. Fitted likewise."""
@@ -127,8 +130,16 @@ def in_keeping(added: Tensor, latents: Tensor) -> Tensor:
 def gain_of(readout: Readout, *, built: bool = False) -> Tensor:
     """(h, w): by how much what is added to a view is amplified. ``readout`` is what it was imagined from: of what a
     place or what lies beside tells, it has no token. ``built``: it is of a building."""
-    told = torch.where(readout.token < 0, gain_of_new(readout.log2_scale), gain(torn(readout)))
-    return torch.where(edges(readout), (EDGES * told).clamp(max=NEW_MOST), told) if built else told
+    new = readout.token < 0
+    told = torch.where(new, gain_of_new(readout.log2_scale), gain(torn(readout)))
+    told = torch.where(edges(readout), (EDGES * told).clamp(max=NEW_MOST), told) if built else told
+    return torch.where(new, told, gain_of_nearer(told, readout.log2_scale))
+
+
+def gain_of_nearer(told: Tensor, log2_scale: Tensor) -> Tensor:
+    """``told``, a gain, and what magnification by so many octaves asks for on top of it; any shape."""
+    nearer = told + NEARER * log2_scale.clamp(0.0, 1.0)
+    return torch.maximum(told, nearer.clamp(max=NEARER_MOST))
 
 
 def limited_in(readout: Readout, *, built: bool = False) -> Tensor:
