@@ -296,8 +296,7 @@ class FlightTraining:
         pure_noise: share of views at t = 0, where a single step is all; the pictures of the others are not looked at.
         covered_weight, invented_weight, depth_weight: as for :class:`DenoiserTraining`.
         picture_weight: weight of the pictures beside the latents.
-        through: share of the pictures' gradient that goes on from detail into the denoiser, where the memory saw things
-            from as near; more where they came nearer.
+        through: share of the pictures' gradient that goes on from detail into the denoiser, where it draws.
         workers: processes that make the views, each on a core of its own, for a device that learns faster than that; 0
             makes them in between. Then ``renew_steps`` is of no account.
         only_biome: nothing learns but what is this biome's own, so that all other worlds stay as they are; "" is

@@ -148,10 +148,7 @@ class FlightStage:
         """What is shown of states (B, C + s*s, h, w), against the truth."""
         seed = int(torch.randint(SEEDS, (), generator=generator))
         noise = self.detail.noise(predicted.detach(), [v.camera for v in views], seed)
-        # What came near the memory does not tell: the denoiser, too, may draw it as the pictures ask for.
-        known = known_share(torch.cat([v.condition for v in views]), self.imagination.mean.shape[0])
-        kept = (torch.cat([v.certain for v in views]) + 1.0 - known).clamp(max=1.0)
-        state = torch.lerp(predicted.detach(), predicted, self.config.through**kept)
+        state = torch.lerp(predicted.detach(), predicted, self.config.through)
         state = with_known(state, torch.cat([v.condition for v in views]), self.imagination.mean.shape[0])
         crops: list[tuple[Tensor, ...]] = []
         for index in range(self.config.crops):
