@@ -173,7 +173,13 @@ def reconcile(imagined: Tensor, known: Tensor, covered: Tensor, known_sky: Tenso
         log_depth = log_depth + _spread(torch.where(overlap, residual, 0.0), overlap.float(), radius)
         shown = torch.where(imagined > 0.0, torch.exp(-log_depth), imagined)
         shown = torch.where(shown < SKY_INVERSE_DEPTH, 0.0, shown)
-    shown = torch.where(surface, known, shown)
+    return *anchored(shown, known, covered, known_sky), fit
+
+
+def anchored(told: Tensor, known: Tensor, covered: Tensor, known_sky: Tensor) -> tuple[Tensor, Tensor]:
+    """Depth that is on the memory's scale already, ``told (hs, ws)``, with what the memory knows; see
+    :func:`reconcile`, whose ``shown`` and ``writable`` it returns."""
+    shown = torch.where(covered & (known > 0.0), known, told)
     shown = torch.where(covered & known_sky, 0.0, shown)
     invalid = flying_samples(shown) & ~covered
-    return shown, torch.where(invalid, shown.new_tensor(float("nan")), shown), fit
+    return shown, torch.where(invalid, shown.new_tensor(float("nan")), shown)

@@ -2,7 +2,8 @@
 
 Such a strip is too narrow for a place and too plain to be left to chance: the wood behind a fir goes on behind it. So
 an unknown cell is lent a known one of its own row, where rays rise and fall alike, mirrored at the seam on the side
-that lies farther away. The denoiser takes it as a suggestion.
+that lies farther away. The denoiser takes it as a suggestion; of what is too little to ask it, it is shown so, and not
+remembered.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from numba import njit
 from scipy.ndimage import minimum_filter1d
 from torch import Tensor
 
+from engine.cells import in_samples
 from engine.memory import surface
 
 if TYPE_CHECKING:
@@ -173,3 +175,10 @@ def _lenders(hole: np.ndarray, clean: np.ndarray, nearest: np.ndarray, between: 
             turn = abs(seam - x) % (2 * length)
             source[y, x] = seam + side * (turn if turn < length else 2 * length - 1 - turn)
     return source
+
+
+def without_suggested(writable: Tensor, believed: Readout, known: Tensor) -> Tensor:
+    """Inverse depth (h*s, w*s) as it is to be written: NaN where it was only suggested, and nobody judged what of that
+    there is; ``known (h*s, w*s)`` bool is not."""
+    suggested = in_samples(believed.coverage <= SUGGESTED, known)
+    return torch.where(suggested & ~known, writable.new_tensor(float("nan")), writable)

@@ -14,7 +14,8 @@ import torch
 from engine.camera import Camera
 from engine.closer import drawn_closer, knows_more
 from engine.cracks import closed
-from engine.depth import reconcile, sample_inverse_depth
+from engine.depth import anchored, reconcile, sample_inverse_depth
+from engine.disocclusion import without_suggested
 from engine.drawing import draw, draw_readout
 from engine.errors import InputError
 from engine.memory import Mosaic
@@ -379,7 +380,8 @@ class Explorer:
             if chunk.denoised:
                 shown, writable, _ = reconcile(imagined, known.inverse_depth, known.covered, known.sky)
             else:
-                shown = writable = torch.where(known.covered, known.inverse_depth.float(), imagined)
+                shown, writable = anchored(imagined, known.inverse_depth, known.covered, known.sky)
+                writable = without_suggested(writable, ahead.believed, known.covered)
             latents = as_remembered(known, chunk.latents[0])
             lasting, shown, writable = as_given(ahead, latents, shown, writable)
             if ahead.camera.size != camera.size:

@@ -49,9 +49,9 @@ class Fly(Command):
     places: bool = True
     """What is new goes on from the places that the model carries; with --no-places the denoiser invents it alone."""
     detail: bool = True
-    """What is imagined gets back the texture that averaging took; --no-detail leaves it as the denoiser does."""
+    """Frames get back the texture that averaging took; --no-detail leaves them without."""
     steps: MaybeInt = None
-    """Denoising steps a frame; by default the model's own."""
+    """Denoising steps of a frame of which something is left to imagine; by default the model's own."""
     memory: MemoryKind = "latent"
     """Ours (latent), ours in one layer at one scale (latent-flat), the paper's readout or write policy (latent-nearest,
     append), what it replaces (rgb), or none."""

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from torch.nn.functional import avg_pool2d
 
 from engine.camera import Camera
-from engine.disocclusion import BACKGROUND, NEARER, REACH_CELLS, SUGGESTED, extend_background, lend, lenders
+from engine.disocclusion import (
+    BACKGROUND,
+    NEARER,
+    REACH_CELLS,
+    SUGGESTED,
+    extend_background,
+    lend,
+    lenders,
+    without_suggested,
+)
 from engine.explorer import Explorer, ExplorerConfig
 from engine.memory import LatentView
 from engine.models.embedded import EmbeddedModel
@@ -22,6 +31,7 @@ from tests.engine.memory_support import (
     memory_of,
     planes_inverse_depth,
     random_latents,
+    readout_of,
     samples_of,
 )
 
@@ -157,3 +167,14 @@ def test_a_tower_beside_what_is_uncovered_is_not_there_twice() -> None:
     assert source([tree] * 4 + [0.0] + [tower] * 2 + [hills] * 10, 4) >= 7
     assert source([tree] * 4 + [0.0] + [tower] * 8 + [hills] * 4, 4) in range(5, 13)
     assert source([tree] * 4 + [0.0] + [tower] * 2, 4) in (5, 6)
+
+
+def test_what_is_only_suggested_is_not_remembered() -> None:
+    known = torch.ones(16, 28, dtype=torch.bool)
+    known[:, 12:14] = False
+    readout = readout_of(torch.randn(16, 16, 28), torch.full((32, 56), 0.05), known)
+    believed = extend_background(readout)
+    assert bool((believed.coverage[:, 12:14] == SUGGESTED).all()) and bool(believed.covered.all())
+    writable = without_suggested(believed.inverse_depth, believed, readout.covered)
+    assert torch.equal(writable.isnan(), ~readout.covered)
+    assert torch.equal(writable[readout.covered], believed.inverse_depth[readout.covered])
