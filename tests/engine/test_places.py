@@ -355,13 +355,14 @@ def test_a_glance_aside_fits_to_what_was_seen_before(model: EmbeddedModel) -> No
         assert abs(math.remainder(explorer.match.turn_rad - math.radians(80.0), 2 * math.pi)) < math.radians(6.0)
 
 
-def test_a_refined_frame_goes_on_from_the_same_place(model: EmbeddedModel) -> None:
+def test_what_a_place_tells_takes_no_steps_and_no_refining(model: EmbeddedModel) -> None:
     explorer = Explorer(model, ExplorerConfig(biome="", seed=4))
     explorer.begin(looking(0.0))
-    stepped = explorer.step(looking(-60.0))
-    assert stepped.inventive
+    told = explorer.step(looking(-60.0))
     match = explorer.match
-    explorer.refine(stepped, steps=2)
+    assert told.inventive and told.steps == 0 and match is not None and not explorer.can_refine(told)
+    with pytest.raises(InputError, match="imagined"):
+        explorer.refine(told, steps=2)
     assert explorer.match == match
 
 
