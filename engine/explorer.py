@@ -372,6 +372,7 @@ class Explorer:
                 steps=ahead.steps,
                 seed=self.config.seed,
                 detail=self.config.detail,
+                renewed=self._has_scales and self.places is not None,
                 progress=progress,
                 cancel=cancel,
             )

@@ -86,6 +86,8 @@ class ChunkRequest:
         generator: the only source of randomness that differs from step to step.
         seed: of randomness that hangs in the world, the same at every step.
         detail: whether what was denoised gets its texture back, for models that do so apart.
+        renewed: whether what was drawn too often gives way to something new, now and then. Until then more texture may
+            be given to what came near; where nothing is renewed it would pile up.
         progress, cancel: called and checked between denoising steps.
     """
 
@@ -96,6 +98,7 @@ class ChunkRequest:
     steps: int
     seed: int = 0
     detail: bool = True
+    renewed: bool = True
     prompt: str = ""
     progress: Progress | None = None
     cancel: CancelToken = field(default_factory=CancelToken)

@@ -159,6 +159,7 @@ def test_what_came_nearer_than_it_was_drawn_is_given_more_up_to_an_octave() -> N
     usual, given = gain_of(readout), gain_of(replace(readout, log2_scale=octaves))
     assert torch.equal(given[octaves <= 0.0], usual[octaves <= 0.0])
     assert bool((given[:, 1:] >= given[:, :-1]).all()) and given.max() == pytest.approx(LEAST + NEARER)
+    assert torch.equal(gain_of(replace(readout, log2_scale=octaves), renewed=False), usual), "it would pile up"
     most = gain_of_nearer(torch.tensor([MOST, NEW_MOST, 3.0]), torch.ones(3))
     assert most.tolist() == pytest.approx([NEARER_MOST, NEARER_MOST, 3.0]), "never less than without"
 

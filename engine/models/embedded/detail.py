@@ -127,13 +127,14 @@ def in_keeping(added: Tensor, latents: Tensor) -> Tensor:
     return added * (MOST_TEXTURE * (varies / strength.clamp(min=1e-9)).sqrt()).clamp(max=1.0)
 
 
-def gain_of(readout: Readout, *, built: bool = False) -> Tensor:
+def gain_of(readout: Readout, *, built: bool = False, renewed: bool = True) -> Tensor:
     """(h, w): by how much what is added to a view is amplified. ``readout`` is what it was imagined from: of what a
-    place or what lies beside tells, it has no token. ``built``: it is of a building."""
+    place or what lies beside tells, it has no token. ``built``: it is of a building. ``renewed``: what came near gives
+    way to something new some day."""
     new = readout.token < 0
     told = torch.where(new, gain_of_new(readout.log2_scale), gain(torn(readout)))
     told = torch.where(edges(readout), (EDGES * told).clamp(max=NEW_MOST), told) if built else told
-    return torch.where(new, told, gain_of_nearer(told, readout.log2_scale))
+    return torch.where(new, told, gain_of_nearer(told, readout.log2_scale)) if renewed else told
 
 
 def gain_of_nearer(told: Tensor, log2_scale: Tensor) -> Tensor:

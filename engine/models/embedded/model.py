@@ -308,7 +308,7 @@ class EmbeddedModel:
                 state = pack_state(latents, inverse_depth, self._mean, self._std, samples)
             if detail is not None and request.detail:
                 built, told = self._built(request.biome), request.readouts
-                amplified = torch.stack([gain_of(readout, built=built) for readout in told])
+                amplified = torch.stack([gain_of(readout, built=built, renewed=request.renewed) for readout in told])
                 limited = torch.stack([limited_in(readout, built=built) for readout in told])
                 state = detail.finish(state, condition, request.cameras, request.seed, amplified, limited)
             latents = state[:, :channels] * self._std + self._mean
