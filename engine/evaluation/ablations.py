@@ -214,10 +214,9 @@ class Ablations:
         return found
 
     def detail(self) -> dict[str, Figures]:
-        """What is imagined is finished with detail, or shown and remembered as the denoiser leaves it: novel views and
-        a closed loop."""
+        """Frames are finished with detail, or shown and remembered without: novel views and a closed loop."""
         base = self.trial.explorer("latent").config
-        wanted = {"finished with detail": True, "as the denoiser leaves it": False}
+        wanted = {"finished with detail": True, "left without": False}
         return {name: self._flown(replace(base, detail=detail))[1] for name, detail in wanted.items()}
 
     def _flown(self, config: ExplorerConfig) -> tuple[Explorer, Figures]:
