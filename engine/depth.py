@@ -135,8 +135,10 @@ def flying_samples(inverse: Tensor) -> Tensor:
 
 
 def filled(inverse_depth: Tensor, covered: Tensor) -> Tensor:
-    """``inverse_depth (hs, ws)`` where it is ``covered`` (somewhere); elsewhere of the covered samples beside the
-    farthest: what a near thing uncovers lies behind it."""
+    """``inverse_depth (hs, ws)`` where it is ``covered``; elsewhere of the covered samples beside the farthest, for
+    what a near thing uncovers lies behind it; unchanged if none is."""
+    if not bool(covered.any()):
+        return inverse_depth
     farthest = torch.where(covered, inverse_depth, math.inf)
     while bool(torch.isinf(farthest).any()):
         beside = -F.max_pool2d(-farthest[None], 3, stride=1, padding=1)[0]

@@ -85,7 +85,7 @@ class ChunkRequest:
         steps: denoising steps, >= 1.
         generator: the only source of randomness that differs from step to step.
         seed: of randomness that hangs in the world, the same at every step.
-        detail: whether what was denoised gets its texture back, for models that do so apart.
+        detail: whether frames get their texture back, for models that do so apart.
         renewed: whether what was drawn too often gives way to something new, now and then. Until then more texture may
             be given to what came near; where nothing is renewed it would pile up.
         progress, cancel: called and checked between denoising steps.

@@ -366,6 +366,18 @@ def test_what_a_place_tells_takes_no_steps_and_no_refining(model: EmbeddedModel)
     assert explorer.match == match
 
 
+def test_a_refined_frame_goes_on_from_the_same_place(model: EmbeddedModel) -> None:
+    explorer = Explorer(model, ExplorerConfig(biome="", seed=4))
+    explorer.begin(looking(0.0))
+    explorer.step(looking(-60.0))
+    match = explorer.match
+    explorer.config = replace(explorer.config, places=False)  # else they tell all of it
+    stepped = explorer.step(looking(60.0))
+    assert stepped.inventive and stepped.steps > 0 and match is not None
+    explorer.refine(stepped, steps=2)
+    assert explorer.match == match
+
+
 def test_from_nothing_the_seed_chooses(model: EmbeddedModel) -> None:
     assert model.places is not None
     camera = looking(0.0)

@@ -22,7 +22,7 @@ NEAREST_M = 0.2
 LOG_DEPTH_CENTRE = math.log(25.0)
 LOG_DEPTH_SPREAD = 1.6
 FEW = 0.02
-"""Of all cells."""
+"""A share of all cells that the denoiser is not asked for."""
 ELEVATIONS = (-0.5, 0.4)
 """Sines of the elevations that all but a hundredth of the training's rays lie between, on either side."""
 _SKY_LOG = (math.log(SKY_DEPTH_M) - LOG_DEPTH_CENTRE) / LOG_DEPTH_SPREAD
