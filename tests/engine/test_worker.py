@@ -44,7 +44,7 @@ from engine.messages import (
 )
 from engine.models.embedded import EmbeddedModel
 from engine.worker.cancelling import same_view
-from tests.engine.worker_support import ROOT, WAIT_S, Listener, ahead, listening, make_picture
+from tests.engine.worker_support import ROOT, WAIT_S, Listener, ahead, aside, listening, make_picture
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +64,9 @@ def test_opens_warm_and_generates_for_the_newest_look(listener: Listener) -> Non
     texts = [update.progress.text for update in listener.updates if update.progress is not None]
     assert texts and any(update.progress_done for update in listener.updates)
     listener.model.delay_s = 0.05
-    ids = [listener.worker.look(ahead(info.camera, 0.02 * i), moving=True) for i in range(40)]
+    ids = [listener.worker.look(aside(info.camera, 0.02 * i), moving=True) for i in range(40)]
     frame = listener.until(lambda update: update.frame is not None and update.frame.look_id == ids[-1]).frame
-    assert frame is not None and same_view(frame.result.camera, ahead(info.camera, 0.02 * 39))
+    assert frame is not None and same_view(frame.result.camera, aside(info.camera, 0.02 * 39))
     assert frame.input_to_photon_ms > 0 and not frame.recalled
     listener.rest()
     assert len(listener.model.imagined) < 20, "looks in between were skipped"

@@ -36,7 +36,7 @@ from engine.messages import (
 )
 from engine.models.embedded import EmbeddedModel
 from engine.worker import EngineWorker
-from tests.engine.worker_support import WAIT_S, Listener, Slow, ahead, film_frames, listening, make_picture
+from tests.engine.worker_support import WAIT_S, Listener, Slow, ahead, aside, film_frames, listening, make_picture
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +166,7 @@ def test_stops_within_two_seconds_at_any_moment(
             info = update.replies[ident]
             if moment == "generating":
                 model.delay_s = 30.0
-                worker.look(ahead(info.camera), moving=False)
+                worker.look(aside(info.camera), moving=False)
                 time.sleep(0.2)
             if moment == "exporting":
                 worker.do(
@@ -187,7 +187,7 @@ def test_cancel_stops_what_runs_and_leaves_no_trace(listener: Listener) -> None:
     info = listener.open()
     listener.do(SetQuality(8))
     listener.model.delay_s = 5.0
-    listener.worker.look(ahead(info.camera), moving=False)
+    listener.worker.look(aside(info.camera), moving=False)
     listener.until(lambda update: update.state is WorkerState.GENERATING)
     listener.worker.cancel()
     listener.model.delay_s = 0.0

@@ -33,7 +33,7 @@ WAIT_S = 60.0
 
 
 class Slow:
-    """The real model, with a gate before every denoising step and, if wanted, an error in its place."""
+    """The real model, with a gate before every denoising step (see :func:`aside`) and, if wanted, an error instead."""
 
     def __init__(self, model: EmbeddedModel) -> None:
         self._model = model
@@ -125,6 +125,11 @@ def ahead(view: Camera, forward_m: float = 0.3, yaw_deg: float = 0.0) -> Camera:
     c2w[:3, 3] += forward_m * view.forward
     c2w[:3, :3] = view.c2w[:3, :3] @ turn
     return view.posed(c2w)
+
+
+def aside(view: Camera, forward_m: float = 0.0) -> Camera:
+    """Where nothing is known yet: only what is unknown is imagined, so only there the denoiser has to be waited for."""
+    return ahead(view, forward_m, 90.0)
 
 
 def film_frames(path: Path) -> int:
