@@ -1,5 +1,6 @@
 """Latent spatial memory (arXiv 2606.09828): write views, read them out for any camera, walk their history."""
 
+from engine.memory.coarser import ScaledView, memory_at_scales
 from engine.memory.config import LatentView, MemoryConfig
 from engine.memory.grids import fits_memory
 from engine.memory.kernels import WORN
@@ -24,9 +25,11 @@ __all__ = [
     "Readout",
     "ReadoutNetwork",
     "SampleMap",
+    "ScaledView",
     "Tile",
     "TokenInfo",
     "WorldTree",
     "WriteReport",
     "fits_memory",
+    "memory_at_scales",
 ]

@@ -94,7 +94,8 @@ def hide(
 ) -> None:
     """Mark in ``hidden (N,)`` uint8 the tokens of the ``visible`` blocks that another level stands for, on a target of
     ``rows`` x ``columns`` samples, ``per_cell`` of them a side in each of its cells. Finer tokens show for those larger
-    than ``most`` cells.
+    than ``most`` cells, or, if they are not flat, longer than such a
+    square or seen from behind.
 
     ``finer (k,)`` int64: the next finer keyframe of each, -1 for none; it comes later than the keyframe it refines.
     """
@@ -132,11 +133,17 @@ def hide(
                     plane[0] = center_inverse_depth(geometry, planar, row, s)
                     plane[1] = 0.0
                     plane[2] = 0.0
-                if patch_homography(
+                drawn = patch_homography(
                     m, np.float32(u) + half, np.float32(v) + half, plane[0], plane[1], plane[2], half, rows, columns, h
-                ):
-                    scale = h[9] / (h[6] * h[10] + h[7] * h[11] + h[8])
-                    show_fine = whole and abs(h[9]) > most * (per_cell * per_cell) * abs(scale * scale * scale)
+                )
+                w = h[6] * h[10] + h[7] * h[11] + h[8] if drawn else np.float32(0.0)
+                if w != 0.0:
+                    scale = h[9] / w
+                    large = abs(h[9]) > most * (per_cell * per_cell) * abs(scale * scale * scale)
+                    if kind == 2:  # not flat: from the side a slat, beside which one sees through; from behind a fence
+                        length = 2.0 * max(h[12], h[13])
+                        large = large or h[9] < 0.0 or length * length > most * (per_cell * per_cell)
+                    show_fine = whole and large
                 else:
                     show_fine = True  # not drawn as a whole; what is left of it may be
                 if show_fine:

@@ -168,6 +168,14 @@ def patch_homography(
 
 
 @njit(cache=True, nogil=True, inline="always")
+def central(h: np.ndarray, a: float) -> float:
+    """Inverse depth in the middle of a patch. What is smaller than a sample, and beside its middle, is as deep as it is
+    where it is: its plane, followed to there, may be anywhere."""
+    w = h[6] * h[10] + h[7] * h[11] + h[8]
+    return float(a * w / h[9]) if h[9] * w > 0.0 else 0.0
+
+
+@njit(cache=True, nogil=True, inline="always")
 def level_of(area: float) -> int:
     """How badly a patch of that area (target tokens per source token) suits: 0 near scale 1, growing with each half
     octave of magnification."""
@@ -221,15 +229,12 @@ def _splat(
             du = (h[0] * px + h[1] * py + h[2]) * inverse
             dv = (h[3] * px + h[4] * py + h[5]) * inverse
             reach = max(abs(du), abs(dv))
-            if reach > half:
-                if not forced:
-                    continue
-                du = min(max(du, -half), half)
-                dv = min(max(dv, -half), half)
+            if reach > half and not forced:
+                continue
             depth_scale = h[9] * inverse
             if depth_scale <= 0.0:
                 continue
-            q = (a + b * du + c * dv) / depth_scale
+            q = (a + b * du + c * dv) / depth_scale if reach <= half else central(h, a)
             if not select:
                 hides = q * np.float32(1.0 - GUESS_HIDES) if behind == GUESSED else q
                 if hides > depth[y, x]:
@@ -425,9 +430,10 @@ def resolve(
                 du_dx, du_dy = (h[0] - du * h[6]) * per_cell, (h[1] - du * h[7]) * per_cell
                 dv_dx, dv_dy = (h[3] - dv * h[6]) * per_cell, (h[4] - dv * h[7]) * per_cell
                 excess = max(np.float32(0.0), max(abs(du), abs(dv)) - (half - np.float32(MARGIN)))
+                reach = max(abs(du), abs(dv))
+                q = (a + b * du + c * dv) / depth_scale if reach <= half else central(h, a)
                 du = min(max(du, -half), half)
                 dv = min(max(dv, -half), half)
-                q = (a + b * du + c * dv) / depth_scale
                 if q < nearest[y, x] * np.float32(1.0 - DEPTH_TOLERANCE):
                     excess += np.float32(100.0)  # a sample of this token that lies behind: only if nothing else fits
                 if excess < best:

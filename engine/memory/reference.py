@@ -182,9 +182,9 @@ def _intersect(
 
     y, x = np.mgrid[: camera.height, : camera.width] + 0.5
 
-    def drawn(reach: float) -> tuple[np.ndarray, np.ndarray]:
+    def drawn(reach: float) -> tuple[np.ndarray, np.ndarray, float]:
         """(hs, ws) bool: the samples that a patch may be drawn on; and the one that it falls into, if it is too small
-        to hold the middle of any: thin things survive."""
+        to hold the middle of any: thin things survive. And the inverse depth of its own middle."""
         offsets = np.array([(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)])
         local = np.stack([(u0 + offsets[:, 0] - cx) / fx, (v0 + offsets[:, 1] - cy) / fy, np.ones(3)], axis=-1)
         nearness = a + offsets @ np.array([b, c])
@@ -194,7 +194,7 @@ def _intersect(
         allowed, forced = np.zeros((2, *camera.size), bool)
         nearest_z = middle[2] - reach * np.abs(slopes[:, 2]).sum()
         if nearest_z <= max(NEAR_M * a, 0.05 * middle[2]):
-            return allowed, forced  # partly behind the target, or so near that it would be everywhere
+            return allowed, forced, 0.0  # partly behind the target, or so near that it would be everywhere
         at = middle[:2] / middle[2]
         extent = reach * np.abs(slopes[:, :2] - at * slopes[:, 2:]).sum(axis=0) / nearest_z
         off = np.stack([x, y]) - at[:, None, None]
@@ -202,7 +202,7 @@ def _intersect(
         extent = np.minimum(extent, MAX_EXTENT)
         if (np.floor(at + extent - 0.5) < np.ceil(at - extent - 0.5)).any():
             forced = (np.floor(np.stack([x, y])) == np.floor(at)[:, None, None]).all(axis=0)
-        return allowed, forced
+        return allowed, forced, a / middle[2]
 
     du, dv, ahead, inverse = meet(x, y)
     step = 1e-4
@@ -213,12 +213,10 @@ def _intersect(
         log2_scale = -0.5 * np.log2(source_area * store.samples**2)
         reach = np.maximum(np.abs(du), np.abs(dv))
         miss = 1 + np.nan_to_num(64.0 * (reach - half)).clip(0, 30).astype(int)
-    allowed, forced = drawn(half + MARGIN)
+    allowed, forced, central = drawn(half + MARGIN)
     reached = ahead & (allowed & (reach <= half + MARGIN) | forced)
-    held = [np.where(forced, np.clip(d, -half - MARGIN, half + MARGIN), d) for d in (du, dv)]
-    with np.errstate(divide="ignore", invalid="ignore"):  # at the edge of the patch, along the same ray
-        scaled = (a + b * held[0] + c * held[1]) / (a + b * du + c * dv) if a > 0.0 else 1.0
-    du, dv, inverse = held[0], held[1], inverse * scaled
+    du, dv = (np.where(forced, np.clip(d, -half - MARGIN, half + MARGIN), d) for d in (du, dv))
+    inverse = np.where(forced & (reach > half + MARGIN), central, inverse)
     return Hits(
         miss=np.where(reach <= half + 1e-3, 0, miss),
         reached=reached,

@@ -47,7 +47,7 @@ def write_backdrop(
 ) -> int:
     """A keyframe behind the one that ``node`` wrote; returns its tokens."""
     samples = sampled_cells(config, inverse_depth)
-    known = _known(samples)
+    known = known_cells(samples)
     if count := int(known.sum()):
         node.backdrop = store.keyframes.count
         node.written += count
@@ -69,7 +69,7 @@ def write_scales(
     for level, (latents, inverse_depth, camera) in enumerate(scales, start=1):
         samples = sampled_cells(config, inverse_depth)
         height, width = written.shape
-        whole = _known(samples).reshape(height, 2, width, 2).all(axis=(1, 3))
+        whole = known_cells(samples).reshape(height, 2, width, 2).all(axis=(1, 3))
         written = (written & whole).repeat(2, axis=0).repeat(2, axis=1)
         if not (count := int(written.sum())):
             break
@@ -82,6 +82,6 @@ def write_scales(
     return total
 
 
-def _known(samples: np.ndarray) -> np.ndarray:
+def known_cells(samples: np.ndarray) -> np.ndarray:
     """(h, w, s*s) -> (h, w) bool: cells at least half of whose samples are known."""
     return np.asarray(2 * (samples >= 0.0).sum(axis=2) >= samples.shape[2])

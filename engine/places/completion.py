@@ -23,6 +23,7 @@ from engine.places.matching import Forgotten, Match, placed, rays_of
 from engine.places.memories import Memories
 from engine.places.module import SIDES, Point
 from engine.places.repeats import Repeats
+from engine.places.scales import Halve
 from engine.places.seam import joined
 from engine.places.skyline import continued, lowered, ridges
 from engine.places.things import finished, hiding, whole
@@ -38,6 +39,7 @@ class Places:
         bank: the places. network: resamples their tokens. mean, std: (C, 1, 1) of the latents.
         flat: (n, C) latents of flat colours, for :class:`engine.places.lighting.Lighting`.
         kinds: tells what kind of room one sees through a door.
+        halve: see :class:`engine.places.memories.Memories`.
     """
 
     def __init__(
@@ -48,11 +50,12 @@ class Places:
         std: Tensor,
         flat: Tensor,
         kinds: Kinds | None = None,
+        halve: Halve | None = None,
     ) -> None:
         self.bank = bank
         self._mean, self._std = mean.cpu(), std.cpu()
         self._lighting = Lighting(flat)
-        self._memory = Memories(bank, network)
+        self._memory = Memories(bank, network, halve)
         self._glows: dict[int, Tensor] = {}
         self._repeating: dict[int, Repeats] = {}
         self._ready: set[int] = set()

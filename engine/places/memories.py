@@ -5,14 +5,15 @@ from __future__ import annotations
 import copy
 from collections import OrderedDict
 
-from engine.memory import LatentMemory, LatentView, MemoryConfig, ReadoutNetwork
+from engine.memory import LatentMemory, LatentView, MemoryConfig, ReadoutNetwork, ScaledView, memory_at_scales
 from engine.places.bank import PlaceBank
 from engine.places.doors import beyond
 from engine.places.module import Way
 from engine.places.roof import is_court, sky_behind
+from engine.places.scales import Halve, at_scales
 
 KEPT = 20
-"""Of some 4 MB each; all rooms of a building that are stored."""
+"""Of some 5 MB each; all rooms of a building that are stored."""
 ALIVE = frozenset({"state", "alive_in_block"})
 """The tables that a memory without some of its tokens has of its own."""
 
@@ -21,11 +22,11 @@ class Memories:
     """Of a bank, each made when it is first asked for; they never change, and the last few are kept.
 
     Args:
-        bank: the places. network: resamples their tokens.
+        bank: the places. network: resamples their tokens. halve: makes rooms coarser; ``None`` leaves them as stored.
     """
 
-    def __init__(self, bank: PlaceBank, network: ReadoutNetwork) -> None:
-        self._bank, self._network = bank, network
+    def __init__(self, bank: PlaceBank, network: ReadoutNetwork, halve: Halve | None = None) -> None:
+        self._bank, self._network, self._halve = bank, network, halve
         self._whole: OrderedDict[int, LatentMemory] = OrderedDict()
         self._without: dict[tuple[int, Way], LatentMemory] = {}
         self._courts: dict[int, bool] = {}
@@ -47,10 +48,14 @@ class Memories:
             self._whole.move_to_end(index)
             return self._whole[index]
         channels, stride, samples = self._bank.token
-        memory = LatentMemory(MemoryConfig(channels=channels, stride=stride, samples=samples), self._network)
+        config = MemoryConfig(channels=channels, stride=stride, samples=samples)
+        halve = self._halve if self._bank.biomes[index] in self._bank.modules else None
+        views = []
         for latents, inverse_depth, camera in self._bank[index].views():
             backdrop = sky_behind(camera, latents, inverse_depth) if self.court(index) else None
-            memory.write(LatentView(camera, latents, inverse_depth), backdrop=backdrop)
+            view = LatentView(camera, latents, inverse_depth)
+            views.append(ScaledView([view] if halve is None else at_scales(view, stride, halve), backdrop))
+        memory = memory_at_scales(config, self._network, views)
         self._whole[index] = memory
         if len(self._whole) > KEPT:
             left, _ = self._whole.popitem(last=False)

@@ -329,18 +329,32 @@ class FlightTraining:
 
 
 @dataclass(frozen=True)
-class MirrorTraining:
-    """The network that turns an exported model's places over; everything else is frozen.
+class PairTraining:
+    """A network from latents to latents that learns on an exported model's places; everything else is frozen.
 
     Attributes:
         model: the exported model with its places.
         width: of what lies between its convolutions. crop_cells: side of a crop.
     """
 
-    loop: LoopConfig = LoopConfig(run="runs/mirror", minutes=8.0, batch=16, learning_rate=2e-2, weight_decay=0.0)
+    loop: LoopConfig
     model: str = "assets/models/embedded"
     width: int = 48
     crop_cells: int = 32
+
+
+@dataclass(frozen=True)
+class MirrorTraining(PairTraining):
+    """The network that turns places over."""
+
+    loop: LoopConfig = LoopConfig(run="runs/mirror", minutes=8.0, batch=16, learning_rate=2e-2, weight_decay=0.0)
+
+
+@dataclass(frozen=True)
+class HalvingTraining(PairTraining):
+    """The network that halves rooms."""
+
+    loop: LoopConfig = LoopConfig(run="runs/halving", minutes=8.0, batch=16, learning_rate=2e-2, weight_decay=0.0)
 
 
 @dataclass(frozen=True)
@@ -378,6 +392,7 @@ class ExportConfig:
         flight_run: of denoiser and detail together. flight_share: how far the denoiser's weights go from the model's to
             that run's; halfway can be better than either end (Wortsman et al. 2022). Detail goes all the way.
         adapter_run: of flights that learned one biome, by updates. mirror_run: of what turns places over.
+        halving_run: of what halves rooms.
         kinds_run: of what tells kinds of rooms.
         detail_bound: what detail may add, see :class:`engine.models.embedded.config.DetailConfig`; less than in
             training keeps long flights free of sparks.
@@ -399,6 +414,7 @@ class ExportConfig:
     flight_share: float = 1.0
     adapter_run: str = ""
     mirror_run: str = ""
+    halving_run: str = ""
     kinds_run: str = ""
     detail_bound: float = 0.5
     places: PlacesConfig = PlacesConfig()

@@ -20,6 +20,7 @@ from engine.models.embedded.config import READOUT, DenoiserConfig, DetailConfig,
 from engine.models.embedded.model import ADAPTED, EmbeddedModel
 from engine.models.embedded.weights import (
     CONFIG_NAME,
+    HALVING,
     KINDS,
     MIRROR,
     adapter_path,
@@ -91,6 +92,7 @@ def _improve(config: ExportConfig, folder: Path) -> EmbeddedModel:
         "detail": config.detail_run,
         "flights": config.flight_run,
         MIRROR: config.mirror_run,
+        HALVING: config.halving_run,
         KINDS: config.kinds_run,
     }
     runs = {name: run for name, run in runs.items() if run}
@@ -99,7 +101,7 @@ def _improve(config: ExportConfig, folder: Path) -> EmbeddedModel:
     if not runs and not config.new_places and not config.new_biomes:
         raise InputError(
             f"Nothing is named that the model {base} could be given; set new_readout_run, decoder_run, detail_run, "
-            "flight_run, adapter_run, mirror_run, kinds_run, new_places or new_biomes."
+            "flight_run, adapter_run, mirror_run, halving_run, kinds_run, new_places or new_biomes."
         )
     found = {name: load_file(trained_weights(name, run)) for name, run in runs.items()}
     embedded = EmbeddedConfig.read(base / CONFIG_NAME)
@@ -107,7 +109,7 @@ def _improve(config: ExportConfig, folder: Path) -> EmbeddedModel:
     outgrown = False  # adapters are updates of the kernels that they learned beside
     if "decoder" in found:
         better["autoencoder"] = found["decoder"]  # the whole of it, its encoder unchanged
-    better |= {name: found[name] for name in ("readout", "detail", MIRROR, KINDS) if name in found}
+    better |= {name: found[name] for name in ("readout", "detail", MIRROR, HALVING, KINDS) if name in found}
     for name in ADAPTED if "flights" in found else ():
         before = load_file(weight_path(base, name))
         share = config.flight_share if name == "denoiser" else 1.0

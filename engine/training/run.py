@@ -1,5 +1,5 @@
 """Starting a stage by name: scenes, places, autoencoder, readout, denoiser, and on the model that these make decoder,
-detail, flights, mirror and kinds. What they made is put together by :mod:`engine.training.export`."""
+detail, flights, mirror, halving and kinds. What they made is put together by :mod:`engine.training.export`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from engine.training.config import (
     DenoiserTraining,
     DetailTraining,
     FlightTraining,
+    HalvingTraining,
     KindTraining,
     MirrorTraining,
     PlacesConfig,
@@ -35,6 +36,7 @@ STAGES = (
     "detail",
     "flights",
     "mirror",
+    "halving",
     "kinds",
     "export",
 )
@@ -99,6 +101,11 @@ def train(stage: str, config_file: Path | None = None, overrides: dict[str, Any]
 
         mirror = configure(MirrorTraining(), config_file, overrides)
         return Trainer(MirrorStage(mirror), mirror.loop, mirror).run()
+    if stage == "halving":
+        from engine.training.halving import HalvingStage
+
+        halving = configure(HalvingTraining(), config_file, overrides)
+        return Trainer(HalvingStage(halving), halving.loop, halving).run()
     if stage == "kinds":
         from engine.training.kinds import KindStage
 

@@ -26,6 +26,7 @@ class Train(Command):
             "detail",
             "flights",
             "mirror",
+            "halving",
             "kinds",
             "export",
         ],

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from engine.camera import Camera
 from engine.cells import cell_means, only_sky
 from engine.errors import InputError
-from engine.memory import LatentMemory, LatentView, MemoryConfig, SampleMap, reference
+from engine.memory import LatentMemory, LatentView, MemoryConfig, SampleMap, points, reference
 from engine.memory.assemble import from_samples
 from engine.memory.checks import latent_camera
 from engine.memory.views import View
@@ -229,6 +229,17 @@ def test_far_things_do_not_show_through_a_magnified_near_surface() -> None:
     assert samples.covered.float().mean() > 0.95
     assert (info.keyframe == 1).all()
     assert (samples.log2_scale[samples.covered] > 1.0).all()
+
+
+@pytest.mark.parametrize("away_m", [10.0, 20.0, 40.0])
+def test_a_floor_seen_from_afar_is_as_deep_as_it_lies(away_m: float) -> None:
+    """Its tokens are thinner than samples there, and a plane followed beyond its token may be anywhere."""
+    memory = memory_of([scene_view(camera_at(0.0, 0.0, 1.6, 0.0, -40.0))])
+    floor = points.positions(memory.store, memory.living(), 0.5)[:, 0]
+    seen = memory.sample_map(camera_at(-away_m, 0.0, 1.9, 0.0, 0.0, (256, 448)))
+    depth = 1.0 / seen.inverse_depth[seen.covered].numpy()
+    assert len(depth) >= 12
+    assert depth.min() > away_m + floor.min() - 1.0 and depth.max() < 1.2 * (away_m + floor.max()) + 1.0
 
 
 def test_a_surface_seen_from_behind_hides_but_shows_nothing() -> None:

@@ -18,6 +18,7 @@ from engine.models.embedded import eight_bits, weights
 from engine.models.embedded.adapter import adapted
 from engine.models.embedded.autoencoder import Autoencoder
 from engine.models.embedded.blocks import channels_last
+from engine.models.embedded.carried import load_kinds, load_latent_network
 from engine.models.embedded.condition import (
     condition_from_readout,
     known_share,
@@ -35,12 +36,12 @@ from engine.models.embedded.config import (
 )
 from engine.models.embedded.denoiser import Denoiser
 from engine.models.embedded.detail import DetailNetwork, gain, gain_of, limited_in, torn
+from engine.models.embedded.halving import HalvingNetwork
 from engine.models.embedded.kinds import KindNetwork
 from engine.models.embedded.mirror import MirrorNetwork
 from engine.models.embedded.readout import ReadoutNetwork
 from engine.models.embedded.sampler import flow_times, sample_flow
 from engine.places import Kinds, MirroredBank, PlaceBank, Places
-from engine.places.kinds import GEOMETRY
 from engine.processor import has_bfloat16
 from engine.world_model import Chunk, ChunkRequest, ModelSpec
 
@@ -95,6 +96,7 @@ class EmbeddedModel:
             arithmetic=str(self.dtype).removeprefix("torch.") + (" and bytes" if self.in_bytes else ""),
         )
         self.mirror: MirrorNetwork | None = None
+        self.halving: HalvingNetwork | None = None
         self.kinds: KindNetwork | None = None
         self._bank: PlaceBank | None = None
         self._updates: dict[str, dict[str, Tensor]] = {}
@@ -140,9 +142,11 @@ class EmbeddedModel:
                     f"{token}; restore the places that belong to its config.json."
                 )
         if (stored := weights.weight_path(path, weights.MIRROR)).exists():
-            model.mirror = _mirror(stored, model.spec.latent_channels)
+            model.mirror = load_latent_network(stored, MirrorNetwork, model.spec.latent_channels)
+        if (stored := weights.weight_path(path, weights.HALVING)).exists():
+            model.halving = load_latent_network(stored, HalvingNetwork, model.spec.latent_channels)
         if (stored := weights.weight_path(path, weights.KINDS)).exists():
-            model.kinds = _kinds(stored, model.spec.latent_channels, model.stored_rooms)
+            model.kinds = load_kinds(stored, model.spec.latent_channels, model.stored_rooms)
         model.spec = replace(model.spec, checksum=weights.folder_checksum(path))
         return model._ready()
 
@@ -155,7 +159,8 @@ class EmbeddedModel:
         flat = self.encode(colours.expand(-1, -1, 24, 24))[:, :, 1, 1]
         bank = self._bank if self.mirror is None else MirroredBank.from_bank(self._bank, self.turned_over)
         told = None if self.kinds is None else Kinds(self.tell_kind, tuple(self.kinds.of_rooms.tolist()))
-        return Places(bank, self.readout_network, self._mean, self._std, flat, told)
+        halve = None if self.halving is None else self.halved
+        return Places(bank, self.readout_network, self._mean, self._std, flat, told, halve)
 
     @property
     def stored_rooms(self) -> int:
@@ -209,6 +214,8 @@ class EmbeddedModel:
             weights.save_places(self._bank, path)
         if self.mirror is not None:
             weights.save_network(self.mirror, weights.weight_path(path, weights.MIRROR))
+        if self.halving is not None:
+            weights.save_network(self.halving, weights.weight_path(path, weights.HALVING))
         if self.kinds is not None:
             weights.save_network(self.kinds, weights.weight_path(path, weights.KINDS))
 
@@ -248,8 +255,22 @@ class EmbeddedModel:
         """
         if self.mirror is None:
             raise ModelError("This model does not mirror; export it with a mirror_run.")
+        return self._made_of(latents, self.mirror)
+
+    def halved(self, latents: Tensor) -> Tensor:
+        """Latents (C, 2h, 2w) of a picture -> (C, h, w) of it at half the size, float32, where they were.
+
+        Raises:
+            ModelError: the model carries no network for that.
+        """
+        if self.halving is None:
+            raise ModelError("This model does not halve; export it with a halving_run.")
+        return self._made_of(latents, self.halving)
+
+    def _made_of(self, latents: Tensor, network: torch.nn.Module) -> Tensor:
+        """What a network for normalised latents makes of some."""
         with torch.inference_mode():
-            made = self.mirror(self._input(((latents.to(self._mean) - self._mean) / self._std)[None]))[0]
+            made = network(self._input(((latents.to(self._mean) - self._mean) / self._std)[None]))[0]
             return (made * self._std + self._mean).to(latents.device)
 
     def tell_kind(self, cells: Tensor) -> Tensor:
@@ -376,57 +397,20 @@ class EmbeddedModel:
     def _ready(self) -> EmbeddedModel:
         for module in self.networks().values():
             self._at_work(module)
-        if self.mirror is not None:
-            self._at_work(self.mirror)
+        for network in (self.mirror, self.halving):
+            if network is not None:
+                self._at_work(network)
         if self.kinds is not None:  # a few hundred numbers at a time: float32 costs nothing
             self.kinds.to(self.device).float().eval().requires_grad_(False)
         return self
 
     def _at_work(self, network: torch.nn.Module) -> torch.nn.Module:
         network = channels_last(network, self.device, self.dtype).eval().requires_grad_(False)
-        if self.in_bytes and not isinstance(network, DetailNetwork):  # texture is faint: rounded, some of it is lost
+        # Texture is faint: rounded, some of it is lost. And rooms are halved once.
+        if self.in_bytes and not isinstance(network, DetailNetwork | HalvingNetwork):
             # What is given is encoded in full, so that it is shown as it came.
             eight_bits.in_eight_bits(network.decoder if isinstance(network, Autoencoder) else network)
         return network
 
     def _input(self, tensor: Tensor) -> Tensor:
         return tensor.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
-
-
-def _mirror(path: Path, channels: int) -> MirrorNetwork:
-    """The network in a file of weights.
-
-    Raises:
-        ModelError: it is damaged, or of other latents.
-    """
-    tensors = weights.load_tensors(path)
-    try:
-        network = MirrorNetwork.like(tensors)
-        network.load_state_dict(tensors)
-    except (KeyError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{path} is no network that mirrors ({error}); restore it.") from error
-    if network.linear.in_channels != channels:
-        raise ModelError(
-            f"{path} mirrors latents of {network.linear.in_channels} channels, not {channels}; restore it."
-        )
-    return network
-
-
-def _kinds(path: Path, channels: int, rooms: int) -> KindNetwork:
-    """The network in a file of weights.
-
-    Raises:
-        ModelError: it is damaged, or of other latents or rooms.
-    """
-    tensors = weights.load_tensors(path)
-    try:
-        network = KindNetwork.like(tensors)
-        network.load_state_dict(tensors)
-    except (KeyError, IndexError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{path} is no network that tells rooms ({error}); restore it.") from error
-    found = tensors["cell.0.weight"].shape[1] - GEOMETRY, len(network.of_rooms)
-    if found != (channels, rooms):
-        raise ModelError(
-            f"{path} tells (channels, stored rooms) of {found}, but the model's are {channels, rooms}; restore it."
-        )
-    return network

@@ -18,9 +18,9 @@ from engine.places.bank import PlaceBank
 
 CONFIG_NAME = "config.json"
 NETWORKS = ("autoencoder", "readout", "denoiser")
-MIRROR, KINDS = "mirror", "kinds"
+MIRROR, HALVING, KINDS = "mirror", "halving", "kinds"
 """Networks that only make more of what there is: a session means the same with and without them."""
-OPTIONAL_NETWORKS = ("detail", MIRROR, KINDS)
+OPTIONAL_NETWORKS = ("detail", MIRROR, HALVING, KINDS)
 """What a model may do without."""
 
 
@@ -73,7 +73,7 @@ def file_checksum(path: Path) -> str:
 
 def folder_checksum(folder: Path) -> str:
     """SHA-256 over the checksums of the files of a model: its identity, by which a session knows it."""
-    files = [path for path in model_files(folder) if path.stem not in (MIRROR, KINDS)]
+    files = [path for path in model_files(folder) if path.stem not in (MIRROR, HALVING, KINDS)]
     return hashlib.sha256("".join(file_checksum(path) for path in files).encode()).hexdigest()
 
 

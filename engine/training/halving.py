@@ -1,0 +1,44 @@
+"""Training the network that halves latents, on the rooms of an exported model."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
+
+from engine.models.embedded.halving import HalvingNetwork
+from engine.places.scales import COARSER, padded
+from engine.training.config import HalvingTraining
+from engine.training.pairs import Pair, PairStage
+
+
+class HalvingStage(PairStage):
+    """Latents of the rooms' views, decoded, seen from twice as far and encoded again, are the aim; and so on from
+    these."""
+
+    score = "halved_db"
+    plainly = "averaged_db"
+    shrinks = 2
+    config: HalvingTraining
+
+    def __init__(self, config: HalvingTraining) -> None:
+        super().__init__(config, "rooms")
+
+    def made(self, channels: int) -> nn.Module:
+        return HalvingNetwork(channels, self.config.width)
+
+    def pairs(self) -> list[Pair]:
+        places, pairs = self.model.places, []
+        bank = None if places is None else places.bank
+        for index, biome in enumerate(() if bank is None else bank.biomes):
+            if bank is None or biome not in bank.modules:
+                continue
+            for latents in bank[index].latents:
+                fine = padded(latents, 1 << COARSER)
+                for _ in range(COARSER):
+                    coarse = self.model.encode(avg_pool2d(self.model.decode(fine[None]), 2))[0]
+                    pairs.append((fine, coarse))
+                    fine = coarse
+        return pairs
+
+    def plain(self, latents: Tensor) -> Tensor:
+        return avg_pool2d(latents, 2)
