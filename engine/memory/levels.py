@@ -14,7 +14,17 @@ from numba import njit
 
 from engine.memory import points
 from engine.memory.grids import cell_of, codes_of
-from engine.memory.kernels import ALIVE, PLANAR, center_inverse_depth, code_of, find_cell, place_of, relative
+from engine.memory.kernels import (
+    ALIVE,
+    PLANAR,
+    block_hidden,
+    center_inverse_depth,
+    code_of,
+    find_cell,
+    place_of,
+    relative,
+    shows_none,
+)
 from engine.memory.raster import classify, patch_homography
 
 if TYPE_CHECKING:
@@ -75,6 +85,7 @@ def _family(store: TokenStore, coarse: int, fine: int) -> tuple[np.ndarray, np.n
 @njit(cache=True, nogil=True)
 def hide(
     visible: np.ndarray,
+    bounds: np.ndarray,
     blocks: np.ndarray,
     keyframes: np.ndarray,
     grids: np.ndarray,
@@ -90,14 +101,16 @@ def hide(
     most: float,
     rows: int,
     columns: int,
+    wanted: np.ndarray,
     hidden: np.ndarray,
 ) -> None:
-    """Mark in ``hidden (N,)`` uint8 the tokens of the ``visible`` blocks that another level stands for, on a target of
-    ``rows`` x ``columns`` samples, ``per_cell`` of them a side in each of its cells. Finer tokens show for those larger
-    than ``most`` cells, or, if they are not flat, longer than such a
-    square or seen from behind.
+    """Mark in ``hidden (N,)`` uint8 the tokens of the ``visible`` blocks of one level, and of the next finer one, that
+    another stands for, on a target of ``rows`` x ``columns`` samples, ``per_cell`` of them a side in each of its cells.
+    Finer tokens show for those larger than ``most`` cells, or, if they are not flat, longer than such a square or seen
+    from behind.
 
-    ``finer (k,)`` int64: the next finer keyframe of each, -1 for none; it comes later than the keyframe it refines.
+    ``finer (k,)`` int64: the next finer keyframe of each, -1 for none; coarser levels come first. ``bounds``,
+    ``wanted``: see :func:`engine.memory.raster.rasterise`.
     """
     m = np.empty((3, 4), np.float32)
     h = np.empty(14, np.float32)
@@ -115,7 +128,11 @@ def hide(
             relative(keyframes, keyframe, P, center, m)
             previous = keyframe
         tiles = (grids[keyframe, 1] + 7) >> 3
-        fine_tiles = (grids[fine, 1] + 7) >> 3
+        fine_tiles, last = (grids[fine, 1] + 7) >> 3, spans[fine, 0] + spans[fine, 1]
+        if block_hidden(m, bounds[block], rows, columns):
+            continue
+        if wanted.size and shows_none(m, bounds[block], wanted):
+            continue
         for row in range(blocks[block, 0], blocks[block, 0] + blocks[block, 1]):
             if state[row] & ALIVE == 0:
                 continue
@@ -123,7 +140,11 @@ def hide(
             whole = True
             for j in range(4):
                 code = code_of(2 * u + (j & 1), 2 * v + (j >> 1), fine_tiles)
-                children[j] = find_cell(cells, spans[fine, 0], spans[fine, 1], code)
+                beside = children[j - 1] + 1 if j & 1 and children[j - 1] >= 0 else last
+                if beside < last and cells[beside] == code:
+                    children[j] = beside
+                else:
+                    children[j] = find_cell(cells, spans[fine, 0], spans[fine, 1], code)
                 whole = whole and children[j] >= 0
             show_fine = False
             if not hidden[row]:

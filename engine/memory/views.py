@@ -23,6 +23,9 @@ AROUND = 2
 """Cells around what is asked for that are drawn too: by these it is told whether the near thing beside an edge is still
 there, see :func:`engine.memory.raster.uncovered`."""
 
+EVERYTHING = np.empty((0, 0), np.int32)
+"""Nothing in particular is wanted of a view."""
+
 _pool: tuple[int, int, ThreadPoolExecutor] | None = None
 
 
@@ -67,17 +70,29 @@ class View:
         seen = kernels.cull(store.spheres.rows, frustum(self.camera), self.center, store.alive_in_block.rows, found)
         return found[:seen]
 
-    def shown(self, per_cell: int) -> np.ndarray:
+    def shown(self, per_cell: int, wanted: np.ndarray = EVERYTHING) -> np.ndarray:
         """(N,) uint8 state of the tokens, those that another level stands for as if dead; the target has ``per_cell``
-        samples a side in each cell."""
-        store = self.store
-        if not (store.finer.rows >= 0).any():
+        samples a side in each cell. Of blocks that show nothing ``wanted``, see :func:`_sums`, that is left open."""
+        store, finer = self.store, self.store.finer.rows
+        coarse = np.flatnonzero(finer >= 0)
+        if not len(coarse):
             return store.state.rows
+        level = np.full(len(finer), -1)
+        for keyframe in coarse:  # each comes before the one that refines it
+            level[keyframe] = max(level[keyframe], 0)
+            if finer[finer[keyframe]] >= 0:
+                level[finer[keyframe]] = level[keyframe] + 1
         hidden = np.zeros(len(store), np.uint8)
         tables, size = self._tables(store.state.rows), (self.camera.height, self.camera.width)
-        spans, finer = store.spans.rows, store.finer.rows
         target = self.P, self.center, store.samples, per_cell, store.most_cells, *size
-        levels.hide(self.visible, *tables, spans, finer, *target, hidden)
+        of = level[store.blocks.rows[self.visible, 2]]
+        for chosen in (self.visible[of == n] for n in range(int(level.max()) + 1)):
+
+            def work(_: int, first: int, last: int, chosen: np.ndarray = chosen) -> None:
+                part, bounds = chosen[first:last], store.bounds.rows
+                levels.hide(part, bounds, *tables, store.spans.rows, finer, *target, wanted, hidden)
+
+            in_parts(len(chosen), thread_count() if 4 * len(chosen) >= SMALL else 1, work)
         return np.where(hidden > 0, store.state.rows & ~ALIVE, store.state.rows)
 
     def _tables(self, state: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -97,7 +112,7 @@ class View:
         samples it shows nothing."""
         s = self.store.samples
         shape = (self.camera.height, self.camera.width)
-        wanted = np.empty((0, 0), np.int32) if only is None else _sums(only, AROUND * s)
+        wanted = EVERYTHING if only is None else _sums(only, AROUND * s)
         threads = thread_count() if len(self.visible) >= SMALL else 1
         depth = np.zeros((threads, *shape), np.float32)
         keys, rest = np.full((2, threads, *shape), NO_KEY)
@@ -109,7 +124,7 @@ class View:
         jacobian, relief = np.empty((2, 2, *shape), np.float32), np.empty((s * s, *shape), np.float32)
         nearest = depth[0]
 
-        tables, bounds = self._tables(self.shown(s)), self.store.bounds.rows
+        tables, bounds = self._tables(self.shown(s, wanted)), self.store.bounds.rows
 
         def draw(select: bool) -> Callable[[int, int, int], None]:
             def work(part: int, first: int, last: int) -> None:
