@@ -15,6 +15,8 @@ from numba import njit
 from numba.extending import overload
 
 NO_KEY = np.int64(2**63 - 1)
+NEAREST_Z = 1e-4
+"""What is no deeper than that, in depths of where it was seen from, is not before a target."""
 NEAR_M = 0.02
 ALIVE = np.uint8(1)
 FROZEN = np.uint8(2)
@@ -166,18 +168,32 @@ def shows_none(m: np.ndarray, bounds: np.ndarray, wanted: np.ndarray) -> bool:
     """Whether none of what is wanted of a target lies where a block may be drawn, one sample of slack included.
 
     ``m`` and ``bounds`` as for :func:`block_hidden`; ``wanted (rows + 1, columns + 1)`` int32, how many samples lie
-    above and to the left of each corner. A block that is all before the target lies between the images of its corners.
+    above and to the left of each corner. A block lies between the images of its corners, as far as it is before the
+    target.
     """
+    least = np.float32(NEAREST_Z)
     left, top, right, bottom = np.float32(np.inf), np.float32(np.inf), np.float32(-np.inf), np.float32(-np.inf)
     for corner in range(8):
         u, v, q = bounds[corner & 1], bounds[2 + (corner >> 1 & 1)], bounds[4 + (corner >> 2)]
+        x = m[0, 0] * u + m[0, 1] * v + m[0, 2] + q * m[0, 3]
+        y = m[1, 0] * u + m[1, 1] * v + m[1, 2] + q * m[1, 3]
         z = m[2, 0] * u + m[2, 1] * v + m[2, 2] + q * m[2, 3]
-        if not z > np.float32(1e-4):
-            return False
-        x = (m[0, 0] * u + m[0, 1] * v + m[0, 2] + q * m[0, 3]) / z
-        y = (m[1, 0] * u + m[1, 1] * v + m[1, 2] + q * m[1, 3]) / z
-        left, right = min(left, x), max(right, x)
-        top, bottom = min(top, y), max(bottom, y)
+        if z > least:
+            left, right = min(left, x / z), max(right, x / z)
+            top, bottom = min(top, y / z), max(bottom, y / z)
+        for axis in range(3):  # and where the edges from here come out of what lies behind
+            way = bounds[2 * axis + 1] - bounds[2 * axis]
+            way = -way if corner >> axis & 1 else way
+            column = axis if axis < 2 else 3
+            dz = way * m[2, column]
+            if z > least or not z + dz > least:
+                continue
+            share = (least - z) / dz
+            across, down = (x + share * way * m[0, column]) / least, (y + share * way * m[1, column]) / least
+            left, right = min(left, across), max(right, across)
+            top, bottom = min(top, down), max(bottom, down)
+    if left > right:
+        return True
     rows, columns = wanted.shape
     x0 = int(min(max(left - np.float32(1.0), np.float32(0.0)), np.float32(columns - 1)))
     y0 = int(min(max(top - np.float32(1.0), np.float32(0.0)), np.float32(rows - 1)))

@@ -17,13 +17,11 @@ from engine.memory.grids import cell_of, codes_of
 from engine.memory.kernels import (
     ALIVE,
     PLANAR,
-    block_hidden,
     center_inverse_depth,
     code_of,
     find_cell,
     place_of,
     relative,
-    shows_none,
 )
 from engine.memory.raster import classify, patch_homography
 
@@ -85,7 +83,6 @@ def _family(store: TokenStore, coarse: int, fine: int) -> tuple[np.ndarray, np.n
 @njit(cache=True, nogil=True)
 def hide(
     visible: np.ndarray,
-    bounds: np.ndarray,
     blocks: np.ndarray,
     keyframes: np.ndarray,
     grids: np.ndarray,
@@ -101,7 +98,6 @@ def hide(
     most: float,
     rows: int,
     columns: int,
-    wanted: np.ndarray,
     hidden: np.ndarray,
 ) -> None:
     """Mark in ``hidden (N,)`` uint8 the tokens of the ``visible`` blocks of one level, and of the next finer one, that
@@ -109,8 +105,7 @@ def hide(
     Finer tokens show for those larger than ``most`` cells, or, if they are not flat, longer than such a square or seen
     from behind.
 
-    ``finer (k,)`` int64: the next finer keyframe of each, -1 for none; coarser levels come first. ``bounds``,
-    ``wanted``: see :func:`engine.memory.raster.rasterise`.
+    ``finer (k,)`` int64: the next finer keyframe of each, -1 for none; coarser levels come first.
     """
     m = np.empty((3, 4), np.float32)
     h = np.empty(14, np.float32)
@@ -129,10 +124,6 @@ def hide(
             previous = keyframe
         tiles = (grids[keyframe, 1] + 7) >> 3
         fine_tiles, last = (grids[fine, 1] + 7) >> 3, spans[fine, 0] + spans[fine, 1]
-        if block_hidden(m, bounds[block], rows, columns):
-            continue
-        if wanted.size and shows_none(m, bounds[block], wanted):
-            continue
         for row in range(blocks[block, 0], blocks[block, 0] + blocks[block, 1]):
             if state[row] & ALIVE == 0:
                 continue

@@ -253,10 +253,37 @@ def _splat(
 
 
 @njit(cache=True, nogil=True)
+def drawable(
+    visible: np.ndarray,
+    bounds: np.ndarray,
+    blocks: np.ndarray,
+    keyframes: np.ndarray,
+    P: np.ndarray,
+    center: np.ndarray,
+    rows: int,
+    columns: int,
+    wanted: np.ndarray,
+    found: np.ndarray,
+) -> None:
+    """Which of the ``visible (n,)`` blocks show something of a target of ``rows`` x ``columns`` samples, into ``found
+    (n,)`` bool. ``wanted``: as for :func:`engine.memory.kernels.shows_none`, or without a row: all of it."""
+    m = np.empty((3, 4), np.float32)
+    previous = -1
+    for index in range(visible.shape[0]):
+        block = visible[index]
+        keyframe = blocks[block, 2]
+        if keyframe != previous:
+            relative(keyframes, keyframe, P, center, m)
+            previous = keyframe
+        found[index] = not block_hidden(m, bounds[block], rows, columns)
+        if found[index] and wanted.shape[0] > 0:
+            found[index] = not shows_none(m, bounds[block], wanted)
+
+
+@njit(cache=True, nogil=True)
 def rasterise(
     select: bool,
     visible: np.ndarray,
-    bounds: np.ndarray,
     blocks: np.ndarray,
     keyframes: np.ndarray,
     grids: np.ndarray,
@@ -266,15 +293,14 @@ def rasterise(
     P: np.ndarray,
     center: np.ndarray,
     s: int,
-    wanted: np.ndarray,
     depth: np.ndarray,
     keys: np.ndarray,
     rest: np.ndarray,
 ) -> None:
     """Draw the living tokens of the ``visible`` blocks on the target's sample grid; see :func:`_splat`.
 
-    ``blocks (n, 3)`` int64: first row, count, keyframe. ``grids (k, 2)`` int32: h, w of each keyframe. ``wanted``: as
-    for :func:`engine.memory.kernels.shows_none`, or without a row: all of it. ``depth, keys, rest (hs, ws)``.
+    ``blocks (n, 3)`` int64: first row, count, keyframe. ``grids (k, 2)`` int32: h, w of each keyframe. ``depth, keys,
+    rest (hs, ws)``.
     """
     m = np.empty((3, 4), np.float32)
     h = np.empty(14, np.float32)
@@ -290,10 +316,6 @@ def rasterise(
             relative(keyframes, keyframe, P, center, m)
             tiles = (grids[keyframe, 1] + 7) >> 3
             previous = keyframe
-        if block_hidden(m, bounds[block], depth.shape[0], depth.shape[1]):
-            continue
-        if wanted.shape[0] > 0 and shows_none(m, bounds[block], wanted):
-            continue
         for row in range(blocks[block, 0], blocks[block, 0] + blocks[block, 1]):
             if state[row] & ALIVE == 0:
                 continue

@@ -23,9 +23,6 @@ AROUND = 2
 """Cells around what is asked for that are drawn too: by these it is told whether the near thing beside an edge is still
 there, see :func:`engine.memory.raster.uncovered`."""
 
-EVERYTHING = np.empty((0, 0), np.int32)
-"""Nothing in particular is wanted of a view."""
-
 _pool: tuple[int, int, ThreadPoolExecutor] | None = None
 
 
@@ -70,30 +67,36 @@ class View:
         seen = kernels.cull(store.spheres.rows, frustum(self.camera), self.center, store.alive_in_block.rows, found)
         return found[:seen]
 
-    def shown(self, per_cell: int, wanted: np.ndarray = EVERYTHING) -> np.ndarray:
-        """(N,) uint8 state of the tokens, those that another level stands for as if dead; the target has ``per_cell``
-        samples a side in each cell. Of blocks that show nothing ``wanted``, see :func:`_sums`, that is left open."""
+    def drawable(self, only: np.ndarray | None) -> np.ndarray:
+        """(n,) int64 visible blocks that show something of the target, or ``only (h, w)`` bool of these samples."""
+        wanted = np.empty((0, 0), np.int32) if only is None else _sums(only, AROUND * self.store.samples)
+        found, size = np.empty(len(self.visible), np.bool_), (self.camera.height, self.camera.width)
+        blocks, keyframes, *_ = self._tables(self.store.state.rows)
+
+        def work(_: int, first: int, last: int) -> None:
+            seen, target = self.visible[first:last], (self.P, self.center, *size)
+            raster.drawable(seen, self.store.bounds.rows, blocks, keyframes, *target, wanted, found[first:last])
+
+        in_parts(len(found), thread_count() if len(found) >= SMALL else 1, work)
+        return self.visible[found]
+
+    def shown(self, per_cell: int, blocks: np.ndarray) -> np.ndarray:
+        """(N,) uint8 state of the tokens of ``blocks (n,)``, those that another level stands for as if dead; the target
+        has ``per_cell`` samples a side in each cell."""
         store, finer = self.store, self.store.finer.rows
-        coarse = np.flatnonzero(finer >= 0)
-        if not len(coarse):
+        if not (finer >= 0).any():
             return store.state.rows
-        level = np.full(len(finer), -1)
-        for keyframe in coarse:  # each comes before the one that refines it
-            level[keyframe] = max(level[keyframe], 0)
-            if finer[finer[keyframe]] >= 0:
-                level[finer[keyframe]] = level[keyframe] + 1
         hidden = np.zeros(len(store), np.uint8)
         tables, size = self._tables(store.state.rows), (self.camera.height, self.camera.width)
         target = self.P, self.center, store.samples, per_cell, store.most_cells, *size
-        of = level[store.blocks.rows[self.visible, 2]]
-        for chosen in (self.visible[of == n] for n in range(int(level.max()) + 1)):
+        of = _levels(finer)[store.blocks.rows[blocks, 2]]
+        for chosen in (blocks[of == n] for n in range(int(of.max(initial=-1)) + 1)):
 
             def work(_: int, first: int, last: int, chosen: np.ndarray = chosen) -> None:
-                part, bounds = chosen[first:last], store.bounds.rows
-                levels.hide(part, bounds, *tables, store.spans.rows, finer, *target, wanted, hidden)
+                levels.hide(chosen[first:last], *tables, store.spans.rows, finer, *target, hidden)
 
             in_parts(len(chosen), thread_count() if 4 * len(chosen) >= SMALL else 1, work)
-        return np.where(hidden > 0, store.state.rows & ~ALIVE, store.state.rows)
+        return store.state.rows & ~(hidden * ALIVE)
 
     def _tables(self, state: np.ndarray) -> tuple[np.ndarray, ...]:
         """What every loop over tokens needs, in the order they take it."""
@@ -112,8 +115,8 @@ class View:
         samples it shows nothing."""
         s = self.store.samples
         shape = (self.camera.height, self.camera.width)
-        wanted = EVERYTHING if only is None else _sums(only, AROUND * s)
-        threads = thread_count() if len(self.visible) >= SMALL else 1
+        blocks = self.drawable(only)
+        threads = thread_count() if len(blocks) >= SMALL else 1
         depth = np.zeros((threads, *shape), np.float32)
         keys, rest = np.full((2, threads, *shape), NO_KEY)
         token = np.empty(shape, np.int64)
@@ -124,30 +127,22 @@ class View:
         jacobian, relief = np.empty((2, 2, *shape), np.float32), np.empty((s * s, *shape), np.float32)
         nearest = depth[0]
 
-        tables, bounds = self._tables(self.shown(s, wanted)), self.store.bounds.rows
+        tables = self._tables(self.shown(s, blocks))
+
+        # Every other block: those that lie together take as long.
+        parts = [np.ascontiguousarray(blocks[part::threads]) for part in range(threads)]
 
         def draw(select: bool) -> Callable[[int, int, int], None]:
-            def work(part: int, first: int, last: int) -> None:
+            def work(part: int, _first: int, _last: int) -> None:
                 seen = nearest if select else depth[part]
-                raster.rasterise(
-                    select,
-                    self.visible[first:last],
-                    bounds,
-                    *tables,
-                    self.P,
-                    self.center,
-                    s,
-                    wanted,
-                    seen,
-                    keys[part],
-                    rest[part],
-                )
+                of = parts[part], *tables, self.P, self.center, s
+                raster.rasterise(select, *of, seen, keys[part], rest[part])
 
             return work
 
-        in_parts(len(self.visible), threads, draw(False))
+        in_parts(threads, threads, draw(False))
         nearest = depth.max(axis=0) if threads > 1 else depth[0]
-        in_parts(len(self.visible), threads, draw(True))
+        in_parts(threads, threads, draw(True))
 
         def resolved(which: np.ndarray, drawn: np.ndarray) -> None:
             best = drawn.min(axis=0) if threads > 1 else drawn[0]
@@ -183,7 +178,7 @@ class View:
         store = self.store
         threads = thread_count() if len(self.visible) >= SMALL else 1
         keys = np.full((threads, self.camera.height, self.camera.width), NO_KEY)
-        tables = self._tables(self.shown(1))
+        tables = self._tables(self.shown(1, self.visible))
 
         def work(part: int, first: int, last: int) -> None:
             seen = self.visible[first:last]
@@ -211,6 +206,17 @@ class View:
         positions = self.store.keyframes.rows[self.store.keyframes_of(winner[given]), 9:12]
         moved[given] = np.linalg.norm(positions - self.camera.position, axis=-1)
         return (moved * inverse_depth).astype(np.float32)
+
+
+def _levels(finer: np.ndarray) -> np.ndarray:
+    """How many coarser keyframes come before each that has a finer one, -1 for others, (k,) of ``finer (k,)``."""
+    refined = np.flatnonzero(finer >= 0)
+    level = np.full(len(finer), -1)
+    while len(refined):
+        level[refined] += 1
+        refined = finer[refined]
+        refined = refined[finer[refined] >= 0]
+    return level
 
 
 def _sums(wanted: np.ndarray, around: int) -> np.ndarray:
