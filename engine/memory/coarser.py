@@ -52,16 +52,16 @@ def memory_at_scales(config: MemoryConfig, network: ReadoutNetwork | None, views
     for view, before in zip(views, nodes, strict=True):
         if before is None:
             continue
-        masks, alive = _masks(plain, before.keyframe, view.scales)
+        written, living = _masks(plain, before.keyframe, view.scales)
         node = memory.tree.add("write")
         keyframes: list[int] = []
-        for scale, mask in zip(view.scales, masks, strict=True):
+        for scale, mask, lives in zip(view.scales, written, living, strict=True):
             if mask.any():
                 keyframes.append(memory.store.keyframes.count)
                 rows = _append(memory, scale, mask, node.id, refines=keyframes[-2] if len(keyframes) > 1 else -1)
+                dead.append(rows[~_in_order(lives, memory.store, keyframes[-1])])
                 node.written += len(rows)
         node.keyframe, node.finer = keyframes[0], tuple(keyframes[1:])
-        dead.append(rows[~_in_order(alive, memory.store, keyframes[-1])])
         if view.backdrop is not None and before.backdrop >= 0:
             latents, inverse_depth, camera = checked_view(config, view.backdrop)
             node.written += write_backdrop(config, memory.store, node, latents, inverse_depth, camera)
@@ -73,22 +73,24 @@ def memory_at_scales(config: MemoryConfig, network: ReadoutNetwork | None, views
     return memory
 
 
-def _masks(memory: LatentMemory, keyframe: int, scales: Sequence[LatentView]) -> tuple[list[np.ndarray], np.ndarray]:
-    """(h, w) bool of every scale: the cells that become its tokens, each with all four that it stands for; and those of
-    the last that live. A memory wrote that one."""
+def _masks(
+    memory: LatentMemory, keyframe: int, scales: Sequence[LatentView]
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """(h, w) bool of every scale: the cells that become its tokens, each with all four that it stands for; and those
+    that live. A memory wrote the last of them."""
     store = memory.store
     height, width = store.grids.rows[keyframe]
     u, v = cell_of(store.cells.rows[_rows(store, keyframe)], int(width))
     written, alive = np.zeros((2, height, width), np.bool_)
     written[v, u], alive[v, u] = True, _alive(store, keyframe)
-    masks, some = [written], alive
+    living = [alive]
     for scale in reversed(scales[:-1]):
-        some = some.reshape(some.shape[0] // 2, 2, some.shape[1] // 2, 2).any(axis=(1, 3))
-        some &= known_cells(sampled_cells(memory.config, checked_view(memory.config, scale)[1]))
-        masks.insert(0, some)
+        some = living[0].reshape(living[0].shape[0] // 2, 2, living[0].shape[1] // 2, 2).any(axis=(1, 3))
+        living.insert(0, some & known_cells(sampled_cells(memory.config, checked_view(memory.config, scale)[1])))
+    masks = [*living[:-1], written]
     for level in range(1, len(masks)):
         masks[level] = masks[level] | masks[level - 1].repeat(2, axis=0).repeat(2, axis=1)
-    return masks, alive
+    return masks, living
 
 
 def _in_order(cells: np.ndarray, store: TokenStore, keyframe: int) -> np.ndarray:

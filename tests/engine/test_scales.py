@@ -18,6 +18,7 @@ from torch.nn.functional import avg_pool2d
 from engine.camera import Camera, c2w_from_angles
 from engine.errors import InputError, ModelError
 from engine.memory import LatentView
+from engine.memory.grids import cell_of
 from engine.metrics import psnr_db
 from engine.models import shipped_model_dir
 from engine.models.embedded import EmbeddedModel
@@ -108,6 +109,26 @@ def test_at_every_scale_it_is_the_same_room(shipped: EmbeddedModel, x: float, y:
     assert float(same[both].float().mean()) > 0.9
     near = plain.inverse_depth > 1.0 / 8.0
     assert float((scaled.inverse_depth[near & both] < 1.0 / 12.0).float().mean()) < 0.03, "things are whole"
+
+
+def test_a_coarser_token_lives_as_long_as_one_that_it_stands_for(shipped: EmbeddedModel) -> None:
+    assert shipped.places is not None
+    memory = Memories(shipped.places.bank, shipped.readout_network, shipped.halved)(rooms_of(shipped)[0])
+    store, refined = memory.store, 0
+    for node in memory.tree.nodes:
+        for coarse, fine in pairwise((node.keyframe, *node.finer)):
+            lives = []
+            for keyframe in (coarse, fine):
+                (height, width), (first, count, _, _) = store.grids.rows[keyframe], store.spans.rows[keyframe]
+                u, v = cell_of(store.cells.rows[first : first + count], int(width))
+                lives.append(np.full((height, width), -1))
+                lives[-1][v, u] = store.alive[first : first + count]
+            four = lives[1].reshape(*(side for n in lives[0].shape for side in (n, 2)))
+            there = lives[0] >= 0
+            assert (four.min(axis=(1, 3))[there] >= 0).all(), "all four are there"
+            assert ((lives[0] > 0) == (four.max(axis=(1, 3)) > 0))[there].all()
+            refined += int(there.sum())
+    assert refined > 1000 and len(memory.living()) < len(store)
 
 
 def test_the_shipped_model_halves_what_it_shows(shipped: EmbeddedModel) -> None:
