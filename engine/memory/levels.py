@@ -14,16 +14,8 @@ from numba import njit
 
 from engine.memory import points
 from engine.memory.grids import cell_of, codes_of
-from engine.memory.kernels import (
-    ALIVE,
-    PLANAR,
-    center_inverse_depth,
-    code_of,
-    find_cell,
-    place_of,
-    relative,
-)
-from engine.memory.raster import classify, patch_homography
+from engine.memory.kernels import ALIVE, PLANAR, center_inverse_depth, code_of, find_cell, place_of, relative
+from engine.memory.patches import classify, patch_homography
 
 if TYPE_CHECKING:
     from engine.memory.store import TokenStore

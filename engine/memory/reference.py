@@ -17,7 +17,8 @@ from engine.camera import Camera
 from engine.geometry import cells_of
 from engine.memory import points
 from engine.memory.kernels import NEAR_M, PLANAR, REAR, RIM, WORN
-from engine.memory.raster import BESIDE, DEPTH_TOLERANCE, GUESS_HIDES, MARGIN, MAX_EXTENT, MOST_REACH, STRADDLES
+from engine.memory.patches import DEPTH_TOLERANCE
+from engine.memory.raster import BESIDE, GUESS_HIDES, MARGIN, MAX_EXTENT, MOST_REACH, STRADDLES
 from engine.memory.store import TokenStore
 from engine.memory.surface import EDGE, NEAR_THING
 

@@ -23,7 +23,7 @@ COARSER = 2
 
 
 def at_scales(view: LatentView, stride: int, halve: Halve) -> list[LatentView]:
-    """A view, coarse to fine, as :meth:`engine.memory.LatentMemory.write` takes it: each with half as many cells a side
+    """A view, coarse to fine, as :func:`engine.memory.memory_at_scales` takes it: each with half as many cells a side
     as the next, the last being the view itself, but for unknown cells at its right and its lower edge where there are
     no whole coarse ones."""
     many = 1 << COARSER

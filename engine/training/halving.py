@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from engine.models.embedded.halving import HalvingNetwork
+from engine.models.embedded.latent_network import HalvingNetwork
 from engine.places.scales import COARSER, padded
-from engine.training.config import HalvingTraining
 from engine.training.pairs import Pair, PairStage
 
 
@@ -15,16 +14,10 @@ class HalvingStage(PairStage):
     """Latents of the rooms' views, decoded, seen from twice as far and encoded again, are the aim; and so on from
     these."""
 
+    kind = HalvingNetwork
+    of = "rooms"
     score = "halved_db"
     plainly = "averaged_db"
-    shrinks = 2
-    config: HalvingTraining
-
-    def __init__(self, config: HalvingTraining) -> None:
-        super().__init__(config, "rooms")
-
-    def made(self, channels: int) -> nn.Module:
-        return HalvingNetwork(channels, self.config.width)
 
     def pairs(self) -> list[Pair]:
         places, pairs = self.model.places, []

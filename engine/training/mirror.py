@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from engine.models.embedded.mirror import MirrorNetwork
-from engine.training.config import MirrorTraining
+from engine.models.embedded.latent_network import MirrorNetwork
 from engine.training.pairs import Pair, PairStage
 
 
 class MirrorStage(PairStage):
     """Latents of the places' views, decoded, turned over and encoded again, are the aim."""
 
+    kind = MirrorNetwork
+    of = "places of open country"
     score = "mirrored_db"
     plainly = "flipped_db"
-    config: MirrorTraining
-
-    def __init__(self, config: MirrorTraining) -> None:
-        super().__init__(config, "places of open country")
-
-    def made(self, channels: int) -> nn.Module:
-        return MirrorNetwork(channels, self.config.width)
 
     def pairs(self) -> list[Pair]:
         places, pairs = self.model.places, []

@@ -7,16 +7,14 @@ from typing import TypeVar
 
 from engine.errors import ModelError
 from engine.models.embedded import weights
-from engine.models.embedded.halving import HalvingNetwork
 from engine.models.embedded.kinds import KindNetwork
-from engine.models.embedded.mirror import MirrorNetwork
+from engine.models.embedded.latent_network import LatentNetwork
 from engine.places.kinds import GEOMETRY
 
-LatentNetwork = TypeVar("LatentNetwork", MirrorNetwork, HalvingNetwork)
-DOES = {MirrorNetwork: "mirrors", HalvingNetwork: "halves"}
+Kind = TypeVar("Kind", bound=LatentNetwork)
 
 
-def load_latent_network(path: Path, kind: type[LatentNetwork], channels: int) -> LatentNetwork:
+def load_latent_network(path: Path, kind: type[Kind], channels: int) -> Kind:
     """The network of a ``kind`` in a file of weights.
 
     Raises:
@@ -27,10 +25,10 @@ def load_latent_network(path: Path, kind: type[LatentNetwork], channels: int) ->
         network = kind.like(tensors)
         network.load_state_dict(tensors)
     except (KeyError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{path} is no network that {DOES[kind]} ({error}); restore it.") from error
+        raise ModelError(f"{path} is no network that {kind.does} ({error}); restore it.") from error
     if network.linear.in_channels != channels:
         raise ModelError(
-            f"{path} {DOES[kind]} latents of {network.linear.in_channels} channels, not {channels}; restore it."
+            f"{path} {kind.does} latents of {network.linear.in_channels} channels, not {channels}; restore it."
         )
     return network
 

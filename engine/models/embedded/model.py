@@ -36,9 +36,8 @@ from engine.models.embedded.config import (
 )
 from engine.models.embedded.denoiser import Denoiser
 from engine.models.embedded.detail import DetailNetwork, gain, gain_of, limited_in, torn
-from engine.models.embedded.halving import HalvingNetwork
 from engine.models.embedded.kinds import KindNetwork
-from engine.models.embedded.mirror import MirrorNetwork
+from engine.models.embedded.latent_network import HalvingNetwork, MirrorNetwork
 from engine.models.embedded.readout import ReadoutNetwork
 from engine.models.embedded.sampler import flow_times, sample_flow
 from engine.places import Kinds, MirroredBank, PlaceBank, Places
