@@ -1,9 +1,9 @@
 """Sub-cell geometry of the learned readout: every token is a small planar patch, drawn on the target's sample grid and
 inverted. What a patch is, :mod:`engine.memory.patches` says.
 
-Two passes over the tokens: the first keeps the nearest inverse depth of every sample, the second chooses, among patches
-within a tolerance of it, the one that holds the sample inside, suits its scale best, and is oldest. A token that
-straddles a depth edge is drawn sample by sample.
+The tokens are drawn once, which leaves the nearest inverse depth of every sample and fragments of the patches that it
+may show; then, among those within a tolerance of it, the one is chosen that holds the sample inside, suits its scale
+best, and is oldest. A token that straddles a depth edge is drawn sample by sample.
 """
 
 from __future__ import annotations
@@ -48,7 +48,6 @@ MAX_EXTENT = 16.0
 
 @njit(cache=True, nogil=True)
 def _splat(
-    select: bool,
     h: np.ndarray,
     a: float,
     b: float,
@@ -57,13 +56,15 @@ def _splat(
     row: int,
     s: int,
     depth: np.ndarray,
-    keys: np.ndarray,
-    rest: np.ndarray,
     behind: int,
     lasts: bool,
-) -> None:
-    """Rasterise one patch: its inverse depth into ``depth`` by max, or, if ``select``, its key and ``behind`` into
-    ``keys`` by min, and into ``rest`` if it ``lasts`` though a near thing beside it has gone."""
+    sample: np.ndarray,
+    nearness: np.ndarray,
+    key: np.ndarray,
+    count: int,
+) -> int:
+    """Rasterise one patch: its inverse depth into ``depth`` by max; and a fragment for every sample that it may show,
+    from ``count`` on; the new count. ``lasts``: though a near thing beside it has gone."""
     rows, columns = depth.shape
     extent_x = min(h[12], np.float32(MAX_EXTENT))
     extent_y = min(h[13], np.float32(MAX_EXTENT))
@@ -96,21 +97,22 @@ def _splat(
             if depth_scale <= 0.0:
                 continue
             q = (a + b * du + c * dv) / depth_scale if reach <= half else central(h, a)
-            if not select:
-                hides = q * np.float32(1.0 - GUESS_HIDES) if behind == GUESSED else q
-                if hides > depth[y, x]:
-                    depth[y, x] = hides
-                continue
+            hides = q * np.float32(1.0 - GUESS_HIDES) if behind == GUESSED else q
+            if hides > depth[y, x]:
+                depth[y, x] = hides
             if h[9] <= 0.0 or q < depth[y, x] * np.float32(1.0 - DEPTH_TOLERANCE):
                 continue  # a surface seen from behind hides what lies farther but shows nothing
             area = h[9] / (depth_scale * depth_scale * depth_scale * np.float32(s * s))
             excess = reach - (half - np.float32(MARGIN))
             miss = 0 if excess <= 1e-3 else 1 + min(30, int(excess * np.float32(64.0)))
-            key = behind | (np.int64(miss) << np.int64(45)) | (np.int64(level_of(area)) << np.int64(40)) | np.int64(row)
-            if key < keys[y, x]:
-                keys[y, x] = key
-            if lasts and key < rest[y, x]:
-                rest[y, x] = key
+            place = y * columns + x
+            sample[count] = place if lasts else ~place
+            nearness[count] = q
+            key[count] = (
+                behind | (np.int64(miss) << np.int64(45)) | (np.int64(level_of(area)) << np.int64(40)) | np.int64(row)
+            )
+            count += 1
+    return count
 
 
 @njit(cache=True, nogil=True)
@@ -143,7 +145,6 @@ def drawable(
 
 @njit(cache=True, nogil=True)
 def rasterise(
-    select: bool,
     visible: np.ndarray,
     blocks: np.ndarray,
     keyframes: np.ndarray,
@@ -155,17 +156,23 @@ def rasterise(
     center: np.ndarray,
     s: int,
     depth: np.ndarray,
-    keys: np.ndarray,
-    rest: np.ndarray,
-) -> None:
-    """Draw the living tokens of the ``visible`` blocks on the target's sample grid; see :func:`_splat`.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw the living tokens of the ``visible`` blocks on the target's sample grid: ``depth (hs, ws)`` becomes the
+    nearest inverse depth of every sample.
 
-    ``blocks (n, 3)`` int64: first row, count, keyframe. ``grids (k, 2)`` int32: h, w of each keyframe. ``depth, keys,
-    rest (hs, ws)``.
+    ``blocks (n, 3)`` int64: first row, count, keyframe. ``grids (k, 2)`` int32: h, w of each keyframe.
+
+    Returns:
+        Fragments, for :func:`choose`: (n,) int32 their sample, of all in a row, or that complemented where they do not
+        last once a near thing beside them has gone; (n,) float32 inverse depth; (n,) int64 key, the least is the best.
     """
     m = np.empty((3, 4), np.float32)
     h = np.empty(14, np.float32)
     plane = np.empty(3, np.float32)
+    most = (2 * int(MAX_EXTENT) + 1) ** 2  # fragments of one patch
+    room = 4 * depth.size + most
+    sample, nearness, key = np.empty(room, np.int32), np.empty(room, np.float32), np.empty(room, np.int64)
+    count = 0
     previous = -1
     tiles = 1
     middle = np.float32(0.5 * (s - 1))
@@ -186,26 +193,57 @@ def rasterise(
             column, line = place_of(cells, row, tiles)
             u0, v0 = np.float32(column) + np.float32(0.5), np.float32(line) + np.float32(0.5)
             behind, lasts = GUESSED if state[row] & REAR > 0 else np.int64(0), state[row] & RIM == 0
-            if kind < 2:
-                half = np.float32(0.5 + MARGIN)
-                if patch_homography(m, u0, v0, plane[0], plane[1], plane[2], half, depth.shape[0], depth.shape[1], h):
-                    _splat(select, h, plane[0], plane[1], plane[2], half, row, s, depth, keys, rest, behind, lasts)
-                continue
-            edge = edge_of(geometry, row, s)
-            half = np.float32(0.5) * step + np.float32(MARGIN)
-            for j in range(s * s):
-                q = decode(geometry, row, j)
-                if not q >= 0.0:
+            flat = kind < 2
+            edge = np.float32(0.0) if flat else edge_of(geometry, row, s)
+            half = np.float32(0.5 + MARGIN) if flat else np.float32(0.5) * step + np.float32(MARGIN)
+            a, b, c = plane[0], plane[1], plane[2]
+            for j in range(1 if flat else s * s):
+                u, v, its, kept = u0, v0, behind, lasts
+                if not flat:
+                    a, b, c = decode(geometry, row, j), np.float32(0.0), np.float32(0.0)
+                    if not a >= 0.0:
+                        continue
+                    u += (np.float32(j % s) - middle) * step
+                    v += (np.float32(j // s) - middle) * step
+                    if behind == 0 and a < edge:
+                        its, kept = BEHIND, False
+                if not patch_homography(m, u, v, a, b, c, half, depth.shape[0], depth.shape[1], h):
                     continue
-                u = u0 + (np.float32(j % s) - middle) * step
-                v = v0 + (np.float32(j // s) - middle) * step
-                if patch_homography(
-                    m, u, v, q, np.float32(0.0), np.float32(0.0), half, depth.shape[0], depth.shape[1], h
-                ):
-                    far = behind == 0 and q < edge
-                    key = BEHIND if far else behind
-                    kept = lasts and not far
-                    _splat(select, h, q, np.float32(0.0), np.float32(0.0), half, row, s, depth, keys, rest, key, kept)
+                if count + most > room:
+                    room *= 2
+                    sample, nearness, key = _grown(sample, room), _grown(nearness, room), _grown(key, room)
+                count = _splat(h, a, b, c, half, row, s, depth, its, kept, sample, nearness, key, count)
+    return sample[:count], nearness[:count], key[:count]
+
+
+@njit(cache=True, nogil=True)
+def _grown(values: np.ndarray, room: int) -> np.ndarray:
+    """``values (n,)`` with ``room`` for more."""
+    grown = np.empty(room, values.dtype)
+    grown[: len(values)] = values
+    return grown
+
+
+@njit(cache=True, nogil=True)
+def choose(
+    sample: np.ndarray,
+    nearness: np.ndarray,
+    key: np.ndarray,
+    nearest: np.ndarray,
+    keys: np.ndarray,
+    rest: np.ndarray,
+) -> None:
+    """Of the fragments of :func:`rasterise` that are as near as the ``nearest (hs*ws,)`` of their sample, the best
+    key into ``keys (hs*ws,)`` by min, and of those that last into ``rest (hs*ws,)``."""
+    for index in range(len(sample)):
+        lasts = sample[index] >= 0
+        place = sample[index] if lasts else ~sample[index]
+        if nearness[index] < nearest[place] * np.float32(1.0 - DEPTH_TOLERANCE):
+            continue
+        if key[index] < keys[place]:
+            keys[place] = key[index]
+        if lasts and key[index] < rest[place]:
+            rest[place] = key[index]
 
 
 @njit(cache=True, nogil=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, reduce
 
 import numpy as np
 import torch
@@ -125,42 +125,38 @@ class View:
         inverse_depth = np.empty(shape, np.float32)
         sky, behind = np.empty(shape, np.bool_), np.empty(shape, np.uint8)
         jacobian, relief = np.empty((2, 2, *shape), np.float32), np.empty((s * s, *shape), np.float32)
-        nearest = depth[0]
 
         tables = self._tables(self.shown(s, blocks))
+        fragments: list[tuple[np.ndarray, ...]] = [()] * threads
 
-        # Every other block: those that lie together take as long.
-        parts = [np.ascontiguousarray(blocks[part::threads]) for part in range(threads)]
+        def draw(part: int, _first: int, _last: int) -> None:
+            # Every other block: those that lie together take as long.
+            its = np.ascontiguousarray(blocks[part::threads])
+            fragments[part] = raster.rasterise(its, *tables, self.P, self.center, s, depth[part])
 
-        def draw(select: bool) -> Callable[[int, int, int], None]:
-            def work(part: int, _first: int, _last: int) -> None:
-                seen = nearest if select else depth[part]
-                of = parts[part], *tables, self.P, self.center, s
-                raster.rasterise(select, *of, seen, keys[part], rest[part])
+        def choose(part: int, _first: int, _last: int) -> None:
+            raster.choose(*fragments[part], nearest.ravel(), keys[part].ravel(), rest[part].ravel())
 
-            return work
+        in_parts(threads, threads, draw)
+        nearest = reduce(np.maximum, depth)
+        in_parts(threads, threads, choose)
+        best = reduce(np.minimum, keys), reduce(np.minimum, rest)
 
-        in_parts(threads, threads, draw(False))
-        nearest = depth.max(axis=0) if threads > 1 else depth[0]
-        in_parts(threads, threads, draw(True))
-
-        def resolved(which: np.ndarray, drawn: np.ndarray) -> None:
-            best = drawn.min(axis=0) if threads > 1 else drawn[0]
-
+        def resolved(which: np.ndarray, keys: np.ndarray) -> None:
             def resolve(part: int, first: int, last: int) -> None:
                 won = token, uv, log2_scale, inverse_depth, sky, jacobian, relief, behind
-                raster.resolve(first, last, which, best, nearest, *tables, self.P, self.center, s, *won)
+                raster.resolve(first, last, which, keys, nearest, *tables, self.P, self.center, s, *won)
 
             in_parts(shape[0], threads, resolve)
 
-        resolved(np.ones(shape, np.bool_), keys)
+        resolved(np.ones(shape, np.bool_), best[0])
         ghosts = raster.uncovered(behind, inverse_depth, log2_scale, s)
         # What was truly seen, and is only a little of a ghost, is better than nothing.
-        others = np.asarray((rest < NO_KEY).any(axis=0))[ghosts]
+        others = best[1][ghosts] < NO_KEY
         guessed = self.store.wear_at(token[ghosts]) >= WORN
         ghosts[ghosts] = (behind[ghosts] == raster.STRADDLES) | guessed | others
         if ghosts.any():
-            resolved(ghosts, rest)
+            resolved(ghosts, best[1])
         if only is not None:
             token[~only], log2_scale[~only], inverse_depth[~only], sky[~only] = -1, 0.0, 0.0, False
         return SampleMap(
@@ -187,7 +183,7 @@ class View:
             )
 
         in_parts(len(self.visible), threads, work)
-        return keys.min(axis=0) if threads > 1 else keys[0]
+        return np.asarray(reduce(np.minimum, keys))
 
     def locate(self, winner: np.ndarray, cell_center: float) -> tuple[np.ndarray, np.ndarray]:
         """Offsets (2, h, w) and octaves of magnification (h, w), float32, of the cells' tokens ``winner (h, w)``."""

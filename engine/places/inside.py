@@ -22,9 +22,9 @@ from engine.places.module import QUARTER_RAD, Point
 from engine.places.repeats import Repeat, Repeats, aside
 from engine.places.things import hiding
 
-ACROSS = (1, 3)
-"""The quarter turns that tell most of what is hidden: the two points that a room is stored from lie on one of
-its axes, and what hides behind a pillar from there is seen along the other."""
+ACROSS = 3
+"""After so many quarter turns a room tells most of what it hides: the points that it is stored from lie on one of its
+axes, and what hides behind a pillar from there is seen along the other. Another turn tells next to nothing more."""
 MOST_REPEATS, LESS = 2, 0.8
 """A room is looked at again, where it repeats itself, so often; and what is seen so much less aside there is told."""
 FEW = 0.01
@@ -150,7 +150,7 @@ class Inside:
         self, room: Match, camera: Camera, wanted: Tensor, back: Way | None = None, *, whole: bool = False
     ) -> Readout:
         """What a stored room shows of a view, not yet read, where that is ``wanted (h, w)``: what it shows itself; and
-        what it shows where it repeats itself, or else, where that is nothing, what it shows turned by quarters: its
+        what it shows where it repeats itself, or else, where that is nothing, what it shows turned by a quarter: its
         walls and pillars stand where they stood, its floor and ceiling are the same.
 
         Args:
@@ -159,14 +159,12 @@ class Inside:
         memory, here = self._memory(room.place, None), placed(camera, room)
         only = None if whole else _around(wanted)
         sight = self._repeated(room, here, wanted, self._memory(room.place, back).sight(here, only=only), only)
-        ways = self._building.ways(room, camera, wanted)
-        for quarters in ACROSS:
-            hidden = wanted & (sight.coverage < 0.5)
-            if float(hidden.float().mean()) < FEW:
-                break
-            turned = replace(room, turn_rad=room.turn_rad + quarters * QUARTER_RAD)
+        hidden = wanted & (sight.coverage < 0.5)
+        if float(hidden.float().mean()) >= FEW:
+            turned = replace(room, turn_rad=room.turn_rad + ACROSS * QUARTER_RAD)
             other = memory.sight(placed(camera, turned), only=hidden)
-            sight = spliced(sight, other, hidden & (other.coverage > 0.99) & (ways.out(other) == INSIDE))
+            outer = self._building.ways(room, camera, wanted).out(other)
+            sight = spliced(sight, other, hidden & (other.coverage > 0.99) & (outer == INSIDE))
         return sight
 
     def _laid(self, view: Mosaic, recalled: Readout, cells: Tensor, room: Match, camera: Camera) -> Mosaic:

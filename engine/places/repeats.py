@@ -177,8 +177,12 @@ class Repeats:
             within = self._within(there)
             same, _, view, at = self._seen(there[within])
             here = self._floor_looks[within][same]
-            looks = [self._looks[v][:, y, x] for v, (x, y) in zip(view[same], at[same], strict=True)]
-            self._floors[repeat] = bool(looks) and _correlation(here, np.stack(looks)) > SAME_FLOOR
+            view, at = view[same], at[same]
+            looks = np.empty_like(here)
+            for index, look in enumerate(self._looks):
+                its = view == index
+                looks[its] = look[:, at[its, 1], at[its, 0]].T
+            self._floors[repeat] = len(looks) > 0 and _correlation(here, looks) > SAME_FLOOR
         return self._floors[repeat]
 
     def _near(self, camera: Camera) -> Iterator[Repeat]:
