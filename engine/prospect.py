@@ -144,7 +144,8 @@ def look_ahead(
         entered = places.another_room(latest, camera, biome)
         # The room that one began in was truly seen, and stays what it is.
         lent = places.built(biome) and not places.in_room_of(memory.began_at, camera, biome, latest)
-        if lent or not places.built(biome):
+        # While one only looks in, the walls that one sees are those of the room that one stands in.
+        if not places.about_to_enter(camera, biome, latest) if lent else not places.built(biome):
             renewal = due(memory, known.sight, camera, latest, lent=lent, entered=entered)
     wide = renewal is not None or edge_unknown(known.sight.coverage)
     # In a building places know best what goes on behind a pillar; elsewhere what lies beside does.

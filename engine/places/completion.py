@@ -19,7 +19,7 @@ from engine.places.glow import elevation_rad, glow_along, level_along, sky_glow
 from engine.places.inside import Inside, Retold
 from engine.places.kinds import Kinds
 from engine.places.lighting import Lighting, unlit
-from engine.places.matching import Forgotten, Match, placed, rays_of
+from engine.places.matching import Forgotten, Match, placed, position, rays_of
 from engine.places.memories import Memories
 from engine.places.module import SIDES, Point
 from engine.places.repeats import Repeats
@@ -195,6 +195,11 @@ class Places:
         if latest is None or not self.built(biome):
             return False
         return self._choice.buildings[biome].room(camera, latest) != latest.anchor
+
+    def about_to_enter(self, camera: Camera, biome: str, latest: Match | None) -> bool:
+        """Whether ``camera`` still stands in another room of a building than the one that it is about to enter."""
+        building = self._choice.buildings.get(biome)
+        return building is not None and building.room_of(position(camera), latest) != building.room(camera, latest)
 
     def in_room_of(self, point: Point | None, camera: Camera, biome: str, latest: Match | None) -> bool:
         """Whether ``camera`` is in the same room of a building as a point."""

@@ -119,31 +119,36 @@ class Inside:
         before = latest if forgotten is None else forgotten.match
         kept = before is not None and before.room(match.anchor) is not None
         wanted = ~known if retold is None else ~known | retold.may_be
+        # What one still stands in hides what one is about to enter.
+        hides, returned = torch.zeros_like(known), torch.zeros_like(known)
+        leaving = None if retold is None else self._leaving(match, camera)
+        if retold is not None and leaving is not None:
+            view, returned, hides = self.look_back(view, known, leaving, match, retold, camera)
+        wanted &= ~hides
         # Where one knows which room it is, in what light, and that nothing goes, no more of it is asked for.
         recalled = self.recalled(match, camera, wanted, whole=match is not latest or forgotten is not None)
         if match is not latest and not math.isinf(match.error) and not kept:
             shown = self._memory(match.place, None).resampled(recalled)
-            light = self._told(view.readout, shown, known, away, match, camera)
+            light = self._told(view.readout, shown, known & ~hides, away, match, camera)
             own = forgotten is not None and forgotten.gives_way_to(match)
             match = replace(match, light=unlit(light) if own else light)
         hidden = torch.zeros_like(known)
         if forgotten is not None:
-            hidden = hiding(recalled, view.sight, known, camera)
+            hidden = hiding(recalled, view.sight, known, camera) & ~hides
         known = known & ~hidden
         anew = torch.zeros_like(known)
         if retold is not None and (match is latest or forgotten is not None or kept):
             shows = recalled.coverage >= 0.5 if retold.lent else recalled.coverage > 0.99
-            anew = known & shows & self.may_tell(retold, view.sight, recalled, match, camera)
-        taken = (recalled.coverage >= 0.5) & (~known | anew)
+            anew = known & shows & self.may_tell(retold, view.sight, recalled, match, camera) & ~hides
+        taken = (recalled.coverage >= 0.5) & ((~known & ~hides) | anew)
         view = self._laid(view, recalled, taken, match, camera)
-        outside, gone = self._building.outside(match, view.sight, camera), torch.zeros_like(known)
+        taken, anew = taken | returned, anew | (returned & known)
+        outside, gone = self._building.outside(match, view.sight, camera) & ~hides, torch.zeros_like(known)
         if retold is not None:
-            match = match if kept else match.knowing(match)
-            for look in (self.look_back, self.look_out):
-                told = look(view, match, retold, camera)
-                view, match, gone = told.view, told.match, told.gone
-                taken, anew = (taken | told.shows) & ~gone, anew | (told.shows & known)
-                outside = torch.where(told.shows, told.farther, outside)
+            told = self.look_out(view, match if kept else match.knowing(match), retold, camera)
+            view, match, gone = told.view, told.match, told.gone
+            taken, anew = (taken | told.shows) & ~gone, anew | (told.shows & known)
+            outside = torch.where(told.shows, told.farther, outside)
         return Completed(view.readout, taken, (hidden & taken) | gone, anew & ~gone, match, taken & outside)
 
     def recalled(
@@ -192,32 +197,34 @@ class Inside:
     def may_tell(self, retold: Retold, view: Readout, recalled: Readout, match: Match, camera: Camera) -> Tensor:
         """(h, w) bool: what the room that one is in may tell anew of a view, of what it shows (``recalled``): all of
         its own that is free, or, if it was truly seen, what was drawn anew of the same surfaces; of what lies outside,
-        only what was never given, and not of the room that one leaves."""
+        only what was never given."""
         outside = self._building.outside(match, recalled, camera)
         if not retold.lent:
             return retold.drawn & ~outside & same_surface(view, recalled)
-        leaving = self._leaving(match, camera)
-        known = torch.zeros_like(outside) if leaving is None else ~self._building.outside(leaving, view, camera)
-        return torch.where(outside, retold.drawn & ~known, retold.free)
+        return torch.where(outside, retold.drawn, retold.free)
 
-    def look_back(self, view: Mosaic, match: Match, retold: Retold, camera: Camera) -> Told:
-        """A view with what it shows of the room that one still stands in, while ``match`` is the next one, told by that
-        room's place."""
-        nothing = torch.zeros_like(retold.free)
-        untold = Told(view, nothing, nothing, match, nothing)
-        leaving = self._leaving(match, camera)
-        if leaving is None:
-            return untold
-        own = ~self._building.outside(leaving, view.sight, camera)
+    def look_back(
+        self, view: Mosaic, known: Tensor, leaving: Match, match: Match, retold: Retold, camera: Camera
+    ) -> tuple[Mosaic, Tensor, Tensor]:
+        """What one sees of the room that one still stands in, while ``match`` is the next one.
+
+        Args:
+            known: (h, w) bool, cells of the ``view`` that are. leaving: that room.
+
+        Returns:
+            The view with what that room's place tells; (h, w) bool, which cells; (h, w) bool, those and all others that
+            show that room, by which the next one is hidden.
+        """
+        own = known & ~self._building.outside(leaving, view.sight, camera)
         truly = retold.began_at is not None and self._is(leaving, self._building.room_of(retold.began_at, match))
-        may = own & (retold.drawn if truly else retold.free)
+        may = ~known | (own & (retold.drawn if truly else retold.free))
         if float(may.float().mean()) < FEW:
-            return untold
+            return view, torch.zeros_like(known), own
         recalled = self.recalled(leaving, camera, may)
         shows = may & (recalled.coverage > 0.99) & ~self._building.outside(leaving, recalled, camera)
         if truly:
-            shows &= same_surface(view.sight, recalled)
-        return Told(self._laid(view, recalled, shows, leaving, camera), shows, nothing, match, nothing)
+            shows &= ~known | same_surface(view.sight, recalled)
+        return self._laid(view, recalled, shows, leaving, camera), shows, own | shows
 
     def look_out(self, view: Mosaic, match: Match, retold: Retold, camera: Camera) -> Told:
         """A view with what one sees of a next room told by a place of its own."""

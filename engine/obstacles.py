@@ -1,0 +1,100 @@
+"""What stands in one's way on foot, by what generated frames have shown.
+
+Who walks through a wall sees what nobody has stored: the inside of a wall. So the surroundings are remembered as
+voxels, as deep as the newest frames show them, and whoever walks keeps his distance from what stands upright in them
+and slides along it. Floors, slopes and thresholds do not stand: they are not high enough at one place.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engine.camera import Camera
+
+VOXEL_M, COLUMN_M = 0.25, 0.2
+"""How high and how wide a voxel is, metres."""
+REACH_M = 6.0
+"""What is farther is seen again before one gets there."""
+LOW_M, HIGH_M = 1.2, 0.1
+"""So far below one's eyes, and above them, something stands in the way."""
+UPRIGHT = 3
+"""So many voxels of a column are something that stands."""
+BODY_M = 0.3
+"""Half as wide is one who walks."""
+STEP_M = 0.1
+"""No longer are the steps of a way."""
+SURE = 0.06
+"""A surface is seen where it is, as a share of its distance: what lies so much nearer than what is seen is gone."""
+_NEAR_M = 0.2
+_OFFSET, _BITS = 1 << 19, 20
+
+
+class Obstacles:
+    """Voxels around one who walks. Not thread-safe.
+
+    Frames know best what they show: what was believed to stand before it is forgotten.
+    """
+
+    def __init__(self) -> None:
+        self._voxels = np.empty((0, 3), np.int64)
+
+    def clear(self) -> None:
+        """Forget all: one stands elsewhere, or in another world."""
+        self._voxels = np.empty((0, 3), np.int64)
+
+    def see(self, camera: Camera, inverse_depth: np.ndarray) -> None:
+        """Learn from a frame: ``inverse_depth (h, w)`` 1/m, 0 for sky, as ``camera`` saw it."""
+        h, w = inverse_depth.shape
+        seen = camera.resized(w, h)
+        nearness = np.nan_to_num(np.asarray(inverse_depth, np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+        near = nearness > 1.0 / REACH_M
+        points = seen.position + seen.rays()[near] / nearness[near][:, None]
+        voxels = np.floor(points / (COLUMN_M, COLUMN_M, VOXEL_M)).astype(np.int64)
+        left = self._voxels[self._unseen(seen, nearness)]
+        self._voxels = np.unique(np.concatenate([left, voxels]), axis=0)
+
+    def _unseen(self, camera: Camera, nearness: np.ndarray) -> np.ndarray:
+        """(n,) bool: voxels that lie beside a view, or behind what it shows; those far away do not."""
+        centers = (self._voxels + 0.5) * (COLUMN_M, COLUMN_M, VOXEL_M) - camera.position
+        seen_by = centers @ camera.c2w[:3, :3] @ camera.K.T
+        depth_m = seen_by[:, 2]
+        ahead = depth_m > _NEAR_M
+        at = np.floor(seen_by[:, :2] / np.where(ahead, depth_m, 1.0)[:, None]).astype(np.int64)
+        inside = ahead & (at >= 0).all(axis=1) & (at < nearness.shape[::-1]).all(axis=1)
+        hidden = np.zeros(len(centers), np.bool_)
+        hidden[inside] = nearness[at[inside, 1], at[inside, 0]] * depth_m[inside] > 1.0 + SURE
+        return (~inside | hidden) & (np.linalg.norm(centers, axis=1) < 2.0 * REACH_M)
+
+    def standing(self, eye_m: float) -> np.ndarray:
+        """(n, 2) the middles of the columns that stand in the way of one whose eyes are ``eye_m`` high, metres."""
+        low, high = np.floor((np.array([-LOW_M, HIGH_M]) + eye_m) / VOXEL_M).astype(np.int64)
+        between = (self._voxels[:, 2] >= low) & (self._voxels[:, 2] <= high)
+        columns, count = np.unique(self._voxels[between, :2], axis=0, return_counts=True)
+        return (columns[count >= UPRIGHT] + 0.5) * COLUMN_M
+
+    def walked(self, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+        """(3,) how far one gets on the way from ``start`` to ``end (3,)``: as far, or along what stands there.
+
+        Nothing holds one who stands in it already: only nearer to its middle one does not get.
+        """
+        columns = self.standing(float(end[2]))
+        columns = columns[np.linalg.norm(columns - start[:2], axis=1) < np.linalg.norm(end - start) + 1.0]
+        here, way = np.array(start[:2], np.float64), np.asarray(end[:2] - start[:2], np.float64)
+        steps = max(1, int(np.ceil(np.linalg.norm(way) / STEP_M)))
+        for _ in range(steps if len(columns) else 0):
+            least = np.minimum(np.linalg.norm(columns - here, axis=1), BODY_M + 0.5 * COLUMN_M)
+            there = here + way / steps
+            for _ in range(3):
+                apart = there - columns
+                apart_m = np.linalg.norm(apart, axis=1)
+                worst = int(np.argmax(least - apart_m))
+                if apart_m[worst] >= least[worst]:
+                    break
+                there = columns[worst] + apart[worst] * (least[worst] / max(apart_m[worst], 1e-9))
+            else:
+                if (np.linalg.norm(there - columns, axis=1) < least - 1e-3).any():
+                    there = here  # in a corner
+            here = there
+        if not len(columns):
+            here = here + way
+        return np.array([*here, end[2]])
