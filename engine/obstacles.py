@@ -7,6 +7,8 @@ and slides along it. Floors, slopes and thresholds do not stand: they are not hi
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from engine.camera import Camera
@@ -26,7 +28,8 @@ STEP_M = 0.1
 SURE = 0.06
 """A surface is seen where it is, as a share of its distance: what lies so much nearer than what is seen is gone."""
 _NEAR_M = 0.2
-_OFFSET, _BITS = 1 << 19, 20
+_BITS = 20
+_SIZE_M = np.array([COLUMN_M, COLUMN_M, VOXEL_M])
 
 
 class Obstacles:
@@ -36,11 +39,13 @@ class Obstacles:
     """
 
     def __init__(self) -> None:
-        self._voxels = np.empty((0, 3), np.int64)
+        self._voxels = np.empty(0, np.int64)
+        self._standing: dict[tuple[int, int], np.ndarray] = {}
 
     def clear(self) -> None:
         """Forget all: one stands elsewhere, or in another world."""
-        self._voxels = np.empty((0, 3), np.int64)
+        self._voxels = np.empty(0, np.int64)
+        self._standing.clear()
 
     def see(self, camera: Camera, inverse_depth: np.ndarray) -> None:
         """Learn from a frame: ``inverse_depth (h, w)`` 1/m, 0 for sky, as ``camera`` saw it."""
@@ -49,13 +54,13 @@ class Obstacles:
         nearness = np.nan_to_num(np.asarray(inverse_depth, np.float64), nan=0.0, posinf=0.0, neginf=0.0)
         near = nearness > 1.0 / REACH_M
         points = seen.position + seen.rays()[near] / nearness[near][:, None]
-        voxels = np.floor(points / (COLUMN_M, COLUMN_M, VOXEL_M)).astype(np.int64)
         left = self._voxels[self._unseen(seen, nearness)]
-        self._voxels = np.unique(np.concatenate([left, voxels]), axis=0)
+        self._voxels = np.unique(np.concatenate([left, _packed(np.floor(points / _SIZE_M))]))
+        self._standing.clear()
 
     def _unseen(self, camera: Camera, nearness: np.ndarray) -> np.ndarray:
-        """(n,) bool: voxels that lie beside a view, or behind what it shows; those far away do not."""
-        centers = (self._voxels + 0.5) * (COLUMN_M, COLUMN_M, VOXEL_M) - camera.position
+        """(n,) bool: voxels that lie beside a view, or behind what it shows; those far away do not count."""
+        centers = (_unpacked(self._voxels) + 0.5) * _SIZE_M - camera.position
         seen_by = centers @ camera.c2w[:3, :3] @ camera.K.T
         depth_m = seen_by[:, 2]
         ahead = depth_m > _NEAR_M
@@ -67,34 +72,51 @@ class Obstacles:
 
     def standing(self, eye_m: float) -> np.ndarray:
         """(n, 2) the middles of the columns that stand in the way of one whose eyes are ``eye_m`` high, metres."""
-        low, high = np.floor((np.array([-LOW_M, HIGH_M]) + eye_m) / VOXEL_M).astype(np.int64)
-        between = (self._voxels[:, 2] >= low) & (self._voxels[:, 2] <= high)
-        columns, count = np.unique(self._voxels[between, :2], axis=0, return_counts=True)
-        return (columns[count >= UPRIGHT] + 0.5) * COLUMN_M
+        low, high = (math.floor((eye_m + beside_m) / VOXEL_M) for beside_m in (-LOW_M, HIGH_M))
+        if (low, high) not in self._standing:
+            height = _unpacked(self._voxels)[:, 2]
+            between = self._voxels[(height >= low) & (height <= high)]
+            columns, count = np.unique(between >> _BITS, return_counts=True)
+            corners = _unpacked(columns[count >= UPRIGHT] << _BITS)
+            self._standing[low, high] = (corners[:, :2] + 0.5) * COLUMN_M
+        return self._standing[low, high]
 
     def walked(self, start: np.ndarray, end: np.ndarray) -> np.ndarray:
         """(3,) how far one gets on the way from ``start`` to ``end (3,)``: as far, or along what stands there.
 
-        Nothing holds one who stands in it already: only nearer to its middle one does not get.
+        Who stands in something already, closer than a column is wide, is not held by anything.
         """
+        way = np.asarray(end[:2] - start[:2], np.float64)
         columns = self.standing(float(end[2]))
-        columns = columns[np.linalg.norm(columns - start[:2], axis=1) < np.linalg.norm(end - start) + 1.0]
-        here, way = np.array(start[:2], np.float64), np.asarray(end[:2] - start[:2], np.float64)
-        steps = max(1, int(np.ceil(np.linalg.norm(way) / STEP_M)))
-        for _ in range(steps if len(columns) else 0):
-            least = np.minimum(np.linalg.norm(columns - here, axis=1), BODY_M + 0.5 * COLUMN_M)
-            there = here + way / steps
-            for _ in range(3):
-                apart = there - columns
-                apart_m = np.linalg.norm(apart, axis=1)
-                worst = int(np.argmax(least - apart_m))
-                if apart_m[worst] >= least[worst]:
-                    break
-                there = columns[worst] + apart[worst] * (least[worst] / max(apart_m[worst], 1e-9))
-            else:
-                if (np.linalg.norm(there - columns, axis=1) < least - 1e-3).any():
-                    there = here  # in a corner
-            here = there
-        if not len(columns):
-            here = here + way
+        columns = columns[np.linalg.norm(columns - start[:2], axis=1) < np.linalg.norm(way) + BODY_M + COLUMN_M]
+        if not len(columns) or np.linalg.norm(columns - start[:2], axis=1).min() < COLUMN_M:
+            return np.asarray(end)
+        here, steps = np.array(start[:2], np.float64), max(1, math.ceil(np.linalg.norm(way) / STEP_M))
+        for _ in range(steps):
+            here = _beside(columns, here, here + way / steps)
         return np.array([*here, end[2]])
+
+
+def _beside(columns: np.ndarray, here: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """(2,) where one gets from ``here`` who wants to go ``there (2,)``: no nearer to a column than he may be, or is."""
+    least = np.minimum(np.linalg.norm(columns - here, axis=1), BODY_M + 0.5 * COLUMN_M)
+    for _ in range(3):
+        apart = there - columns
+        apart_m = np.linalg.norm(apart, axis=1)
+        worst = int(np.argmax(least - apart_m))
+        if apart_m[worst] > least[worst] - 1e-6:
+            return there
+        there = columns[worst] + apart[worst] * (least[worst] / max(apart_m[worst], 1e-9))
+    return here  # in a corner
+
+
+def _packed(voxels: np.ndarray) -> np.ndarray:
+    """(n,) int64 of whole (n, 3), each within half of 2**20 voxels of the origin: those of a column come together."""
+    x, y, z = (voxels.astype(np.int64) + (1 << (_BITS - 1))).T & ((1 << _BITS) - 1)
+    return np.asarray((((x << _BITS) | y) << _BITS) | z)
+
+
+def _unpacked(codes: np.ndarray) -> np.ndarray:
+    """The inverse: (n, 3) int64."""
+    fields = [(codes >> (_BITS * place)) & ((1 << _BITS) - 1) for place in (2, 1, 0)]
+    return np.stack(fields, axis=1) - (1 << (_BITS - 1))

@@ -64,7 +64,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("bigger", "&Larger text", "plus", "Ctrl++"),
     Command("smaller", "S&maller text", "minus", "Ctrl+-"),
     Command("arrange", "&Arrange panels as delivered", "layout"),
-    Command("level", "&Keep my height", tip="Forward and back stay level, as on foot", checkable=True),
+    Command("level", "&On foot", tip="Forward and back stay level, and walls stop you", checkable=True),
     Command("invert", "&Invert looking up and down", checkable=True),
     Command("captures", "Click in the view to &capture the mouse", checkable=True),
     Command("help", "&Keys and mouse", "help", tip="All keys, and how to change them"),

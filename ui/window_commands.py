@@ -132,9 +132,9 @@ class WindowCommands:
             self._window.showNormal()
 
     def level(self, on: bool) -> None:
-        """Forward and back stay level."""
+        """On foot, or flying."""
         self._window.pilot.set_level(on)
-        text = "Forward and back keep your height." if on else "Forward and back go where you look."
+        text = "Forward and back keep your height, and walls stop you." if on else "Forward and back go where you look."
         self._window.say(Notice("info", "On foot" if on else "Flying", text))
 
     def invert(self, on: bool) -> None:

@@ -42,7 +42,7 @@ MOST_REACH = 4
 """Samples of a cell, in all directions, are searched for it at most so many times over."""
 RELIEF = np.float32(2.0)
 """Octaves beyond which it does not matter how much nearer or farther another side of a token lies."""
-MAX_EXTENT = 16.0
+MAX_EXTENT = 40.0
 """A magnified patch covers at most this many target samples to each side of its centre."""
 
 

@@ -205,10 +205,10 @@ class Building:
         """What is known to stand on one of the sides of a room."""
         return match.room(next_middle(match.anchor, side, self.module.side_m))
 
-    def outside(self, match: Match, readout: Readout, camera: Camera) -> Tensor:
-        """(h, w) bool: cells of a view that show what lies outside of a place's room, which another tells better."""
+    def outside(self, middle: Point, readout: Readout, camera: Camera) -> Tensor:
+        """(h, w) bool: cells of a view that show what lies outside of the room around a point, which another's place
+        tells better."""
         apart = (
-            offsets_of(camera, readout)[..., :2]
-            + torch.from_numpy(camera.position[:2] - np.array(match.anchor[:2])).float()
+            offsets_of(camera, readout)[..., :2] + torch.from_numpy(camera.position[:2] - np.array(middle[:2])).float()
         )
         return apart.abs().amax(dim=-1) > 0.5 * self.module.side_m + WALL_M

@@ -121,8 +121,8 @@ class Inside:
         wanted = ~known if retold is None else ~known | retold.may_be
         # What one still stands in hides what one is about to enter.
         hides, returned = torch.zeros_like(known), torch.zeros_like(known)
-        leaving = None if retold is None else self._leaving(match, camera)
-        if retold is not None and leaving is not None:
+        leaving = self._building.room_of(position(camera), match)
+        if retold is not None and math.dist(match.anchor, leaving) >= SAME_ROOM_M:
             view, returned, hides = self.look_back(view, known, leaving, match, retold, camera)
         wanted &= ~hides
         # Where one knows which room it is, in what light, and that nothing goes, no more of it is asked for.
@@ -143,7 +143,7 @@ class Inside:
         taken = (recalled.coverage >= 0.5) & ((~known & ~hides) | anew)
         view = self._laid(view, recalled, taken, match, camera)
         taken, anew = taken | returned, anew | (returned & known)
-        outside, gone = self._building.outside(match, view.sight, camera) & ~hides, torch.zeros_like(known)
+        outside, gone = self._building.outside(match.anchor, view.sight, camera) & ~hides, torch.zeros_like(known)
         if retold is not None:
             told = self.look_out(view, match if kept else match.knowing(match), retold, camera)
             view, match, gone = told.view, told.match, told.gone
@@ -198,33 +198,34 @@ class Inside:
         """(h, w) bool: what the room that one is in may tell anew of a view, of what it shows (``recalled``): all of
         its own that is free, or, if it was truly seen, what was drawn anew of the same surfaces; of what lies outside,
         only what was never given."""
-        outside = self._building.outside(match, recalled, camera)
+        outside = self._building.outside(match.anchor, recalled, camera)
         if not retold.lent:
             return retold.drawn & ~outside & same_surface(view, recalled)
         return torch.where(outside, retold.drawn, retold.free)
 
     def look_back(
-        self, view: Mosaic, known: Tensor, leaving: Match, match: Match, retold: Retold, camera: Camera
+        self, view: Mosaic, known: Tensor, leaving: Point, match: Match, retold: Retold, camera: Camera
     ) -> tuple[Mosaic, Tensor, Tensor]:
         """What one sees of the room that one still stands in, while ``match`` is the next one.
 
         Args:
-            known: (h, w) bool, cells of the ``view`` that are. leaving: that room.
+            known: (h, w) bool, cells of the ``view`` that are. leaving: the middle of that room.
 
         Returns:
-            The view with what that room's place tells; (h, w) bool, which cells; (h, w) bool, those and all others that
-            show that room, by which the next one is hidden.
+            The view with what that room's place tells, if there is one; (h, w) bool, which cells; (h, w) bool, those
+            and all others that show that room, by which the next one is hidden.
         """
         own = known & ~self._building.outside(leaving, view.sight, camera)
-        truly = retold.began_at is not None and self._is(leaving, self._building.room_of(retold.began_at, match))
-        may = ~known | (own & (retold.drawn if truly else retold.free))
-        if float(may.float().mean()) < FEW:
+        began = None if retold.began_at is None else self._building.room_of(retold.began_at, match)
+        truly = began is not None and math.dist(began, leaving) < SAME_ROOM_M
+        may, room = ~known | (own & (retold.drawn if truly else retold.free)), match.room(leaving)
+        if room is None or float(may.float().mean()) < FEW:
             return view, torch.zeros_like(known), own
-        recalled = self.recalled(leaving, camera, may)
+        recalled = self.recalled(room, camera, may)
         shows = may & (recalled.coverage > 0.99) & ~self._building.outside(leaving, recalled, camera)
         if truly:
             shows &= ~known | same_surface(view.sight, recalled)
-        return self._laid(view, recalled, shows, leaving, camera), shows, own | shows
+        return self._laid(view, recalled, shows, room, camera), shows, own | shows
 
     def look_out(self, view: Mosaic, match: Match, retold: Retold, camera: Camera) -> Told:
         """A view with what one sees of a next room told by a place of its own."""
@@ -245,7 +246,7 @@ class Inside:
         shows &= (recalled.coverage >= 0.5) & retold.free
         gone = looks & ~shows & retold.drawn
         shown = self._laid(view, recalled, shows, room, camera).without(gone)
-        return Told(shown, shows, shows & self._building.outside(room, shown.sight, camera), match, gone)
+        return Told(shown, shows, shows & self._building.outside(room.anchor, shown.sight, camera), match, gone)
 
     def _in_its_light(self, found: Match, side: int, view: Mosaic, looks: Tensor, camera: Camera) -> Match:
         """A next room, on a ``side``, that ``looks (h, w)`` bool into, in the light that it is seen in; or the room of
@@ -261,15 +262,6 @@ class Inside:
             return found
         best = min(lit, key=lambda room: math.hypot(*room.light[:DIRECTIONS]))
         return replace(best, light=unlit(best.light)) if math.hypot(*best.light[:DIRECTIONS]) > MOST_LIT else best
-
-    def _leaving(self, match: Match, camera: Camera) -> Match | None:
-        """The room that one still stands in, if ``match`` is another and knows of it."""
-        middle = self._building.room_of(position(camera), match)
-        return None if self._is(match, middle) else match.room(middle)
-
-    @staticmethod
-    def _is(room: Match, middle: Point) -> bool:
-        return math.dist(room.anchor, middle) < SAME_ROOM_M
 
 
 def _around(cells: Tensor) -> Tensor:

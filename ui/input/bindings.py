@@ -37,7 +37,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("down", "Sink", "KeyQ", "held", "Move"),
     Action("fast", "Five times as fast", "ShiftLeft", "held", "Move", also=("ShiftRight",)),
     Action("slow", "Slowly", "AltLeft", "held", "Move"),
-    Action("level", "Keep your height, or fly where you look", "KeyL", "press", "Move"),
+    Action("level", "On foot, or fly where you look", "KeyL", "press", "Move"),
     Action("look_up", "Look up", "ArrowUp", "held", "Look"),
     Action("look_down", "Look down", "ArrowDown", "held", "Look"),
     Action("look_left", "Look left", "ArrowLeft", "held", "Look"),

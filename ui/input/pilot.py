@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
 
@@ -11,6 +12,8 @@ from PyQt6.QtCore import QObject, Qt, QTimer, pyqtSignal
 from engine import fly
 from engine.camera import Camera
 from engine.fly import FlyInput, FlySettings, FlyState
+from engine.messages import FrameUpdate
+from engine.obstacles import Obstacles
 from ui.bridge import EngineBridge
 from ui.input.flying import FlyKeys
 from ui.input.looking import LookMouse
@@ -45,6 +48,7 @@ class Pilot(QObject):
         self._like: Camera | None = None
         self._state = FlyState((0.0, 0.0, 0.0))
         self._pivot = np.zeros(3)
+        self._obstacles = Obstacles()
         self._approach: tuple[FlyState, FlyState, float] | None = None
         self._ticked_at = 0.0
         self._moved_at = 0.0
@@ -57,6 +61,7 @@ class Pilot(QObject):
         mouse.turned.connect(self.turn)
         mouse.scrolled.connect(self.scroll)
         bridge.camera_changed.connect(self._adopt)
+        bridge.frame_arrived.connect(self._look_around)
 
     # ---------------------------------------------------------------------------------------------------- state
 
@@ -84,12 +89,13 @@ class Pilot(QObject):
 
     @property
     def level(self) -> bool:
-        """Whether forward and back keep one's height."""
+        """Whether one is on foot: forward and back keep one's height, and what stands in the way stops one."""
         return self.settings.level
 
     def set_level(self, on: bool) -> None:
-        """Keep one's height from now on, as on foot, or fly where one looks."""
+        """Go on foot from now on, or fly where one looks."""
         self.settings = replace(self.settings, level=on)
+        self._obstacles.clear()
 
     def scroll(self, notches: float) -> None:
         """Faster or slower, by the wheel."""
@@ -205,12 +211,29 @@ class Pilot(QObject):
         before = self._state.position
         if held.idle and not self._state.moving:
             return False
-        self._state = fly.step(self._state, held, dt_s, self.settings)
+        self._state = self._not_through(before, fly.step(self._state, held, dt_s, self.settings))
         if held.idle and self._state.speed_m_s < 0.01 * self.speed_m_s:
             self._state = fly.stopped(self._state)
         if self.orbiting:
             self._pivot = self._pivot + np.subtract(self._state.position, before)
         return True
+
+    def _not_through(self, before: tuple[float, float, float], state: FlyState) -> FlyState:
+        """A state as it is if what stands in the way stops one, who was at ``before``."""
+        if not self.level or self.orbiting:
+            return state
+        x, y, z = (float(value) for value in self._obstacles.walked(np.array(before), np.array(state.position)))
+        wanted_m, gone_m = (math.dist(before[:2], place) for place in (state.position[:2], (x, y)))
+        if gone_m > wanted_m - 1e-6:
+            return replace(state, position=(x, y, z))
+        share = gone_m / wanted_m
+        vx, vy, vz = state.velocity
+        return replace(state, position=(x, y, z), velocity=(share * vx, share * vy, vz))
+
+    def _look_around(self, frame: FrameUpdate) -> None:
+        """Learn from a new frame what stands in the way."""
+        if self.level:
+            self._obstacles.see(frame.result.camera, frame.result.inverse_depth)
 
     def _wake(self) -> None:
         """Start ticking; held keys and motion keep it going."""
