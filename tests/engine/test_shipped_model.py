@@ -392,3 +392,28 @@ def test_the_room_that_one_sees_through_a_door_is_the_one_that_one_enters(model:
     # What the door shows stands far behind it, not in it.
     rows, columns = back.inverse_depth.shape
     assert float(back.inverse_depth[rows // 2, columns // 2]) < 2.0 / BLOCK_M
+
+
+@pytest.mark.parametrize(("seed", "turn_deg", "to_m"), [(SEED + 100, 90.0, 12.3), (SEED + 102, -90.0, 12.9)])
+def test_whoever_comes_up_to_a_wall_sees_the_wall_and_not_the_room_behind_it(
+    model: EmbeddedModel, seed: int, turn_deg: float, to_m: float
+) -> None:
+    """Both are about to enter the next room by where they look, and stand in their own."""
+    from_m = 8.0
+    world = World(WorldSpec("interior", seed))
+    spawn = world.spawn(448, 256)
+    yaw_deg = spawn.yaw_deg + turn_deg
+    heading = np.array([math.cos(math.radians(yaw_deg)), math.sin(math.radians(yaw_deg)), 0.0])
+
+    def after(way_m: float) -> Camera:
+        return spawn.posed(c2w_from_angles(spawn.position + way_m * heading, yaw_deg, 0.0))
+
+    explorer = Explorer(model, ExplorerConfig("interior", fine=False), world)
+    explorer.begin(after(from_m), explorer.first_view(after(from_m)))
+    for way_m in np.linspace(from_m, to_m, 7)[1:]:
+        result = explorer.step(after(float(way_m)))
+    truth = world.render(after(to_m))
+    nearer = torch.tensor(result.inverse_depth) / sample_inverse_depth(truth.depth_m, 64, 112)
+    nearer = nearer[~nearer.isnan()]  # of an edge, where depth is either
+    assert float(((nearer > 0.8) & (nearer < 1.25)).float().mean()) > 0.95
+    assert psnr_db(result.rgb, (255.0 * truth.rgb).byte().permute(1, 2, 0).numpy()) > 28.0

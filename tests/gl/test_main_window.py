@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 from PyQt6.QtCore import QEvent, QPointF, Qt, QTimer
@@ -127,6 +128,34 @@ def test_motion_does_not_depend_on_the_frame_rate(window: MainWindow, monkeypatc
         pilot.stop()
     assert abs(ends[0] - ends[1]).max() < 1e-6
     assert abs(ends[0] - start.position).max() > 1.0
+
+
+def test_on_foot_a_wall_stops_one_and_in_flight_it_does_not(
+    window: MainWindow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pilot, clock = window.pilot, [100.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    start, frame = window.bridge.camera, window.bridge.frame
+    assert start is not None and frame is not None
+    two_metres = np.full_like(frame.result.inverse_depth, 0.5)
+    wall = replace(frame, result=replace(frame.result, camera=start, inverse_depth=two_metres))
+    ways_m = []
+    for on_foot in (True, False):
+        pilot.take_over(start)
+        pilot.set_level(on_foot)
+        window.bridge.frame_arrived.emit(wall)
+        QTest.keyPress(window.stage.view, Qt.Key.Key_W)
+        for _ in range(60):
+            clock[0] += 1.0 / 60.0
+            pilot.tick()
+        QTest.keyRelease(window.stage.view, Qt.Key.Key_W)
+        assert pilot.camera is not None
+        ways_m.append(float(np.linalg.norm(pilot.camera.position - start.position)))
+        pilot.stop()
+    pilot.set_level(False)
+    pilot.take_over(start)
+    assert 1.2 < ways_m[0] < 1.8
+    assert ways_m[1] > 3.0
 
 
 def test_in_a_building_one_walks_and_outdoors_one_flies(window: MainWindow, qtbot: QtBot) -> None:
