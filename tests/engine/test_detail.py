@@ -178,6 +178,13 @@ def test_in_a_building_more_is_given_where_one_surface_ends_before_another_and_n
     assert torch.equal(gain_of(slope, built=True), gain(torn(slope)))
 
 
+def test_what_one_stands_right_before_in_a_building_is_plain() -> None:
+    octaves = torch.tensor([0.0, 1.5, 2.0, 2.5, 5.0]).expand(16, 5)
+    readout = replace(readout_of(torch.zeros(16, 16, 5), torch.full((32, 10), 0.2)), log2_scale=octaves)
+    share = gain_of(readout, built=True) / gain_of(readout)
+    assert torch.allclose(share, torch.tensor([1.0, 1.0, 0.5, 0.0, 0.0]).expand(16, 5))
+
+
 def noise_of(camera: Camera, near: Tensor, seed: int) -> Tensor:
     """Four channels (4, h, w) of one view's noise."""
     return world_noise([camera], near[None], 4, seed)[0]

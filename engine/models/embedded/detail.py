@@ -46,6 +46,9 @@ flight that goes on it is most of what one sees. Fitted likewise, over 72 m stra
 EDGES, JUMP = 1.4, 0.35
 """In a building, where one surface ends before another, so many nepers nearer, a token that sees both tells neither
 well, and bars, frames and legs are little else: more is lost. In the country such edges are leaves. Fitted likewise."""
+FADES, GONE = 1.5, 2.5
+"""In a building, what is magnified by so many octaves gets less, by so many nothing: walls that one stands before are
+plain, and texture would be weave. In the country a rock has texture however near it is. Fitted likewise."""
 MOST_TEXTURE, AROUND = 0.7, 5
 """What is added to what is remembered varies no more than so much of what a view varies so many cells around, so that
 what is plain stays plain: a lake that mirrors a wood was grown over with trees, more with each frame. What a place
@@ -134,7 +137,8 @@ def gain_of(readout: Readout, *, built: bool = False, renewed: bool = True) -> T
     new = readout.token < 0
     told = torch.where(new, gain_of_new(readout.log2_scale), gain(torn(readout)))
     told = torch.where(edges(readout), (EDGES * told).clamp(max=NEW_MOST), told) if built else told
-    return torch.where(new, told, gain_of_nearer(told, readout.log2_scale)) if renewed else told
+    told = torch.where(new, told, gain_of_nearer(told, readout.log2_scale)) if renewed else told
+    return told * ((GONE - readout.log2_scale) / (GONE - FADES)).clamp(0.0, 1.0) if built else told
 
 
 def gain_of_nearer(told: Tensor, log2_scale: Tensor) -> Tensor:
