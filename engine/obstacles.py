@@ -26,7 +26,7 @@ BODY_M = 0.3
 STEP_M = 0.1
 """No longer are the steps of a way."""
 SURE = 0.06
-"""A surface is seen where it is, as a share of its distance: what lies so much nearer than what is seen is gone."""
+"""A surface is seen where it is, to such a share of its distance: what lies nearer by that and a column is gone."""
 _NEAR_M = 0.2
 _BITS = 20
 _SIZE_M = np.array([COLUMN_M, COLUMN_M, VOXEL_M])
@@ -35,7 +35,7 @@ _SIZE_M = np.array([COLUMN_M, COLUMN_M, VOXEL_M])
 class Obstacles:
     """Voxels around one who walks. Not thread-safe.
 
-    Frames know best what they show: what was believed to stand before it is forgotten.
+    Frames know best: what was believed to stand where they see farther is forgotten.
     """
 
     def __init__(self) -> None:
@@ -54,21 +54,21 @@ class Obstacles:
         nearness = np.nan_to_num(np.asarray(inverse_depth, np.float64), nan=0.0, posinf=0.0, neginf=0.0)
         near = nearness > 1.0 / REACH_M
         points = seen.position + seen.rays()[near] / nearness[near][:, None]
-        left = self._voxels[self._unseen(seen, nearness)]
+        left = self._voxels[self._left(seen, nearness)]
         self._voxels = np.unique(np.concatenate([left, _packed(np.floor(points / _SIZE_M))]))
         self._standing.clear()
 
-    def _unseen(self, camera: Camera, nearness: np.ndarray) -> np.ndarray:
-        """(n,) bool: voxels that lie beside a view, or behind what it shows; those far away do not count."""
+    def _left(self, camera: Camera, nearness: np.ndarray) -> np.ndarray:
+        """(n,) bool: voxels that a view does not see through; those far away do not count."""
         centers = (_unpacked(self._voxels) + 0.5) * _SIZE_M - camera.position
         seen_by = centers @ camera.c2w[:3, :3] @ camera.K.T
         depth_m = seen_by[:, 2]
         ahead = depth_m > _NEAR_M
         at = np.floor(seen_by[:, :2] / np.where(ahead, depth_m, 1.0)[:, None]).astype(np.int64)
         inside = ahead & (at >= 0).all(axis=1) & (at < nearness.shape[::-1]).all(axis=1)
-        hidden = np.zeros(len(centers), np.bool_)
-        hidden[inside] = nearness[at[inside, 1], at[inside, 0]] * depth_m[inside] > 1.0 + SURE
-        return (~inside | hidden) & (np.linalg.norm(centers, axis=1) < 2.0 * REACH_M)
+        through = np.zeros(len(centers), np.bool_)
+        through[inside] = nearness[at[inside, 1], at[inside, 0]] * (depth_m[inside] + COLUMN_M) < 1.0 - SURE
+        return ~through & (np.linalg.norm(centers, axis=1) < 2.0 * REACH_M)
 
     def standing(self, eye_m: float) -> np.ndarray:
         """(n, 2) the middles of the columns that stand in the way of one whose eyes are ``eye_m`` high, metres."""

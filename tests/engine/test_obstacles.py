@@ -15,7 +15,7 @@ from engine.worlds import World, WorldSpec
 
 HALF_M, EYE_M = 5.0, 1.6
 PILLAR = ((1.5, -0.4, 0.0), (2.3, 0.4, 3.0))
-LEAST_M, MOST_M = BODY_M - 0.05, BODY_M + COLUMN_M + 0.1
+LEAST_M, MOST_M = BODY_M - 0.5 * COLUMN_M, BODY_M + COLUMN_M + 0.1
 
 Box = tuple[tuple[float, float, float], tuple[float, float, float]]
 
