@@ -145,7 +145,7 @@ def look_ahead(
         # The room that one began in was truly seen, and stays what it is.
         lent = places.built(biome) and not places.in_room_of(memory.began_at, camera, biome, latest)
         # While one only looks in, the walls that one sees are those of the room that one stands in.
-        if not places.about_to_enter(camera, biome, latest) if lent else not places.built(biome):
+        if not places.built(biome) or (lent and not places.about_to_enter(camera, biome, latest)):
             renewal = due(memory, known.sight, camera, latest, lent=lent, entered=entered)
     wide = renewal is not None or edge_unknown(known.sight.coverage)
     # In a building places know best what goes on behind a pillar; elsewhere what lies beside does.

@@ -140,10 +140,14 @@ def test_on_foot_a_wall_stops_one_and_in_flight_it_does_not(
     two_metres = np.full_like(frame.result.inverse_depth, 0.5)
     wall = replace(frame, result=replace(frame.result, camera=start, inverse_depth=two_metres))
     ways_m = []
-    for on_foot in (True, False):
+    for on_foot, arrives in ((True, True), (False, True), (True, False)):
         pilot.take_over(start)
-        pilot.set_level(on_foot)
-        window.bridge.frame_arrived.emit(wall)
+        if arrives:
+            pilot.set_level(on_foot)
+            window.bridge.frame_arrived.emit(wall)
+        else:  # it was there before
+            monkeypatch.setattr(window.bridge, "frame", wall)
+            pilot.set_level(on_foot)
         QTest.keyPress(window.stage.view, Qt.Key.Key_W)
         for _ in range(60):
             clock[0] += 1.0 / 60.0
@@ -156,6 +160,7 @@ def test_on_foot_a_wall_stops_one_and_in_flight_it_does_not(
     pilot.take_over(start)
     assert 1.2 < ways_m[0] < 1.8
     assert ways_m[1] > 3.0
+    assert ways_m[2] == pytest.approx(ways_m[0], abs=0.05)
 
 
 def test_in_a_building_one_walks_and_outdoors_one_flies(window: MainWindow, qtbot: QtBot) -> None:

@@ -96,6 +96,8 @@ class Pilot(QObject):
         """Go on foot from now on, or fly where one looks."""
         self.settings = replace(self.settings, level=on)
         self._obstacles.clear()
+        if self._bridge.frame is not None:
+            self._look_around(self._bridge.frame)
 
     def scroll(self, notches: float) -> None:
         """Faster or slower, by the wheel."""
