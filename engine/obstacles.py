@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from engine.camera import Camera
+from engine.voxels import AXIS_BITS, voxel_keys, voxels_of
 
 VOXEL_M, COLUMN_M = 0.25, 0.2
 """How high and how wide a voxel is, metres."""
@@ -28,7 +29,6 @@ STEP_M = 0.1
 SURE = 0.06
 """A surface is seen where it is, to such a share of its distance: what lies nearer by that and a column is gone."""
 _NEAR_M = 0.2
-_BITS = 20
 _SIZE_M = np.array([COLUMN_M, COLUMN_M, VOXEL_M])
 
 
@@ -55,12 +55,12 @@ class Obstacles:
         near = nearness > 1.0 / REACH_M
         points = seen.position + seen.rays()[near] / nearness[near][:, None]
         left = self._voxels[self._left(seen, nearness)]
-        self._voxels = np.unique(np.concatenate([left, _packed(np.floor(points / _SIZE_M))]))
+        self._voxels = np.unique(np.concatenate([left, voxel_keys(points, _SIZE_M)]))
         self._standing.clear()
 
     def _left(self, camera: Camera, nearness: np.ndarray) -> np.ndarray:
         """(n,) bool: voxels that a view does not see through; those far away do not count."""
-        centers = (_unpacked(self._voxels) + 0.5) * _SIZE_M - camera.position
+        centers = (voxels_of(self._voxels) + 0.5) * _SIZE_M - camera.position
         seen_by = centers @ camera.c2w[:3, :3] @ camera.K.T
         depth_m = seen_by[:, 2]
         ahead = depth_m > _NEAR_M
@@ -74,10 +74,10 @@ class Obstacles:
         """(n, 2) the middles of the columns that stand in the way of one whose eyes are ``eye_m`` high, metres."""
         low, high = (math.floor((eye_m + beside_m) / VOXEL_M) for beside_m in (-LOW_M, HIGH_M))
         if (low, high) not in self._standing:
-            height = _unpacked(self._voxels)[:, 2]
+            height = voxels_of(self._voxels)[:, 2]
             between = self._voxels[(height >= low) & (height <= high)]
-            columns, count = np.unique(between >> _BITS, return_counts=True)
-            corners = _unpacked(columns[count >= UPRIGHT] << _BITS)
+            columns, count = np.unique(between >> AXIS_BITS, return_counts=True)
+            corners = voxels_of(columns[count >= UPRIGHT] << AXIS_BITS)
             self._standing[low, high] = (corners[:, :2] + 0.5) * COLUMN_M
         return self._standing[low, high]
 
@@ -108,15 +108,3 @@ def _beside(columns: np.ndarray, here: np.ndarray, there: np.ndarray) -> np.ndar
             return there
         there = columns[worst] + apart[worst] * (least[worst] / max(apart_m[worst], 1e-9))
     return here  # in a corner
-
-
-def _packed(voxels: np.ndarray) -> np.ndarray:
-    """(n,) int64 of whole (n, 3), each within half of 2**20 voxels of the origin: those of a column come together."""
-    x, y, z = (voxels.astype(np.int64) + (1 << (_BITS - 1))).T & ((1 << _BITS) - 1)
-    return np.asarray((((x << _BITS) | y) << _BITS) | z)
-
-
-def _unpacked(codes: np.ndarray) -> np.ndarray:
-    """The inverse: (n, 3) int64."""
-    fields = [(codes >> (_BITS * place)) & ((1 << _BITS) - 1) for place in (2, 1, 0)]
-    return np.stack(fields, axis=1) - (1 << (_BITS - 1))

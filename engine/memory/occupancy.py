@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from engine.voxels import voxel_keys
+
 VOXEL_M = 0.5
 _EMPTY = np.int64(-1)
 
@@ -56,10 +58,3 @@ class Occupancy:
         self._table, self._counts = np.full(size, _EMPTY), np.zeros(size, np.int32)
         for count in np.unique(counts):
             _change(keys[counts == count], self._table, self._counts, int(count))
-
-
-def voxel_keys(points: np.ndarray, voxel_m: float) -> np.ndarray:
-    """One non-negative int64 per point (n, 3): its voxel, 21 bits an axis (beyond a million voxels from the origin they
-    wrap)."""
-    cell = np.floor(points.astype(np.float64) / voxel_m).astype(np.int64) & 0x1FFFFF
-    return np.asarray((cell[:, 0] << 42) | (cell[:, 1] << 21) | cell[:, 2])

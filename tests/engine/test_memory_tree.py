@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from engine.errors import InputError
 from engine.memory import LatentMemory, OrientedBox
-from engine.memory.occupancy import VOXEL_M, voxel_keys
+from engine.memory.occupancy import VOXEL_M
 from engine.memory.tree import WorldTree
+from engine.voxels import voxel_keys
 from tests.engine.memory_support import camera_at, memory_of, scene_view
 
 VIEWS = [scene_view(camera_at(0.4 * i, 0.0, 1.6, 25.0 * i, -8, size=(32, 48)), i) for i in range(6)]

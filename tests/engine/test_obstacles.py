@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from engine.camera import Camera, c2w_from_angles
 from engine.obstacles import BODY_M, COLUMN_M, Obstacles
+from engine.voxels import AXIS_BITS, voxel_keys, voxels_of
 from engine.worlds import World, WorldSpec
 
 HALF_M, EYE_M = 5.0, 1.6
@@ -144,3 +145,13 @@ def test_in_a_building_one_gets_through_its_doors_and_never_into_its_walls() -> 
         passed.append(float(np.linalg.norm(here - spawn.position)))
     assert max(passed) > 20.0
     assert min(passed) < 16.0
+
+
+@given(voxel=st.tuples(*[st.integers(-(1 << 19), 1 << 19)] * 3))
+def test_a_key_tells_its_voxel_and_without_its_lowest_bits_its_column(voxel: tuple[int, int, int]) -> None:
+    size_m = np.array([0.25, 0.5, 2.0])
+    points = (np.array([voxel, (*voxel[:2], voxel[2] + 1)]) + 0.5) * size_m
+    keys = voxel_keys(points, size_m)
+    assert (keys >= 0).all() and keys[0] != keys[1]
+    assert tuple(voxels_of(keys)[0]) == voxel
+    assert keys[0] >> AXIS_BITS == keys[1] >> AXIS_BITS
