@@ -11,6 +11,7 @@ from engine.explorer import Explorer, ExplorerConfig
 from engine.flight import fly
 from engine.models.embedded import EmbeddedModel
 from engine.models.embedded.eight_bits import in_levels
+from engine.places.completion import ROOM_PARTS
 from engine.worlds import World, WorldSpec
 
 SIZE = (64, 112)
@@ -24,7 +25,8 @@ def warm() -> None:
     fly(explorer, [camera, camera], first=explorer.first_view(camera))
     if (places := EmbeddedModel.load().places) is not None:
         for biome in places.bank.modules:
-            places.prepare(biome)
+            for _ in range(ROOM_PARTS):
+                places.prepare(biome)
     for dtype in (torch.float32, torch.bfloat16):
         for activated in (True, False):
             in_levels(torch.ones(1, 1, 1, 1, dtype=dtype), activated)

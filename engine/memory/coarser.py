@@ -78,11 +78,7 @@ def _masks(
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """(h, w) bool of every scale: the cells that become its tokens, each with all four that it stands for; and those
     that live. A memory wrote the last of them."""
-    store = memory.store
-    height, width = store.grids.rows[keyframe]
-    u, v = cell_of(store.cells.rows[_rows(store, keyframe)], int(width))
-    written, alive = np.zeros((2, height, width), np.bool_)
-    written[v, u], alive[v, u] = True, _alive(store, keyframe)
+    written, alive = cells_of(memory, keyframe)
     living = [alive]
     for scale in reversed(scales[:-1]):
         some = living[0].reshape(living[0].shape[0] // 2, 2, living[0].shape[1] // 2, 2).any(axis=(1, 3))
@@ -91,6 +87,16 @@ def _masks(
     for level in range(1, len(masks)):
         masks[level] = masks[level] | masks[level - 1].repeat(2, axis=0).repeat(2, axis=1)
     return masks, living
+
+
+def cells_of(memory: LatentMemory, keyframe: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of a view that a memory wrote, (h, w) bool: the cells that became tokens, and those of them that live."""
+    store = memory.store
+    height, width = store.grids.rows[keyframe]
+    u, v = cell_of(store.cells.rows[_rows(store, keyframe)], int(width))
+    written, alive = np.zeros((2, height, width), np.bool_)
+    written[v, u], alive[v, u] = True, _alive(store, keyframe)
+    return written, alive
 
 
 def _in_order(cells: np.ndarray, store: TokenStore, keyframe: int) -> np.ndarray:

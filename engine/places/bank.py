@@ -15,6 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.nn.functional import max_pool2d
 
 from engine.atomic import atomic_write
 from engine.camera import Camera
@@ -30,7 +31,7 @@ XZ = b"\xfd7zXZ"
 FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lc": 4, "lp": 0, "pb": 0}]
 """Of what was tried the closest: a fifth less than deflated."""
 _MIDDLE = 128
-_DEPTH_LEVELS = 12_000
+_DEPTH_LEVELS, _UNKNOWN = 12_000, 0xFFFF
 MAX_PLACES = 4096
 MAX_VIEWS = 64
 MAX_SIDE = 4096
@@ -43,7 +44,7 @@ class Place:
 
     Attributes:
         latents: V of (C, h, w) float32.
-        inverse_depth: V of (h*s, w*s) float32, 1/m; 0 = sky.
+        inverse_depth: V of (h*s, w*s) float32, 1/m; 0 = sky, NaN = unknown, as where others of its views tell as much.
         cameras: V image-size cameras.
         biome: of its world.
     """
@@ -122,7 +123,13 @@ class PlaceBank:
             high, low = codes[at + tokens : at + tokens + 2 * depths].astype(np.int32).reshape(2, h * samples, -1)
             inverse_depth.append(decode_depth(torch.from_numpy(high * 256 + low)))
             at += tokens + 2 * depths
-        return Place(tuple(latents), tuple(inverse_depth), cameras, self.biomes[index])
+        telling = [view for view, depth in enumerate(inverse_depth) if not bool(depth.isnan().all())]
+        return Place(
+            tuple(latents[view] for view in telling),
+            tuple(inverse_depth[view] for view in telling),
+            tuple(cameras[view] for view in telling),
+            self.biomes[index],
+        )
 
     @classmethod
     def of(
@@ -138,6 +145,7 @@ class PlaceBank:
             parts = []
             for latents, inverse_depth, _ in place.views():
                 steps = ((latents - mean[:, None, None]) / (LATENT_STEP * std[:, None, None])).round()
+                steps[:, unknown_cells(inverse_depth, latents.shape[-1])] = 0.0
                 parts.append((steps.clamp(-_MIDDLE, 255 - _MIDDLE) + _MIDDLE).to(torch.uint8).numpy())
                 codes = encode_depth(inverse_depth).numpy()
                 parts += [(codes >> 8).astype(np.uint8), (codes & 255).astype(np.uint8)]
@@ -258,14 +266,21 @@ def _module(side_m: float, x: float, y: float, z: float) -> Module:
 
 
 def encode_depth(inverse_depth: Tensor) -> Tensor:
-    """Inverse depth in 1/m -> int32 codes that fit 16 bits: 0 is sky, the rest log-depth in steps of 0.1 %."""
+    """Inverse depth in 1/m -> int32 codes that fit 16 bits: 0 is sky, the last unknown, the rest log-depth in steps of
+    0.1 %."""
     share = torch.log(1.0 / inverse_depth.clamp(min=1.0 / FARTHEST_M) / NEAREST_M) / np.log(FARTHEST_M / NEAREST_M)
     codes = 1 + (share.clamp(0.0, 1.0) * _DEPTH_LEVELS).round().to(torch.int32)
-    return torch.where(inverse_depth > 0.0, codes, torch.zeros_like(codes))
+    return codes.where(inverse_depth > 0.0, 0).where(~inverse_depth.isnan(), _UNKNOWN)
 
 
 def decode_depth(codes: Tensor) -> Tensor:
     """The inverse of :func:`encode_depth`."""
     share = (codes.float() - 1.0) / _DEPTH_LEVELS
     inverse = torch.exp(-share * np.log(FARTHEST_M / NEAREST_M)) / NEAREST_M
-    return torch.where(codes > 0, inverse, torch.zeros_like(inverse))
+    return inverse.where(codes > 0, 0.0).where(codes != _UNKNOWN, torch.nan)
+
+
+def unknown_cells(inverse_depth: Tensor, columns: int) -> Tensor:
+    """(h, w) bool: cells, so many ``columns`` of them, that nothing is known of, from (h*s, w*s) samples, 1/m."""
+    samples = inverse_depth.shape[-1] // columns
+    return ~(max_pool2d((~inverse_depth.isnan())[None].float(), samples)[0] > 0.0)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -28,6 +30,8 @@ from engine.places.seam import joined
 from engine.places.skyline import continued, lowered, ridges
 from engine.places.things import finished, hiding, whole
 
+ROOM_PARTS = len(SIDES) + 4
+"""A stored room is made ready in so many parts."""
 MOST_SCALED, MOST_RESCALED = 3.0, 1.5
 """No place is scaled more, nor one that renews what was imagined, or things would grow from one to the next."""
 
@@ -58,7 +62,7 @@ class Places:
         self._memory = Memories(bank, network, halve)
         self._glows: dict[int, Tensor] = {}
         self._repeating: dict[int, Repeats] = {}
-        self._ready: set[int] = set()
+        self._ready: dict[int, int] = {}
         self._choice = Choice(bank, self._lighting, self._mean, self._std, self._memory, self._glow, kinds)
         self._inside = {
             biome: Inside(building, self._memory, self._repeats, self._light, self._told)
@@ -165,21 +169,24 @@ class Places:
         return self._lighting.difference(recalled, torch.rad2deg(elevation_rad(rays)), *broad, match.light)
 
     def prepare(self, biome: str) -> bool:
-        """Get one more place ready, which the first choice among them would take its time for, and in a building
-        showing each; False if all are."""
+        """Get a part of one more place ready, which the first choice among them would take its time for, and in a
+        building showing each; False if all are."""
         for place in self._choice.among(biome):
-            if place not in self._ready:
-                if self.built(biome):
-                    self._choice.buildings[biome].prepare(place)
-                    for side in (None, *SIDES):
-                        self._memory(place, side)
-                    self._repeats(place)
-                    self._glow(place)
-                else:
-                    self._choice.prepare(place)
-                self._ready.add(place)
+            parts = self._parts(place, biome)
+            done = self._ready.get(place, 0)
+            if done < len(parts):
+                parts[done]()
+                self._ready[place] = done + 1
                 return True
         return False
+
+    def _parts(self, place: int, biome: str) -> list[Callable[[], object]]:
+        """What is to be ready of a place, each of a moment, the longest first."""
+        if not self.built(biome):
+            return [partial(self._choice.prepare, place)]
+        shown = [partial(self._memory, place, side) for side in (None, *SIDES)]
+        compared = partial(self._choice.buildings[biome].prepare, place)
+        return [*shown, compared, partial(self._repeats, place), partial(self._glow, place)]
 
     def built(self, biome: str) -> bool:
         """Whether the worlds of a biome are buildings."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from engine.camera import Camera
 from engine.hole_filling import fill_holes
 from engine.memory import LatentView
-from engine.places.bank import Place
+from engine.places.bank import Place, unknown_cells
 from engine.places.glow import sky_cells
 
 OPEN = 0.5
@@ -30,6 +30,10 @@ def sky_behind(camera: Camera, latents: Tensor, inverse_depth: Tensor) -> Latent
         return None
     high = torch.from_numpy(camera.resized(sky.shape[1], sky.shape[0]).rays()[..., 2] > 0.0)
     side = inverse_depth.shape[-1] // sky.shape[-1]
-    hidden = (high & ~sky).repeat_interleave(side, 0).repeat_interleave(side, 1)
+    hidden = (
+        (high & ~sky & ~unknown_cells(inverse_depth, sky.shape[1]))
+        .repeat_interleave(side, 0)
+        .repeat_interleave(side, 1)
+    )
     depth = torch.where(hidden, 0.0, float("nan"))
     return LatentView(camera, fill_holes(latents, sky), depth)

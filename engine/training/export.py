@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from engine.atomic import atomic_write
@@ -26,12 +26,14 @@ from engine.models.embedded.weights import (
     adapter_path,
     adapter_paths,
     load_network,
+    load_tensors,
     model_files,
     of_network,
     places_path,
     places_paths,
     save_config,
     save_places,
+    save_tensors,
     weight_path,
 )
 from engine.training.config import ExportConfig
@@ -111,13 +113,15 @@ def _improve(config: ExportConfig, folder: Path) -> EmbeddedModel:
         better["autoencoder"] = found["decoder"]  # the whole of it, its encoder unchanged
     better |= {name: found[name] for name in ("readout", "detail", MIRROR, HALVING, KINDS) if name in found}
     for name in ADAPTED if "flights" in found else ():
-        before = load_file(weight_path(base, name))
+        before = _in_halves(load_tensors(weight_path(base, name)))
         share = config.flight_share if name == "denoiser" else 1.0
         better[name] = _between(before, of_network(found["flights"], name), share)
-        outgrown |= any(not torch.equal(before[key], made) for key, made in better[name].items() if key != EMBEDDING)
+        outgrown |= any(
+            not torch.equal(before[key], made.half()) for key, made in better[name].items() if key != EMBEDDING
+        )
     better |= {name: learned_updates(tensors) for name, tensors in found.items() if name.startswith("adapter-")}
     if config.new_biomes:
-        denoiser = better.get("denoiser") or load_file(weight_path(base, "denoiser"))
+        denoiser = better.get("denoiser") or load_tensors(weight_path(base, "denoiser"))
         names, better["denoiser"] = _with_biomes(embedded.denoiser.biomes, denoiser, config.new_biomes)
         embedded = replace(embedded, denoiser=replace(embedded.denoiser, biomes=names))
     if "readout" in better:
@@ -150,8 +154,7 @@ def _improve(config: ExportConfig, folder: Path) -> EmbeddedModel:
             with atomic_write(folder / source.name) as temporary:
                 shutil.copyfile(source, temporary)
     for name, tensors in better.items():
-        with atomic_write(weight_path(folder, name)) as temporary:
-            save_file(tensors, temporary, metadata={"format": "pt"})
+        save_tensors(tensors, weight_path(folder, name))
     for path in adapter_paths(folder).values() if outgrown else ():
         if path.stem not in better:
             path.unlink()
@@ -171,6 +174,11 @@ def _between(before: dict[str, Tensor], after: dict[str, Tensor], share: float) 
     if share == 1.0:
         return after
     return {name: torch.lerp(before[name].float(), made.float(), share).half() for name, made in after.items()}
+
+
+def _in_halves(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """As runs keep them."""
+    return {name: value.half() for name, value in tensors.items()}
 
 
 def _biome_of(run: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +12,23 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn.functional import max_pool2d
 
 from engine.atomic import atomic_write
 from engine.camera import Camera, c2w_from_angles, rotation_about_up
 from engine.depth import sample_inverse_depth
 from engine.errors import InputError
+from engine.memory import LatentMemory, LatentView, MemoryConfig
+from engine.memory.coarser import cells_of
 from engine.models.embedded.autoencoder import Autoencoder
 from engine.models.embedded.blocks import channels_last
 from engine.places import Place, PlaceBank
 from engine.places.module import Module
+from engine.places.scales import COARSER
 from engine.training.config import PlacesConfig
 from engine.training.scenes import SAMPLES, STRIDE, biomes_named
 from engine.worlds import TIMES, World, WorldSpec
+from engine.worlds.plan import KINDS, VAULTED
 
 TIMES_OF_DAY = (*TIMES, "morning", "afternoon")
 """A biome's places take these in turn: whenever it is, there is a place in about that light."""
@@ -51,18 +57,39 @@ def ring(config: PlacesConfig, fov_deg: float, width: int, height: int) -> tuple
 def rig(config: PlacesConfig, built: bool = False) -> tuple[Camera, ...]:
     """The fine ring, the ring that reaches farther up and down, and one camera straight down and one straight up:
     together they see the whole sphere. The finest come first: what they see a memory need not keep again. What is
-    ``built`` is seen so from two points, without the fine ring."""
+    ``built`` is seen so from two points, without the fine ring, and then from :func:`further` ones."""
+    if not built:
+        fine = ring(config, config.fine_fov_deg, config.fine_width, config.fine_height)
+        return (*fine, *sphere(config, config.width, config.height))
+    side_m = 0.5 * config.apart_m
+    return (*_from(sphere(config, config.width, config.height), [(-side_m, 0.0), (side_m, 0.0)]), *further(config))
+
+
+def sphere(config: PlacesConfig, width: int, height: int) -> tuple[Camera, ...]:
+    """The ring and the two poles, from the origin."""
     poles = tuple(
-        Camera.from_fov(c2w_from_angles(np.zeros(3), 0.0, pitch_deg), fov_deg, config.width, config.height)
+        Camera.from_fov(c2w_from_angles(np.zeros(3), 0.0, pitch_deg), fov_deg, width, height)
         for pitch_deg, fov_deg in ((-90.0, config.down_fov_deg), (90.0, config.up_fov_deg))
     )
-    sphere = (*ring(config, config.fov_deg, config.width, config.height), *poles)
-    if not built:
-        return (*ring(config, config.fine_fov_deg, config.fine_width, config.fine_height), *sphere)
-    offsets = (np.eye(4), np.eye(4))
-    for side, offset in zip((-0.5, 0.5), offsets, strict=True):
-        offset[0, 3] = side * config.apart_m
-    return tuple(camera.posed(offset @ camera.c2w) for offset in offsets for camera in sphere)
+    return (*ring(config, config.fov_deg, width, height), *poles)
+
+
+def further(config: PlacesConfig) -> tuple[Camera, ...]:
+    """What a furnished room is seen by besides: from where its walls and the backs of its furniture are near."""
+    width, height = (STRIDE * round(config.further_scale * side / STRIDE) for side in (config.width, config.height))
+    side_m, far_m = 0.5 * config.apart_m, config.further_m
+    spots = [(x, y) for x in (0.0, side_m, -side_m) for y in (far_m, -far_m)]
+    return _from(sphere(config, width, height), spots)
+
+
+def _from(cameras: Sequence[Camera], spots: Sequence[tuple[float, float]]) -> tuple[Camera, ...]:
+    """Cameras, as they stand at the origin, at each of some points (x, y)."""
+    moved = []
+    for spot in spots:
+        offset = np.eye(4)
+        offset[:2, 3] = spot
+        moved += [camera.posed(offset @ camera.c2w) for camera in cameras]
+    return tuple(moved)
 
 
 def open_spawn(world: World, config: PlacesConfig) -> np.ndarray:
@@ -101,7 +128,9 @@ def middle(world: World, index: int) -> np.ndarray:
 def render_places(config: PlacesConfig) -> Iterator[tuple[int, int]]:
     """Render what is missing, biomes in turn; yields (done, total). Stops and resumes at any place.
 
-    A file holds ``rgb_<view> (3, H, W)`` uint8 and ``inverse_depth_<view> (2h, 2w)`` of every view of the rig.
+    A file holds ``rgb_<view> (3, H, W)`` uint8 and ``inverse_depth_<view> (2h, 2w)`` of every view of the rig; a hall
+    of pillars, which is the same bay again and again, is not seen from further points. What is seen through a window
+    lies where its pane does, for it is kept as a picture on that: between its bars no token tells both depths.
     """
     folder = Path(config.folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -111,17 +140,20 @@ def render_places(config: PlacesConfig) -> Iterator[tuple[int, int]]:
             spec = place_spec(config, index)
             world = World(spec, sun_disc=False)  # who turns from one place to another would see a second sun
             built = world.module is not None
+            glazed = World(spec, panes=True) if built else world
             turn = middle(world, index) if built else open_spawn(world, config)
-            finest = 0 if built else config.views
+            cameras, finest = rig(config, built), 0 if built else config.views
+            if built and KINDS[world.room_kind(turn[:3, 3])][0] == VAULTED:
+                cameras = cameras[: -len(further(config))]
             tensors = {}
-            for view, camera in enumerate(rig(config, built)):
-                frame = world.render(
-                    camera.posed(turn @ camera.c2w), supersample=1 if view < finest else config.supersample
-                )
+            for view, camera in enumerate(cameras):
+                here, rays = camera.posed(turn @ camera.c2w), 1 if view < finest else config.supersample
+                frame = world.render(here, supersample=rays)
+                depth_m = glazed.render(here, supersample=rays).depth_m if built else frame.depth_m
                 height, width = camera.size
                 grid = height // STRIDE * SAMPLES, width // STRIDE * SAMPLES
                 tensors[f"rgb_{view}"] = (frame.rgb.clamp(0, 1) * 255 + 0.5).to(torch.uint8)
-                tensors[f"inverse_depth_{view}"] = sample_inverse_depth(frame.depth_m, *grid)
+                tensors[f"inverse_depth_{view}"] = sample_inverse_depth(depth_m, *grid)
             with atomic_write(path) as temporary:
                 save_file(tensors, temporary, metadata={"biome": spec.biome, "seed": str(spec.seed)})
         yield index + 1, config.places
@@ -142,23 +174,50 @@ def pack_places(config: PlacesConfig, autoencoder: Autoencoder, mean: Tensor, st
         )
     encoder = channels_last(autoencoder, "cpu").eval().encoder
     places = [encoded_place(config, path, encoder) for path in paths]
+    more = len(further(config))
+    places = [without_repetition(place, more) if module_of(place.biome) else place for place in places]
     modules = {biome: found for biome in {place.biome for place in places} if (found := module_of(biome))}
     return PlaceBank.of(places, mean, std, modules)
 
 
 @torch.inference_mode()
 def encoded_place(config: PlacesConfig, path: Path, encoder: nn.Module) -> Place:
-    """A rendered place as the latents of its views, on the CPU wherever the encoder is."""
+    """A rendered place as the latents of its views, on the CPU wherever the encoder is; of a view that was not rendered
+    nothing is known."""
     device = next(encoder.parameters()).device
-    latents, inverse_depth = [], []
+    latents: list[Tensor] = []
+    inverse_depth: list[Tensor] = []
     with safe_open(path, framework="pt") as file:
-        biome = file.metadata()["biome"]
+        biome, rendered = file.metadata()["biome"], set(file.keys())
         cameras = rig(config, module_of(biome) is not None)
-        for view in range(len(cameras)):
+        for view, camera in enumerate(cameras):
+            if f"rgb_{view}" not in rendered:
+                h, w = (side // STRIDE for side in camera.size)
+                latents.append(torch.zeros(latents[0].shape[0], h, w))
+                inverse_depth.append(torch.full((h * SAMPLES, w * SAMPLES), torch.nan))
+                continue
             image = file.get_tensor(f"rgb_{view}")[None].to(device).float() / 255
             latents.append(encoder(image.contiguous(memory_format=torch.channels_last))[0].cpu())
             inverse_depth.append(file.get_tensor(f"inverse_depth_{view}"))
     return Place(tuple(latents), tuple(inverse_depth), cameras, biome)
+
+
+def without_repetition(place: Place, more: int) -> Place:
+    """A place whose last views, so many ``more``, tell only what a memory of all keeps of them, in blocks that stand
+    for one token of its coarsest scale (:mod:`engine.places.scales`)."""
+    memory = LatentMemory(MemoryConfig(channels=place.latents[0].shape[0], stride=STRIDE, samples=SAMPLES))
+    reports = [memory.write(LatentView(camera, z, depth)) for z, depth, camera in place.views()]
+    depths = list(place.inverse_depth[: len(reports) - more])
+    for report, depth in zip(reports[-more:], place.inverse_depth[-more:], strict=True):
+        if not report.tokens_written:
+            depths.append(torch.full_like(depth, torch.nan))
+            continue
+        living = torch.from_numpy(cells_of(memory, memory.tree[report.node].keyframe)[1])
+        blocks = max_pool2d(living[None].float(), 1 << COARSER, ceil_mode=True)[0] > 0.0
+        side = SAMPLES << COARSER
+        told = blocks.repeat_interleave(side, 0).repeat_interleave(side, 1)[: depth.shape[0], : depth.shape[1]]
+        depths.append(depth.where(told, torch.nan))
+    return replace(place, inverse_depth=tuple(depths))
 
 
 def module_of(biome: str) -> Module | None:

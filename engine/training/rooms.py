@@ -12,7 +12,7 @@ from engine.camera import Camera
 from engine.errors import InputError
 from engine.memory import LatentMemory, LatentView
 from engine.training.config import PlacesConfig
-from engine.training.places import encoded_place, module_of
+from engine.training.places import encoded_place, module_of, sphere
 from engine.training.recall import LatentScene, fresh_memory
 from engine.training.scenes import SAMPLES, STRIDE
 
@@ -30,10 +30,11 @@ class Rooms:
     def __init__(self, config: PlacesConfig, encoder: nn.Module, cells: tuple[int, int]) -> None:
         self.config = config
         self.cells = cells
+        self._half = len(sphere(config, config.width, config.height))
         paths = sorted(Path(config.folder).glob("place_*.safetensors"))
         found = (encoded_place(config, path, encoder) for path in paths)
         self.rooms = [room for room in found if module_of(room.biome) is not None]
-        sizes = [view.shape[-2:] for room in self.rooms for view in room.latents]
+        sizes = [view.shape[-2:] for room in self.rooms for view in room.latents[: 2 * self._half]]
         if not (sizes and all(h >= cells[0] and w >= cells[1] for h, w in sizes)):
             raise InputError(
                 f"{config.folder} holds no rooms whose views are at least as large as a frame; render some with "
@@ -47,7 +48,7 @@ class Rooms:
         index, side = (int(torch.randint(n, (), generator=generator)) for n in (len(self.rooms), 2))
         room = self.rooms[index]
         around = int(torch.randint(self.config.views, (), generator=generator))
-        latents, inverse_depth, camera = list(room.views())[side * (len(room.cameras) // 2) + around]
+        latents, inverse_depth, camera = list(room.views())[side * self._half + around]
         height, width = self.cells
         top, left = (
             int(torch.randint(whole - part + 1, (), generator=generator))
@@ -68,9 +69,8 @@ class Rooms:
         """Of all views from one point of a room."""
         if (index, side) not in self._memories:
             room = self.rooms[index]
-            half = len(room.cameras) // 2
             memory = fresh_memory(room.latents[0].shape[0])
-            for latents, inverse_depth, camera in list(room.views())[side * half : (side + 1) * half]:
+            for latents, inverse_depth, camera in list(room.views())[side * self._half : (side + 1) * self._half]:
                 memory.write(LatentView(camera, latents, inverse_depth))
             self._memories[index, side] = memory
         return self._memories[index, side]

@@ -26,9 +26,9 @@ from engine.worlds.spec import (
     WALL,
 )
 
-BLANK, PICTURE, PORTAL, ARCH, WINDOW = range(5)
-"""What a piece of wall has, its ``salt`` modulo 8."""
-WALL_HALF_M = 0.4
+BLANK, PICTURE, PORTAL, ARCH, WINDOW, GLAZED = range(6)
+"""What a piece of wall has, its ``salt`` modulo 8; a glazed window has a pane that ends every ray."""
+WALL_HALF_M, PANE_HALF_M = 0.4, 0.07
 SPRING_M, VAULT_R_M = 4.6, 2.72  # where vaults spring, and the radius of their barrels
 CEILING_M = 8.0
 OCULUS_M, LANTERN_M = 0.9, 1.9  # half widths of the openings in vaults and ceilings
@@ -71,6 +71,9 @@ def picture_size(salt: int) -> tuple[float, float]:
 @njit(cache=True, fastmath=True)
 def _wall(x: float, y: float, z: float, h: float, r: float, d: float, salt: int) -> float:
     what = salt & 7
+    glazed = what == GLAZED
+    if glazed:
+        what = WINDOW
     side = abs(y)
     solid = box(x, y, z - 0.5 * h, r, d, 0.5 * h)
     if what >= PORTAL:
@@ -80,7 +83,9 @@ def _wall(x: float, y: float, z: float, h: float, r: float, d: float, salt: int)
         solid = min(solid, trim)
         if what == WINDOW:
             row = z - math.floor(z / 1.05 + 0.5) * 1.05
-            bars = max(min(abs(x), abs(row)) - 0.05, side - 0.07)
+            bars = max(min(abs(x), abs(row)) - 0.05, side - PANE_HALF_M)
+            if glazed:
+                bars = side - PANE_HALF_M
             solid = min(solid, max(bars, gap))
     elif what == PICTURE:
         hw, hh = picture_size(salt)

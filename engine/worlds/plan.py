@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from engine.worlds import objects as ob
-from engine.worlds.building import ARCH, BLANK, PICTURE, PORTAL, SPRING_M, WALL_HALF_M, WINDOW
+from engine.worlds.building import ARCH, BLANK, GLAZED, PICTURE, PORTAL, SPRING_M, WALL_HALF_M, WINDOW
 from engine.worlds.noise import hash01
 from engine.worlds.spec import (
     BASE,
@@ -27,6 +27,7 @@ from engine.worlds.spec import (
     LEAF,
     LEAF2,
     MARBLE,
+    PANES,
     PILLAR,
     PLASTER,
     POOL,
@@ -131,7 +132,8 @@ def _walls(bi: int, bj: int, p: np.ndarray, table: np.ndarray, n: int) -> int:
             ci = 16 * bi + 3 * k + along
             pick = hash01(ci, bj, s + 603)
             what = wall_kind(k, here, there, pick)
-            salt = 8 * int(1e5 * hash01(ci, bj, s + 604)) + what
+            made = GLAZED if what == WINDOW and p[PANES] > 0.0 else what
+            salt = 8 * int(1e5 * hash01(ci, bj, s + 604)) + made
             n = _put(table, n, WALL, x, y, z, ROOF_M, 0.5 * BAY_M, WALL_HALF_M, along, salt, p, PLASTER, -0.2)
             if what != BLANK:
                 continue

@@ -19,7 +19,7 @@ from engine.worlds.building import SPRING_M
 from engine.worlds.march import FAR_M, lattice, trace
 from engine.worlds.plan import BLOCK_M, COURT, EYE_M, GREAT, KINDS, ROOMS, VAULTED, nearest_block, purpose, style
 from engine.worlds.shade import render_kernel
-from engine.worlds.spec import BASE, DISC, HALLS, RIVER, SEA, SEED, SUN, WorldSpec, pack
+from engine.worlds.spec import BASE, DISC, HALLS, PANES, RIVER, SEA, SEED, SUN, WorldSpec, pack
 from engine.worlds.terrain import ground
 
 _WINDOWS_KEPT = 3
@@ -64,15 +64,19 @@ class World:
     Rendering runs on the CPU, on as many threads as numba has; `device` is where frames are put. Windows of the world
     are baked on demand around the camera and kept in a small LRU. Not thread-safe.
 
-    Without `sun_disc` all is lit as ever, but the sun itself is not seen.
+    Without `sun_disc` all is lit as ever, but the sun itself is not seen. With `panes` nobody sees through
+    the windows of buildings: so deep lies what is to be kept as pictures on them.
     """
 
-    def __init__(self, spec: WorldSpec, device: torch.device | str = "cpu", *, sun_disc: bool = True) -> None:
+    def __init__(
+        self, spec: WorldSpec, device: torch.device | str = "cpu", *, sun_disc: bool = True, panes: bool = False
+    ) -> None:
         self.spec = spec
         self.device = torch.device(device)
         self._p = pack(spec)
         if not sun_disc:
             self._p[DISC : DISC + 3] = 0.0
+        self._p[PANES] = panes
         self._windows: OrderedDict[tuple[int, int], Window] = OrderedDict()
 
     def _window(self, x: float, y: float) -> Window:

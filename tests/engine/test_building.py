@@ -82,6 +82,21 @@ def test_a_hall_has_a_roof_and_a_court_has_none(world: World) -> None:
         assert (float(sky) > 0.5) == (kind == COURT)
 
 
+def test_panes_end_what_one_sees_through_windows_and_nothing_else(world: World) -> None:
+    glazed, windows = World(world.spec, panes=True), 0
+    for index, yaw_deg in ((0, 10.0), (1, 60.0), (3, 100.0), (2, 190.0), (4, 280.0)):
+        camera = looking(world.room(index), yaw_deg, 8.0)
+        plain, ended = (there.render(camera).depth_m.numpy() for there in (world, glazed))
+        other = ~np.isclose(plain, ended, rtol=1e-3)
+        windows += int(other.sum())
+        assert (ended[other] < plain[other]).all()
+        points = camera.position + camera.rays()[other] * ended[other][:, None]
+        apart = np.abs(points[:, :2] - BLOCK_M * np.round(points[:, :2] / BLOCK_M)).min(axis=1)
+        assert (apart < 0.3).all()  # in the middle of a wall between two blocks
+        assert (points[:, 2] > float(world._p[BASE]) + 1.2).all()  # above a sill: doors stay open
+    assert windows > 300
+
+
 @pytest.mark.parametrize("time", TIMES)
 def test_one_begins_indoors_free_and_in_light(time: str) -> None:
     there = World(WorldSpec("interior", 1_000_310, time))

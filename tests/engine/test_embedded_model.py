@@ -30,6 +30,7 @@ from engine.models.embedded.config import DenoiserConfig, EmbeddedConfig, Readou
 from engine.models.embedded.denoiser import Denoiser
 from engine.models.embedded.readout import CENTRE, ReadoutNetwork
 from engine.models.embedded.sampler import flow_times, sample_flow
+from engine.models.embedded.weights import load_tensors, save_tensors
 from engine.world_model import CancelToken, ChunkRequest
 
 CAMERA = Camera.from_fov(c2w_from_angles(np.array([0.0, 0.0, 2.0]), 0.0, 0.0), 50.0, 112, 64)
@@ -230,6 +231,34 @@ def test_a_saved_model_comes_back_the_same(tmp_path: Path, tiny_model: EmbeddedM
     assert len(again.spec.checksum) == 64
     tiny_model.save(tmp_path / "copy")
     assert EmbeddedModel.load(tmp_path / "copy").spec.checksum == again.spec.checksum
+
+
+def test_wide_kernels_of_the_denoiser_are_kept_in_bytes_and_all_else_in_halves(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    kernel, narrow, bias = (
+        torch.randn(80, 96, 3, 3) * torch.logspace(-3, 2, 80)[:, None, None, None],
+        *(torch.randn(*shape) for shape in ((20, 96, 3, 3), (80,))),
+    )
+    kernel[7] = 0.0  # a channel that nothing comes out of
+    tensors = {"deep.weight": kernel, "head.weight": narrow, "deep.bias": bias}
+    sizes = {}
+    for name in ("denoiser", "autoencoder"):
+        path = tmp_path / f"{name}.safetensors"
+        save_tensors(tensors, path)
+        sizes[name] = path.stat().st_size
+        back = load_tensors(path, {key: tuple(value.shape) for key, value in tensors.items()})
+        assert torch.equal(back["head.weight"], narrow.half().float()) and torch.equal(
+            back["deep.bias"], bias.half().float()
+        )
+        most = kernel.flatten(1).abs().amax(1)[:, None, None, None]
+        off = (back["deep.weight"] - kernel).abs() / most.clamp(min=1e-9)
+        assert float(off.max()) <= (0.5 / 127 + 1e-6 if name == "denoiser" else 1e-3)
+    assert sizes["denoiser"] < 0.65 * sizes["autoencoder"]
+    again = load_tensors(tmp_path / "denoiser.safetensors")
+    (tmp_path / "again").mkdir()
+    save_tensors(again, tmp_path / "again" / "denoiser.safetensors")
+    twice = load_tensors(tmp_path / "again" / "denoiser.safetensors")
+    assert torch.allclose(twice["deep.weight"], again["deep.weight"], rtol=1e-6)  # rounded once, whoever saves it again
 
 
 def _truncate(folder: Path) -> None:

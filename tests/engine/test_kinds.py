@@ -19,6 +19,7 @@ from engine.models.embedded.kinds import KindNetwork
 from engine.models.embedded.weights import KINDS as KINDS_FILE
 from engine.models.embedded.weights import folder_checksum, weight_path
 from engine.places import Match, PlaceBank
+from engine.places.completion import ROOM_PARTS
 from engine.places.doors import INSIDE, Ways, next_middle
 from engine.places.inside import SAME_SURFACE, same_surface
 from engine.places.kinds import FEWEST, GEOMETRY, described
@@ -183,7 +184,8 @@ def test_all_rooms_are_made_ready_while_nobody_waits(monkeypatch: pytest.MonkeyP
     model = EmbeddedModel.load()
     assert model.places is not None
     rooms = model.places._choice.buildings["interior"].places
-    assert [model.places.prepare("interior") for _ in range(len(rooms) + 1)] == [True] * len(rooms) + [False]
+    parts = ROOM_PARTS * len(rooms)
+    assert [model.places.prepare("interior") for _ in range(parts + 1)] == [True] * parts + [False]
     monkeypatch.setattr(PlaceBank, "__getitem__", lambda bank, index: pytest.fail("a place is unpacked"))
     world = World(WorldSpec("interior", 1_000_029))
     explorer = Explorer(model, ExplorerConfig(biome="interior", fine=False), world)

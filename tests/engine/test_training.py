@@ -15,6 +15,7 @@ from engine.errors import InputError
 from engine.models import shipped_model_dir
 from engine.models.embedded import EmbeddedModel
 from engine.models.embedded.readout import CENTRE
+from engine.models.embedded.weights import load_tensors
 from engine.training.autoencoder import AutoencoderStage, recolour
 from engine.training.config import (
     AutoencoderTraining,
@@ -387,8 +388,8 @@ def test_training_can_begin_with_given_weights(scenes: Path, tmp_path: Path, sta
         )
     else:
         made = DenoiserStage(configure(DenoiserTraining(), None, {**settings, **runs}))
-    for name, value in load_file(shipped).items():
-        assert torch.equal(made.network.state_dict()[name], value.float())
+    for name, value in load_tensors(shipped).items():
+        assert torch.equal(made.network.state_dict()[name], value)
 
 
 @pytest.mark.parametrize(("stage", "words"), [("scenery", "no stage"), ("readout", "no trained autoencoder")])

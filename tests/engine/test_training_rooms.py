@@ -29,7 +29,7 @@ def places(tmp_path: Path) -> PlacesConfig:
 
 def test_a_rooms_view_is_what_its_camera_sees_and_its_memory_is_of_the_other_point(places: PlacesConfig) -> None:
     encoder = EmbeddedModel.tiny().autoencoder.float().encoder
-    rooms, world = Rooms(places, encoder, (8, 14)), World(place_spec(places, 0), sun_disc=False)
+    rooms, world = Rooms(places, encoder, (8, 14)), World(place_spec(places, 0), sun_disc=False, panes=True)
     for seed in range(4):
         view, other = rooms.view(torch.Generator().manual_seed(seed))
         camera = view.cameras[0]

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from engine.atomic import atomic_write
 from engine.errors import ModelError
 from engine.models.embedded.config import EmbeddedConfig
+from engine.models.embedded.eight_bits import LEAST_CHANNELS
 from engine.places.bank import PlaceBank
 
 CONFIG_NAME = "config.json"
@@ -22,6 +23,11 @@ MIRROR, HALVING, KINDS = "mirror", "halving", "kinds"
 """Networks that only make more of what there is: a session means the same with and without them."""
 OPTIONAL_NETWORKS = ("detail", MIRROR, HALVING, KINDS)
 """What a model may do without."""
+IN_BYTES = ("denoiser",)
+"""Networks whose wide kernels are kept in bytes, each channel that comes out in steps of its own: what they add is some
+40 dB above that, and a file is halved. The others tell what was seen, and are kept in full."""
+STEP, LEVELS = "step", 127
+""""<name>.step" (out,) is by what the levels of a kernel are to be multiplied."""
 
 
 def weight_path(folder: Path, network: str) -> Path:
@@ -78,15 +84,28 @@ def folder_checksum(folder: Path) -> str:
 
 
 def save_network(module: nn.Module, path: Path) -> None:
-    """Write a network's parameters as float16, atomically."""
+    """Write a network's parameters, atomically."""
     save_tensors(module.state_dict(), path)
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Write tensors as float16, atomically."""
-    halves = {name: value.detach().to("cpu", torch.float16).contiguous() for name, value in tensors.items()}
+    """Write tensors as float16, atomically; wide kernels of a network that is kept ``IN_BYTES`` as bytes."""
+    kept: dict[str, Tensor] = {}
+    for name, value in tensors.items():
+        value = value.detach().float().cpu()
+        if path.stem in IN_BYTES and value.ndim == 4 and min(value.shape[:2]) >= LEAST_CHANNELS:
+            step = value.flatten(1).abs().amax(dim=1).clamp(min=torch.finfo(torch.float32).tiny) / LEVELS
+            kept[f"{name}.{STEP}"] = step
+            kept[name] = (value / _beside(step, value)).round().to(torch.int8).contiguous()
+        else:
+            kept[name] = value.half().contiguous()
     with atomic_write(path) as temporary:
-        save_file(halves, temporary, metadata={"format": "pt"})
+        save_file(kept, temporary, metadata={"format": "pt"})
+
+
+def _beside(step: Tensor, kernel: Tensor) -> Tensor:
+    """A number a channel that comes out, as it is multiplied with a kernel (out, ...)."""
+    return step.view(-1, *[1] * (kernel.ndim - 1))
 
 
 def of_network(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
@@ -118,7 +137,9 @@ def load_tensors(path: Path, expected: Mapping[str, tuple[int, ...]] | None = No
     """
     try:
         with safe_open(path, framework="pt") as file:
-            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - not a dict
+            names = set(file.keys())
+            steps = {name for name in names if name.endswith(f".{STEP}") and name.removesuffix(f".{STEP}") in names}
+            found = {name: tuple(file.get_slice(name).get_shape()) for name in sorted(names - steps)}
             if expected is not None and found != expected:
                 differing = sorted(set(found) ^ set(expected)) or [n for n in found if found[n] != expected[n]]
                 raise ModelError(
@@ -126,6 +147,9 @@ def load_tensors(path: Path, expected: Mapping[str, tuple[int, ...]] | None = No
                     f"({differing[0]} differs); restore the weights that belong to its config.json."
                 )
             tensors = {name: file.get_tensor(name).float() for name in found}
+            for step in steps:
+                name = step.removesuffix(f".{STEP}")
+                tensors[name] *= _beside(file.get_tensor(step).float(), tensors[name])
     except FileNotFoundError:
         raise ModelError(
             f"The weights {path} are missing; reinstall Mirage or point --model at a complete model folder."
