@@ -103,13 +103,15 @@ def finer_views(
 
 
 def see_first(world: World, camera: Camera, levels: int, base: RgbdView | None = None) -> FirstView:
-    """A procedural world's view from ``camera`` with ``levels`` finer ones; ``base``: if it was rendered before."""
+    """A procedural world's view from ``camera`` with ``levels`` finer ones, and pictures on the panes of its windows;
+    ``base``: if it was rendered before, and there are none."""
     from engine.worlds import reconstruct
 
-    base = base or world.render(camera, supersample=2)
+    if base is None or world.module is not None:
+        base = world.render(camera, supersample=2, panes=True)
     if not levels:
         return base
-    fine = world.render(camera.resized(camera.width << levels, camera.height << levels))
+    fine = world.render(camera.resized(camera.width << levels, camera.height << levels), panes=True)
     finer = [fine.rgb]
     while len(finer) < levels:
         finer.insert(0, reconstruct(avg_pool2d(finer[0][None], 2)[0]))

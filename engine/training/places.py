@@ -129,8 +129,7 @@ def render_places(config: PlacesConfig) -> Iterator[tuple[int, int]]:
     """Render what is missing, biomes in turn; yields (done, total). Stops and resumes at any place.
 
     A file holds ``rgb_<view> (3, H, W)`` uint8 and ``inverse_depth_<view> (2h, 2w)`` of every view of the rig; a hall
-    of pillars, which is the same bay again and again, is not seen from further points. What is seen through a window
-    lies where its pane does, for it is kept as a picture on that: between its bars no token tells both depths.
+    of pillars, which is the same bay again and again, is not seen from further points.
     """
     folder = Path(config.folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -140,20 +139,18 @@ def render_places(config: PlacesConfig) -> Iterator[tuple[int, int]]:
             spec = place_spec(config, index)
             world = World(spec, sun_disc=False)  # who turns from one place to another would see a second sun
             built = world.module is not None
-            glazed = World(spec, panes=True) if built else world
             turn = middle(world, index) if built else open_spawn(world, config)
             cameras, finest = rig(config, built), 0 if built else config.views
             if built and KINDS[world.room_kind(turn[:3, 3])][0] == VAULTED:
                 cameras = cameras[: -len(further(config))]
             tensors = {}
             for view, camera in enumerate(cameras):
-                here, rays = camera.posed(turn @ camera.c2w), 1 if view < finest else config.supersample
-                frame = world.render(here, supersample=rays)
-                depth_m = glazed.render(here, supersample=rays).depth_m if built else frame.depth_m
+                rays = 1 if view < finest else config.supersample
+                frame = world.render(camera.posed(turn @ camera.c2w), rays, panes=True)
                 height, width = camera.size
                 grid = height // STRIDE * SAMPLES, width // STRIDE * SAMPLES
                 tensors[f"rgb_{view}"] = (frame.rgb.clamp(0, 1) * 255 + 0.5).to(torch.uint8)
-                tensors[f"inverse_depth_{view}"] = sample_inverse_depth(depth_m, *grid)
+                tensors[f"inverse_depth_{view}"] = sample_inverse_depth(frame.depth_m, *grid)
             with atomic_write(path) as temporary:
                 save_file(tensors, temporary, metadata={"biome": spec.biome, "seed": str(spec.seed)})
         yield index + 1, config.places

@@ -64,8 +64,8 @@ class World:
     Rendering runs on the CPU, on as many threads as numba has; `device` is where frames are put. Windows of the world
     are baked on demand around the camera and kept in a small LRU. Not thread-safe.
 
-    Without `sun_disc` all is lit as ever, but the sun itself is not seen. With `panes` nobody sees through
-    the windows of buildings: so deep lies what is to be kept as pictures on them.
+    Without `sun_disc` all is lit as ever, but the sun itself is not seen. With `panes` nobody sees through the windows of
+    buildings.
     """
 
     def __init__(
@@ -77,6 +77,7 @@ class World:
         if not sun_disc:
             self._p[DISC : DISC + 3] = 0.0
         self._p[PANES] = panes
+        self._glazed: World | None = None
         self._windows: OrderedDict[tuple[int, int], Window] = OrderedDict()
 
     def _window(self, x: float, y: float) -> Window:
@@ -90,8 +91,11 @@ class World:
                 self._windows.popitem(last=False)
         return self._windows[key]
 
-    def render(self, camera: Camera, supersample: int = 1) -> Frame:
+    def render(self, camera: Camera, supersample: int = 1, *, panes: bool = False) -> Frame:
         """Draw one view; `supersample` n averages n x n rays a pixel in linear light, then the film softens rgb.
+
+        With `panes` depth ends at the windows of buildings, as if what one sees through them were pictures on their
+        panes: so it is to be remembered, for between a window's bars no token tells both depths.
 
         Raises InputError for a supersample outside 1 to 8.
         """
@@ -104,6 +108,9 @@ class World:
         depth = np.empty((camera.height, camera.width), np.float32)
         with torch_threads_kept():
             render_kernel(c2w, k_inv, camera.width, camera.height, supersample, self._p, *window, rgb, depth)
+        if panes and self._p[HALLS] > 0.0:
+            self._glazed = self._glazed or World(self.spec, panes=True)
+            depth = self._glazed.render(camera, supersample).depth_m.numpy()
         sky = depth > 0.5 * FAR_M
         depth[sky] = np.inf
         film = reconstruct(torch.from_numpy(rgb))
