@@ -64,8 +64,8 @@ class World:
     Rendering runs on the CPU, on as many threads as numba has; `device` is where frames are put. Windows of the world
     are baked on demand around the camera and kept in a small LRU. Not thread-safe.
 
-    Without `sun_disc` all is lit as ever, but the sun itself is not seen. With `panes` nobody sees through the windows of
-    buildings.
+    Without `sun_disc` all is lit as ever, but the sun itself is not seen. With `panes` nobody sees through the windows
+    of buildings.
     """
 
     def __init__(

