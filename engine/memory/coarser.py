@@ -19,6 +19,7 @@ from engine.memory.latent_memory import LatentMemory
 from engine.memory.readout import ReadoutNetwork
 from engine.memory.store import TokenStore
 from engine.memory.surface import planar_tokens, rims
+from engine.memory.tree import Node
 from engine.memory.writing import known_cells, sampled_cells, write_backdrop
 
 
@@ -29,10 +30,12 @@ class ScaledView:
     Attributes:
         scales: coarse to fine, each with twice as many cells a side as the one before; the last is the view itself.
         backdrop: a second layer of it.
+        chosen: all that is known of it tells more than the views before: whoever stored it found that out.
     """
 
     scales: Sequence[LatentView]
     backdrop: LatentView | None = None
+    chosen: bool = False
 
 
 def memory_at_scales(config: MemoryConfig, network: ReadoutNetwork | None, views: Sequence[ScaledView]) -> LatentMemory:
@@ -42,17 +45,25 @@ def memory_at_scales(config: MemoryConfig, network: ReadoutNetwork | None, views
         InputError: as for :meth:`LatentMemory.write`.
     """
     plain, memory = (LatentMemory(config, network) for _ in range(2))
-    nodes = []
+    several = any(len(view.scales) > 1 for view in views)
+    nodes: list[Node | None] = []
     for view in views:
+        if view.chosen and several:
+            nodes.append(None)
+            continue
         report = plain.write(view.scales[-1], backdrop=view.backdrop)
         nodes.append(plain.tree[report.node] if report.tokens_written else None)
-    if all(len(view.scales) == 1 for view in views):
+    if not several:
         return plain
     dead = []
     for view, before in zip(views, nodes, strict=True):
-        if before is None:
+        if before is not None:
+            written, living = _masks(config, view.scales, *cells_of(plain, before.keyframe))
+        elif view.chosen:
+            known = known_cells(sampled_cells(config, checked_view(config, view.scales[-1])[1]))
+            written, living = _masks(config, view.scales, known, known)
+        else:
             continue
-        written, living = _masks(plain, before.keyframe, view.scales)
         node = memory.tree.add("write")
         keyframes: list[int] = []
         for scale, mask, lives in zip(view.scales, written, living, strict=True):
@@ -62,7 +73,7 @@ def memory_at_scales(config: MemoryConfig, network: ReadoutNetwork | None, views
                 dead.append(rows[~_in_order(lives, memory.store, keyframes[-1])])
                 node.written += len(rows)
         node.keyframe, node.finer = keyframes[0], tuple(keyframes[1:])
-        if view.backdrop is not None and before.backdrop >= 0:
+        if view.backdrop is not None and before is not None and before.backdrop >= 0:
             latents, inverse_depth, camera = checked_view(config, view.backdrop)
             node.written += write_backdrop(config, memory.store, node, latents, inverse_depth, camera)
             dead.append(_rows(memory.store, node.backdrop)[~_alive(plain.store, before.backdrop)])
@@ -74,15 +85,14 @@ def memory_at_scales(config: MemoryConfig, network: ReadoutNetwork | None, views
 
 
 def _masks(
-    memory: LatentMemory, keyframe: int, scales: Sequence[LatentView]
+    config: MemoryConfig, scales: Sequence[LatentView], written: np.ndarray, alive: np.ndarray
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """(h, w) bool of every scale: the cells that become its tokens, each with all four that it stands for; and those
-    that live. A memory wrote the last of them."""
-    written, alive = cells_of(memory, keyframe)
+    that live. Of the last of them those are given."""
     living = [alive]
     for scale in reversed(scales[:-1]):
         some = living[0].reshape(living[0].shape[0] // 2, 2, living[0].shape[1] // 2, 2).any(axis=(1, 3))
-        living.insert(0, some & known_cells(sampled_cells(memory.config, checked_view(memory.config, scale)[1])))
+        living.insert(0, some & known_cells(sampled_cells(config, checked_view(config, scale)[1])))
     masks = [*living[:-1], written]
     for level in range(1, len(masks)):
         masks[level] = masks[level] | masks[level - 1].repeat(2, axis=0).repeat(2, axis=1)

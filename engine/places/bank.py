@@ -6,7 +6,7 @@ import json
 import lzma
 import math
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -38,6 +38,10 @@ MAX_SIDE = 4096
 """Bounds on what a file may ask for; sides in pixels."""
 
 
+View = tuple[Tensor, Tensor, Camera]
+"""Latents (C, h, w), inverse depth (h*s, w*s) and image-size camera of one view of a place."""
+
+
 @dataclass(frozen=True, eq=False)
 class Place:
     """Views all around from one point, which lies at the origin; each of its own size.
@@ -54,7 +58,7 @@ class Place:
     cameras: tuple[Camera, ...]
     biome: str
 
-    def views(self) -> Iterator[tuple[Tensor, Tensor, Camera]]:
+    def views(self) -> Iterator[View]:
         """Latents, inverse depth and camera of one after the other."""
         return zip(self.latents, self.inverse_depth, self.cameras, strict=True)
 
@@ -100,36 +104,46 @@ class PlaceBank:
         """The place that one is a version of: itself."""
         return index
 
-    def _unpacked(self, index: int) -> Place:
-        channels, stride, samples = self.token
+    def first_views(self, index: int) -> list[View]:
+        """The views of a room, which has no mirror image, that are as large as its first; the rest stays packed.
+
+        Raises:
+            ModelError: as for a place.
+        """
         cameras = self.rigs[index]
+        return self._views(index, [camera for camera in cameras if camera.size == cameras[0].size])
+
+    def _unpacked(self, index: int) -> Place:
+        views = self._views(index, self.rigs[index])
+        telling = [view for view in views if not bool(view[1].isnan().all())]
+        latents, inverse_depth, cameras = zip(*telling, strict=True)
+        return Place(latents, inverse_depth, cameras, self.biomes[index])
+
+    def _views(self, index: int, cameras: Sequence[Camera]) -> list[View]:
+        """A place's first views, so many as there are ``cameras``."""
+        channels, stride, samples = self.token
         sizes = [(camera.height // stride, camera.width // stride) for camera in cameras]
         expected = sum(h * w * (channels + 2 * samples**2) for h, w in sizes)
+        whole = len(cameras) == len(self.rigs[index])
         packed = self.packed[index].numpy().tobytes()
         # Packed by whichever was used when the place was made; both tell at once, and give no more than asked for.
         inflate = lzma.LZMADecompressor(lzma.FORMAT_XZ) if packed.startswith(XZ) else zlib.decompressobj()
         try:
-            codes = np.frombuffer(inflate.decompress(packed, expected + 1), np.uint8)
+            codes = np.frombuffer(inflate.decompress(packed, expected + whole), np.uint8)
         except (zlib.error, lzma.LZMAError, EOFError) as error:
             raise ModelError(f"Place {index} of the model is damaged ({error}); restore its places.") from error
-        if len(codes) != expected or not inflate.eof:
+        if len(codes) != expected or inflate.eof != whole:
             raise ModelError(f"Place {index} of the model does not have the size of its cameras; restore its places.")
-        latents, inverse_depth, at = [], [], 0
+        views, at = [], 0
         step = LATENT_STEP * self.std[:, None, None]
-        for h, w in sizes:
+        for camera, (h, w) in zip(cameras, sizes, strict=True):
             tokens, depths = channels * h * w, samples**2 * h * w
             values = torch.from_numpy(codes[at : at + tokens].astype(np.float32)).view(channels, h, w)
-            latents.append((values - _MIDDLE) * step + self.mean[:, None, None])
+            latents = (values - _MIDDLE) * step + self.mean[:, None, None]
             high, low = codes[at + tokens : at + tokens + 2 * depths].astype(np.int32).reshape(2, h * samples, -1)
-            inverse_depth.append(decode_depth(torch.from_numpy(high * 256 + low)))
+            views.append((latents, decode_depth(torch.from_numpy(high * 256 + low)), camera))
             at += tokens + 2 * depths
-        telling = [view for view, depth in enumerate(inverse_depth) if not bool(depth.isnan().all())]
-        return Place(
-            tuple(latents[view] for view in telling),
-            tuple(inverse_depth[view] for view in telling),
-            tuple(cameras[view] for view in telling),
-            self.biomes[index],
-        )
+        return views
 
     @classmethod
     def of(

@@ -54,7 +54,10 @@ class Memories:
         for latents, inverse_depth, camera in self._bank[index].views():
             backdrop = sky_behind(camera, latents, inverse_depth) if self.court(index) else None
             view = LatentView(camera, latents, inverse_depth)
-            views.append(ScaledView([view] if halve is None else at_scales(view, stride, halve), backdrop))
+            scales = [view] if halve is None else at_scales(view, stride, halve)
+            # What is kept of further points was chosen when the room was packed. But sky lies where one stands.
+            chosen = not self.court(index) and bool(inverse_depth.isnan().any())
+            views.append(ScaledView(scales, backdrop, chosen))
         memory = memory_at_scales(config, self._network, views)
         self._whole[index] = memory
         if len(self._whole) > KEPT:

@@ -171,8 +171,7 @@ class RoomMatcher:
     def _room(self, index: int, side_m: float) -> Room:
         if index not in self._rooms:
             # What is kept of further points is the backs of things, which no first look at a room shows.
-            whole = [view for view in self._bank[index].views() if not bool(view[1].isnan().any())]
-            parts = [self._part(*view, side_m) for view in whole]
+            parts = [self._part(*view, side_m) for view in self._bank.first_views(index)]
             self._rooms[index] = Room(*(np.concatenate([getattr(part, name) for part in parts]) for name in PARTS))
         return self._rooms[index]
 

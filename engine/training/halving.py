@@ -25,7 +25,7 @@ class HalvingStage(PairStage):
         for index, biome in enumerate(() if bank is None else bank.biomes):
             if bank is None or biome not in bank.modules:
                 continue
-            for latents in bank[index].latents:
+            for latents, _, _ in bank.first_views(index):
                 fine = padded(latents, 1 << COARSER)
                 for _ in range(COARSER):
                     coarse = self.model.encode(avg_pool2d(self.model.decode(fine[None]), 2))[0]
