@@ -17,7 +17,7 @@ from torch.nn.functional import avg_pool2d
 
 from engine.camera import Camera, c2w_from_angles
 from engine.errors import InputError, ModelError
-from engine.memory import LatentView
+from engine.memory import LatentView, MemoryConfig, ScaledView, memory_at_scales
 from engine.memory.grids import cell_of
 from engine.metrics import psnr_db
 from engine.models import shipped_model_dir
@@ -129,6 +129,24 @@ def test_a_coarser_token_lives_as_long_as_one_that_it_stands_for(shipped: Embedd
             assert ((lives[0] > 0) == (four.max(axis=(1, 3)) > 0))[there].all()
             refined += int(there.sum())
     assert refined > 1000 and len(memory.living()) < len(store)
+
+
+def test_what_was_chosen_before_is_written_as_it_is() -> None:
+    """A second look at a wall tells no more than the first; but whoever says that it does is believed."""
+    camera = Camera.from_fov(np.eye(4), 60.0, 128, 64)
+    latents = torch.randn(16, 8, 16, generator=torch.Generator().manual_seed(3))
+    inverse_depth = torch.full((16, 32), 0.25)
+    inverse_depth[:8] = torch.nan
+    config = MemoryConfig(channels=16, stride=8, samples=2)
+    view = at_scales(LatentView(camera, latents, inverse_depth), 8, lambda z: avg_pool2d(z, 2))
+
+    def living(chosen: bool) -> int:
+        memory = memory_at_scales(config, None, [ScaledView(view), ScaledView(view, chosen=chosen)])
+        return int(memory.snapshot().alive.sum())
+
+    known = (4 * 16) * (1 + 1 / 4 + 1 / 16)  # of three scales
+    assert living(chosen=False) == known
+    assert living(chosen=True) == 2 * known
 
 
 def test_the_shipped_model_halves_what_it_shows(shipped: EmbeddedModel) -> None:
