@@ -211,7 +211,7 @@ def test_only_what_is_remembered_and_is_no_building_is_kept_plain() -> None:
     remembered[:, :, :14] = True
     full, kept = (network.finish(state, condition, [camera] * 2, 7, None, part) for part in (None, remembered))
     assert torch.equal(kept[..., 14:], full[..., 14:])
-    added, allowed = ((x - state)[..., :14].abs().mean() for x in (full, kept))
+    added, allowed = ((x - state)[..., :14].abs().mean().detach() for x in (full, kept))
     assert 0.0 < float(allowed) < 0.2 * float(added)
     readout = readout_of(torch.zeros(16, 16, 28), torch.full((32, 56), 0.1), remembered[0])
     assert torch.equal(limited_in(readout), readout.token >= 0) and bool(limited_in(readout).any())
