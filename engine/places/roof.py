@@ -30,10 +30,7 @@ def sky_behind(camera: Camera, latents: Tensor, inverse_depth: Tensor) -> Latent
         return None
     high = torch.from_numpy(camera.resized(sky.shape[1], sky.shape[0]).rays()[..., 2] > 0.0)
     side = inverse_depth.shape[-1] // sky.shape[-1]
-    hidden = (
-        (high & ~sky & ~unknown_cells(inverse_depth, sky.shape[1]))
-        .repeat_interleave(side, 0)
-        .repeat_interleave(side, 1)
-    )
+    hidden = high & ~sky & ~unknown_cells(inverse_depth, sky.shape[1])
+    hidden = hidden.repeat_interleave(side, 0).repeat_interleave(side, 1)
     depth = torch.where(hidden, 0.0, float("nan"))
     return LatentView(camera, fill_holes(latents, sky), depth)
