@@ -221,4 +221,6 @@ def _true_share(memory: LatentMemory, readout: Readout, far_m: float) -> float:
 def _frozen(memory: LatentMemory, readout: Readout) -> np.ndarray:
     """(h, w) bool, cells that show what the user keeps."""
     token = readout.token.cpu().numpy()
-    return (token >= 0) & memory.store.frozen_at(np.maximum(token, 0))
+    frozen = token >= 0
+    frozen[frozen] = memory.store.frozen_at(token[frozen])
+    return frozen

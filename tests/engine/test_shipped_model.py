@@ -417,3 +417,14 @@ def test_whoever_comes_up_to_a_wall_sees_the_wall_and_not_the_room_behind_it(
     nearer = nearer[~nearer.isnan()]  # of an edge, where depth is either
     assert float(((nearer > 0.8) & (nearer < 1.25)).float().mean()) > 0.95
     assert psnr_db(result.rgb, (255.0 * truth.rgb).byte().permute(1, 2, 0).numpy()) > 28.0
+
+
+def test_a_building_begins_from_nothing_in_one_of_its_rooms_and_goes_on(model: EmbeddedModel) -> None:
+    """Its rooms are asked what they tell anew of a memory that holds nothing yet."""
+    spawn = World(WorldSpec("interior", SEED)).spawn(448, 256)
+    explorer = Explorer(model, ExplorerConfig("interior", fine=False, seed=11))
+    begun = explorer.begin(spawn)
+    assert explorer.match is not None and model.places is not None
+    assert model.places.bank.biomes[explorer.match.place] == "interior"
+    ahead = explorer.step(spawn.posed(c2w_from_angles(spawn.position + 0.4 * spawn.forward, spawn.yaw_deg, 0.0)))
+    assert begun.rgb.std() > 20.0 and float(ahead.coverage.mean()) > 0.8
