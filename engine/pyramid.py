@@ -102,13 +102,12 @@ def finer_views(
     return views, behind
 
 
-def see_first(world: World, camera: Camera, levels: int, base: RgbdView | None = None) -> FirstView:
-    """A procedural world's view from ``camera`` with ``levels`` finer ones, and pictures on the panes of its windows;
-    ``base``: if it was rendered before, and there are none."""
+def see_first(world: World, camera: Camera, levels: int, supersample: int = 2) -> FirstView:
+    """A procedural world's view from ``camera``, by ``supersample`` rays a pixel's side, with ``levels`` finer ones; of
+    a building with pictures on the panes of its windows."""
     from engine.worlds import reconstruct
 
-    if base is None or world.module is not None:
-        base = world.render(camera, supersample=2, panes=True)
+    base = world.render(camera, supersample, panes=True)
     if not levels:
         return base
     fine = world.render(camera.resized(camera.width << levels, camera.height << levels), panes=True)

@@ -59,7 +59,8 @@ class Scene(Protocol):
         """The true view from one of this scene's cameras."""
 
     def first_view(self) -> FirstView:
-        """What every flight begins with: the true view from ``first``, as fine as it is given."""
+        """What every flight begins with: the true view from ``first``, as fine as it is given; of a building its depth
+        ends at windows."""
 
 
 class ProceduralScene:
@@ -104,7 +105,7 @@ class ProceduralScene:
         """With the levels that the memory takes."""
         if self._first_view is None:
             levels = levels_for(self.first.size, STRIDE)
-            self._first_view = see_first(self.world, self.first, levels, self.true_view(self.first))
+            self._first_view = see_first(self.world, self.first, levels, self._supersample)
         return self._first_view
 
 

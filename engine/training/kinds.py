@@ -178,7 +178,7 @@ def through_doors(model: EmbeddedModel, seed: int, config: KindTraining) -> Iter
             continue
         views += 1
         explorer = Explorer(model, ExplorerConfig(size=(config.height, config.width), biome=BIOME, fine=False))
-        explorer.begin(camera, see_first(world, camera, int(rng.choice(LEVELS)), world.render(camera)))
+        explorer.begin(camera, see_first(world, camera, int(rng.choice(LEVELS)), supersample=1))
         for nearest_m, farthest_m in AHEAD_M:
             there = _ahead(camera, rng.uniform(nearest_m, farthest_m), rng)
             if np.abs(there.position - room)[:2].max() > 0.5 * side_m - 1.0:

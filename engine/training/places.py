@@ -18,7 +18,7 @@ from engine.atomic import atomic_write
 from engine.camera import Camera, c2w_from_angles, rotation_about_up
 from engine.depth import sample_inverse_depth
 from engine.errors import InputError
-from engine.memory import LatentMemory, LatentView, MemoryConfig
+from engine.memory import LatentView
 from engine.memory.coarser import cells_of
 from engine.models.embedded.autoencoder import Autoencoder
 from engine.models.embedded.blocks import channels_last
@@ -26,6 +26,7 @@ from engine.places import Place, PlaceBank
 from engine.places.module import Module
 from engine.places.scales import COARSER
 from engine.training.config import PlacesConfig
+from engine.training.recall import fresh_memory
 from engine.training.scenes import SAMPLES, STRIDE, biomes_named
 from engine.worlds import TIMES, World, WorldSpec
 from engine.worlds.plan import KINDS, VAULTED
@@ -202,7 +203,7 @@ def encoded_place(config: PlacesConfig, path: Path, encoder: nn.Module) -> Place
 def without_repetition(place: Place, more: int) -> Place:
     """A place whose last views, so many ``more``, tell only what a memory of all keeps of them, in blocks that stand
     for one token of its coarsest scale (:mod:`engine.places.scales`)."""
-    memory = LatentMemory(MemoryConfig(channels=place.latents[0].shape[0], stride=STRIDE, samples=SAMPLES))
+    memory = fresh_memory(place.latents[0].shape[0])
     reports = [memory.write(LatentView(camera, z, depth)) for z, depth, camera in place.views()]
     depths = list(place.inverse_depth[: len(reports) - more])
     for report, depth in zip(reports[-more:], place.inverse_depth[-more:], strict=True):

@@ -64,29 +64,27 @@ class World:
     Rendering runs on the CPU, on as many threads as numba has; `device` is where frames are put. Windows of the world
     are baked on demand around the camera and kept in a small LRU. Not thread-safe.
 
-    Without `sun_disc` all is lit as ever, but the sun itself is not seen. With `panes` nobody sees through the windows
-    of buildings.
+    Without `sun_disc` all is lit as ever, but the sun itself is not seen.
     """
 
-    def __init__(
-        self, spec: WorldSpec, device: torch.device | str = "cpu", *, sun_disc: bool = True, panes: bool = False
-    ) -> None:
+    def __init__(self, spec: WorldSpec, device: torch.device | str = "cpu", *, sun_disc: bool = True) -> None:
         self.spec = spec
         self.device = torch.device(device)
         self._p = pack(spec)
         if not sun_disc:
             self._p[DISC : DISC + 3] = 0.0
-        self._p[PANES] = panes
-        self._glazed: World | None = None
-        self._windows: OrderedDict[tuple[int, int], Window] = OrderedDict()
+        self._windows: OrderedDict[tuple[int, int, bool], Window] = OrderedDict()
 
-    def _window(self, x: float, y: float) -> Window:
-        key = (round(x / SNAP_M), round(y / SNAP_M))
+    def _window(self, x: float, y: float, panes: bool = False) -> Window:
+        """What stands around a point; with ``panes`` that nobody sees through."""
+        key = (round(x / SNAP_M), round(y / SNAP_M), panes)
         if key in self._windows:
             self._windows.move_to_end(key)
         else:
             with torch_threads_kept():
-                self._windows[key] = bake(key[0] * SNAP_M, key[1] * SNAP_M, self._p)
+                p = self._p.copy()
+                p[PANES] = panes
+                self._windows[key] = bake(key[0] * SNAP_M, key[1] * SNAP_M, p)
             while len(self._windows) > _WINDOWS_KEPT:
                 self._windows.popitem(last=False)
         return self._windows[key]
@@ -108,9 +106,9 @@ class World:
         depth = np.empty((camera.height, camera.width), np.float32)
         with torch_threads_kept():
             render_kernel(c2w, k_inv, camera.width, camera.height, supersample, self._p, *window, rgb, depth)
-        if panes and self._p[HALLS] > 0.0:
-            self._glazed = self._glazed or World(self.spec, panes=True)
-            depth = self._glazed.render(camera, supersample).depth_m.numpy()
+            if panes and self._p[HALLS] > 0.0:
+                window, unseen = self._window(float(c2w[0, 3]), float(c2w[1, 3]), panes=True), np.empty_like(rgb)
+                render_kernel(c2w, k_inv, camera.width, camera.height, supersample, self._p, *window, unseen, depth)
         sky = depth > 0.5 * FAR_M
         depth[sky] = np.inf
         film = reconstruct(torch.from_numpy(rgb))

@@ -288,9 +288,17 @@ def _not_finite(folder: Path) -> None:
     save_file(tensors, folder / "denoiser.safetensors")
 
 
+def _steps_of_another_kernel(folder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(folder / "denoiser.safetensors")
+    save_file(tensors | {"stem.weight.step": torch.ones(3)}, folder / "denoiser.safetensors")
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
+        (_steps_of_another_kernel, "denoiser.safetensors .sha256 [0-9a-f]{12}. is damaged"),
         (_truncate, "denoiser.safetensors .sha256 [0-9a-f]{12}. is damaged"),
         (_remove, "denoiser.safetensors are missing"),
         (_other_size, "saved with another configuration"),

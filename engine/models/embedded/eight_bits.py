@@ -63,12 +63,17 @@ class InBytes:
         made_of = weight.data_ptr(), 0 if weight.is_inference() else weight._version  # those do not change
         if made_of == self._made_of:
             return
-        rows = weight.detach().float().flatten(1)
-        self._step = rows.abs().amax(dim=1).clamp(min=TINY) / KERNEL_LEVELS
-        levels = (rows / self._step[:, None]).round().to(torch.int8).view(weight.shape).contiguous()
+        levels, self._step = kernel_in_levels(weight.detach())
         self._kernel = torch.ops.onednn.qconv_prepack(levels, self._step, 1.0, 1, *self._settled, None)
-        self._zeros = torch.zeros(len(rows), dtype=torch.int64)
+        self._zeros = torch.zeros(len(levels), dtype=torch.int64)
         self._made_of = made_of
+
+
+def kernel_in_levels(kernel: Tensor) -> tuple[Tensor, Tensor]:
+    """A kernel (out, ...) as int8 levels, and a level's step for each channel that comes out, (out,) float32."""
+    rows = kernel.float().flatten(1)
+    step = rows.abs().amax(dim=1).clamp(min=TINY) / KERNEL_LEVELS
+    return (rows / step[:, None]).round().to(torch.int8).view(kernel.shape).contiguous(), step
 
 
 def in_levels(x: Tensor, activated: bool) -> tuple[Tensor, float, int]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from engine.atomic import atomic_write
 from engine.errors import ModelError
 from engine.models.embedded.config import EmbeddedConfig
-from engine.models.embedded.eight_bits import LEAST_CHANNELS
+from engine.models.embedded.eight_bits import LEAST_CHANNELS, kernel_in_levels
 from engine.places.bank import PlaceBank
 
 CONFIG_NAME = "config.json"
@@ -26,7 +26,7 @@ OPTIONAL_NETWORKS = ("detail", MIRROR, HALVING, KINDS)
 IN_BYTES = ("denoiser",)
 """Networks whose wide kernels are kept in bytes, each channel that comes out in steps of its own: what they add is some
 40 dB above that, and a file is halved. The others tell what was seen, and are kept in full."""
-STEP, LEVELS = "step", 127
+STEP = "step"
 """"<name>.step" (out,) is by what the levels of a kernel are to be multiplied."""
 
 
@@ -94,18 +94,11 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     for name, value in tensors.items():
         value = value.detach().float().cpu()
         if path.stem in IN_BYTES and value.ndim == 4 and min(value.shape[:2]) >= LEAST_CHANNELS:
-            step = value.flatten(1).abs().amax(dim=1).clamp(min=torch.finfo(torch.float32).tiny) / LEVELS
-            kept[f"{name}.{STEP}"] = step
-            kept[name] = (value / _beside(step, value)).round().to(torch.int8).contiguous()
+            kept[name], kept[f"{name}.{STEP}"] = kernel_in_levels(value)
         else:
             kept[name] = value.half().contiguous()
     with atomic_write(path) as temporary:
         save_file(kept, temporary, metadata={"format": "pt"})
-
-
-def _beside(step: Tensor, kernel: Tensor) -> Tensor:
-    """A number a channel that comes out, as it is multiplied with a kernel (out, ...)."""
-    return step.view(-1, *[1] * (kernel.ndim - 1))
 
 
 def of_network(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
@@ -149,12 +142,12 @@ def load_tensors(path: Path, expected: Mapping[str, tuple[int, ...]] | None = No
             tensors = {name: file.get_tensor(name).float() for name in found}
             for step in steps:
                 name = step.removesuffix(f".{STEP}")
-                tensors[name] *= _beside(file.get_tensor(step).float(), tensors[name])
+                tensors[name] *= file.get_tensor(step).view(-1, 1, 1, 1)
     except FileNotFoundError:
         raise ModelError(
             f"The weights {path} are missing; reinstall Mirage or point --model at a complete model folder."
         ) from None
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, RuntimeError) as error:  # the last: steps of another kernel
         checksum = file_checksum(path)[:12] if path.is_file() else "unreadable"
         raise ModelError(
             f"{path} (sha256 {checksum}) is damaged or not a safetensors file ({error}); restore it."
