@@ -1,7 +1,8 @@
-"""What this machine's processor multiplies by itself."""
+"""What this machine's processor multiplies by itself, and what follows for how to work on it."""
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
 
@@ -28,3 +29,16 @@ def has_bytes() -> bool:
     """Whether it adds up four products of bytes at once (VNNI), twice as many a second as of bfloat16. One with tiles
     (AMX) multiplies bfloat16 in about the time that rounding to bytes takes, and is left at that."""
     return bool(features() & {"avx512_vnni", "avx_vnni"}) and "amx_bf16" not in features()
+
+
+def only_float32() -> bool:
+    """Whether it is a processor with wide registers (AVX2) that is quick at neither bytes nor bfloat16: then threads
+    compute apart (:func:`engine.threads.inferred_apart`), in :mod:`engine.models.embedded.winograd` among others."""
+    return "avx2" in features() and not has_bytes() and not has_bfloat16()
+
+
+def spin_briefly() -> None:
+    """Let threads that wait for work in OpenMP fall asleep soon where others compute apart, for they would take the
+    processors that those need. Of use only before torch is imported; what the user has set stays."""
+    if only_float32():
+        os.environ.setdefault("GOMP_SPINCOUNT", "2000")

@@ -25,7 +25,8 @@ from engine.memory.config import WritePolicy
 from engine.memory.kernels import NEAR_M, NO_KEY, cull
 from engine.memory.readout import Readout
 from engine.memory.store import Table
-from engine.memory.views import frustum, in_parts, thread_count
+from engine.memory.views import frustum
+from engine.threads import in_parts, thread_count
 
 TILE = 16
 MAX_SPLAT_PX = 8.0

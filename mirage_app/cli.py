@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from engine.errors import Cancelled, MirageError
+from engine.processor import spin_briefly
 from mirage_app.logs import log_file, start_logging
 
 EXIT_DONE = 0
@@ -27,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     try:
+        spin_briefly()
         from mirage_app.parsing import parse
 
         command = parse(words)

@@ -11,6 +11,7 @@ from engine.explorer import Explorer, ExplorerConfig
 from engine.flight import fly
 from engine.models.embedded import EmbeddedModel
 from engine.models.embedded.eight_bits import in_levels
+from engine.models.embedded.winograd import InTiles
 from engine.places.completion import ROOM_PARTS
 from engine.worlds import World, WorldSpec
 
@@ -30,6 +31,8 @@ def warm() -> None:
     for dtype in (torch.float32, torch.bfloat16):
         for activated in (True, False):
             in_levels(torch.ones(1, 1, 1, 1, dtype=dtype), activated)
+    with torch.inference_mode():
+        InTiles(torch.nn.Conv2d(1, 1, 3, padding=1))(torch.ones(1, 1, 16, 24))
 
 
 if __name__ == "__main__":

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, reduce
 
 import numpy as np
@@ -16,34 +13,13 @@ from engine.memory import cellwise, kernels, levels, raster
 from engine.memory.kernels import ALIVE, NO_KEY, WORN
 from engine.memory.readout import SampleMap
 from engine.memory.store import TokenStore
+from engine.threads import in_parts, thread_count
 
 SMALL = 256
 """Blocks below which one thread is quicker than two."""
 AROUND = 2
 """Cells around what is asked for that are drawn too: by these it is told whether the near thing beside an edge is still
 there, see :func:`engine.memory.raster.uncovered`."""
-
-_pool: tuple[int, int, ThreadPoolExecutor] | None = None
-
-
-def thread_count() -> int:
-    return max(1, min(torch.get_num_threads(), 8))
-
-
-def in_parts(total: int, threads: int, work: Callable[[int, int, int], None]) -> None:
-    """Call ``work(part, first, last)`` over a split of ``range(total)``; a pool is made anew after a fork."""
-    global _pool
-    if threads == 1:
-        work(0, 0, total)
-        return
-    if _pool is None or _pool[:2] != (os.getpid(), threads):
-        _pool = (os.getpid(), threads, ThreadPoolExecutor(threads, thread_name_prefix="mirage-memory"))
-    bounds = [total * part // threads for part in range(threads + 1)]
-    futures = [_pool[2].submit(work, part, bounds[part], bounds[part + 1]) for part in range(1, threads)]
-    work(0, bounds[0], bounds[1])
-    for future in futures:
-        future.result()
-
 
 class View:
     """A store seen from a camera: the visible blocks and what the loops need to know of the target.

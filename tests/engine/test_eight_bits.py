@@ -18,7 +18,8 @@ from engine.metrics import psnr_db
 from engine.models import shipped_model_dir
 from engine.models.embedded import EmbeddedModel, eight_bits
 from engine.models.embedded.blocks import ModulatedBlock, ResidualBlock
-from engine.models.embedded.eight_bits import EightBitConv2d, InBytes, in_eight_bits, in_levels
+from engine.models.embedded.eight_bits import InBytes, in_eight_bits, in_levels
+from engine.models.embedded.quick import QuickConv2d
 from engine.models.embedded.weights import places_path, weight_path
 from engine.places import PlaceBank
 from engine.processor import features
@@ -105,7 +106,7 @@ def test_a_network_in_bytes_is_the_same_network() -> None:
     )[:4]
     nn.init.normal_(network[1].second.weight, std=0.05)
     quickly = in_eight_bits(copy.deepcopy(network))
-    assert isinstance(quickly[3], EightBitConv2d) and not isinstance(quickly[0], EightBitConv2d)
+    assert isinstance(quickly[3], QuickConv2d) and not isinstance(quickly[0], QuickConv2d)
     assert {name: t.shape for name, t in quickly.state_dict().items()} == {
         name: t.shape for name, t in network.state_dict().items()
     }

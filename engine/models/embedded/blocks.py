@@ -7,7 +7,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from engine.models.embedded.eight_bits import EightBitConv2d
+from engine.models.embedded.quick import QuickConv2d
 
 M = TypeVar("M", bound=nn.Module)
 L = TypeVar("L", nn.Conv2d, nn.Linear)
@@ -28,8 +28,8 @@ def zero_(layer: L) -> L:
 
 
 def of_silu(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    """conv(silu(x)), in one where the convolution is computed in bytes."""
-    return conv.of_silu(x) if isinstance(conv, EightBitConv2d) else conv(nn.functional.silu(x))
+    """conv(silu(x)), in one where the convolution is computed in another way."""
+    return conv.of_silu(x) if isinstance(conv, QuickConv2d) else conv(nn.functional.silu(x))
 
 
 class ResidualBlock(nn.Module):

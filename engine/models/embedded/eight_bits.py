@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from engine.models.embedded.quick import replaced, version_of
 from engine.models.embedded.rounding import activated_to_bytes, to_bytes
 from engine.processor import has_bytes
 
@@ -60,7 +61,7 @@ class InBytes:
 
     def _pack(self) -> None:
         weight = self.conv.weight
-        made_of = weight.data_ptr(), 0 if weight.is_inference() else weight._version  # those do not change
+        made_of = version_of(weight)
         if made_of == self._made_of:
             return
         levels, self._step = kernel_in_levels(weight.detach())
@@ -94,32 +95,9 @@ def in_levels(x: Tensor, activated: bool) -> tuple[Tensor, float, int]:
     return levels.view(last.shape).permute(0, 3, 1, 2), step, zero
 
 
-class EightBitConv2d(nn.Conv2d):
-    """A layer that is computed in bytes when it infers; it shares the parameters of the one that it stands for."""
-
-    def __init__(self, conv: nn.Conv2d) -> None:
-        nn.Module.__init__(self)
-        self.__dict__.update(conv.__dict__)
-        self.in_bytes = InBytes(conv)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, in, h, w) -> (B, out, h', w')."""
-        return self.in_bytes(x) if torch.is_inference_mode_enabled() else super().forward(x)
-
-    def of_silu(self, x: Tensor) -> Tensor:
-        """What the layer makes of silu(x): rounding takes that along."""
-        if torch.is_inference_mode_enabled():
-            return self.in_bytes(x, activated=True)
-        return super().forward(nn.functional.silu(x))
-
-
 def in_eight_bits(network: N) -> N:
     """A network, changed in place, that computes its wide 3x3 convolutions in bytes when it infers."""
-    for module in list(network.modules()):
-        for name, child in list(module.named_children()):
-            if isinstance(child, nn.Conv2d) and not isinstance(child, EightBitConv2d) and wide(child):
-                setattr(module, name, EightBitConv2d(child))
-    return network
+    return replaced(network, wide, InBytes)
 
 
 def wide(conv: nn.Conv2d) -> bool:

@@ -14,7 +14,7 @@ from torch import Tensor
 from engine.depth import filled
 from engine.errors import InputError, ModelError
 from engine.models import shipped_model_dir
-from engine.models.embedded import eight_bits, weights
+from engine.models.embedded import eight_bits, weights, winograd
 from engine.models.embedded.adapter import adapted
 from engine.models.embedded.autoencoder import Autoencoder
 from engine.models.embedded.blocks import channels_last
@@ -41,7 +41,7 @@ from engine.models.embedded.latent_network import HalvingNetwork, MirrorNetwork
 from engine.models.embedded.readout import ReadoutNetwork
 from engine.models.embedded.sampler import flow_times, sample_flow
 from engine.places import Kinds, MirroredBank, PlaceBank, Places
-from engine.processor import has_bfloat16
+from engine.processor import has_bfloat16, only_float32
 from engine.world_model import Chunk, ChunkRequest, ModelSpec
 
 if TYPE_CHECKING:
@@ -67,6 +67,9 @@ class EmbeddedModel:
     Args:
         config: sizes. checksum: by which sessions know it. device: where it runs.
         in_full: without :mod:`engine.models.embedded.eight_bits`, which else is used where there is a gain.
+
+    Attributes:
+        apart: threads compute apart, in :mod:`engine.models.embedded.winograd` among others.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class EmbeddedModel:
         self.device = torch.device(device)
         self.dtype = inference_dtype(self.device)
         self.in_bytes = not in_full and self.device.type == "cpu" and eight_bits.available()
+        self.apart = self.device.type == "cpu" and only_float32()
         self.autoencoder = Autoencoder(config.autoencoder)
         self.readout_network = ReadoutNetwork(config.readout)
         self.denoiser = Denoiser(config.denoiser)
@@ -409,6 +413,10 @@ class EmbeddedModel:
         if self.in_bytes and not isinstance(network, DetailNetwork | HalvingNetwork):
             # What is given is encoded in full, so that it is shown as it came.
             eight_bits.in_eight_bits(network.decoder if isinstance(network, Autoencoder) else network)
+        if self.apart:
+            winograd.in_tiles(network)
+            if isinstance(network, ReadoutNetwork):
+                network.apart = True
         return network
 
     def _input(self, tensor: Tensor) -> Tensor:

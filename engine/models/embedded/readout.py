@@ -17,11 +17,14 @@ from torch.nn.functional import silu
 from engine.memory.readout import NEIGHBOURS
 from engine.models.embedded.blocks import zero_
 from engine.models.embedded.config import ReadoutConfig
+from engine.threads import inferred_apart
 
 if TYPE_CHECKING:
     from engine.memory.readout import SampleMap
 
 CENTRE = 4
+AT_ONCE = 1024
+"""Samples that a thread resamples at once, where threads do so apart."""
 STRETCH = 4.0
 """Tokens count as stretched no more than so many times, beside their scale."""
 
@@ -34,11 +37,15 @@ class ReadoutNetwork(nn.Module):
     is shifted. So the geometry of a sample mixes such maps (steerable filters, Freeman and Adelson 1991, but learned);
     what the MLP makes of the tokens, gated by geometry as well, and the convolutions correct it where surfaces end. The
     maps are of how the tokens around differ from their centre: what is plain stays what it is, however it is seen.
+
+    Attributes:
+        apart: samples are resampled apart by threads, see :func:`engine.threads.inferred_apart`.
     """
 
     def __init__(self, config: ReadoutConfig) -> None:
         super().__init__()
         self.config = config
+        self.apart = False
         self.geometry_width = 8 + config.samples**2 + 4 * config.position_octaves
         tokens = NEIGHBOURS * (config.latent_channels + 1)
         self.mix = nn.Linear(tokens + self.geometry_width, config.sample_hidden)
@@ -104,8 +111,8 @@ class ReadoutNetwork(nn.Module):
         """
         s = self.config.samples
         b, hs, ws = covered.shape
-        gate = self.gate(samples[:, -self.geometry_width :])
-        hidden = silu(self.narrow(silu(self.mix(samples)) * gate))
+        apart = self.apart and torch.is_inference_mode_enabled()
+        hidden, kernels = self._apart(samples) if apart else self._resampled(samples)
         canvas = hidden.new_zeros(b * hs * ws, hidden.shape[1] + 1)
         flat = covered.flatten()
         canvas[flat] = torch.cat([hidden, hidden.new_ones(len(hidden), 1)], dim=1)
@@ -122,11 +129,30 @@ class ReadoutNetwork(nn.Module):
 
         mean = mean_of(base)
         if self.config.kernels:
-            steered = mean_of(self._steered(samples))
+            steered = mean_of(kernels)
             mean = mean + steered
             folded = torch.cat([folded, steered.to(folded.dtype)], dim=1)
         residual = self.cells(folded.contiguous(memory_format=torch.channels_last)).float()
         return (mean + residual) * (weight > 0)
+
+    def _resampled(self, samples: Tensor) -> tuple[Tensor, Tensor]:
+        """What the MLP, (n, sample_width), and kernels, (n, C), make of ``samples (n, inputs)``."""
+        gate = self.gate(samples[:, -self.geometry_width :])
+        hidden = silu(self.narrow(silu(self.mix(samples)) * gate))
+        return hidden, self._steered(samples) if self.config.kernels else hidden[:, :0]
+
+    def _apart(self, samples: Tensor) -> tuple[Tensor, Tensor]:
+        """The same, by threads that each make a part of it, so few at a time that they stay in its own cache."""
+        hidden = samples.new_empty(len(samples), self.config.sample_width)
+        kernels = torch.empty(len(samples), self.config.latent_channels if self.config.kernels else 0)
+
+        def work(first: int, last: int) -> None:
+            for start in range(first, last, AT_ONCE):
+                rows = slice(start, min(start + AT_ONCE, last))
+                hidden[rows], kernels[rows] = self._resampled(samples[rows])
+
+        inferred_apart(len(samples), work)
+        return hidden, kernels
 
     def _steered(self, samples: Tensor) -> Tensor:
         """(n, C) float32: what kernels add to the centre tokens of ``samples (n, inputs)``, mixed by their geometry."""

@@ -1,4 +1,4 @@
-"""Compiled loops that round what a convolution is given to bytes."""
+"""Compiled loops over what a convolution is given: its silu, and that in bytes."""
 
 from __future__ import annotations
 
@@ -47,13 +47,18 @@ def to_bytes(values: Any, per_unit: Any, zero: Any, out: Any) -> None:
 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def activated_to_bytes(values: Any, per_unit: Any, zero: Any, out: Any) -> None:
-    """As :func:`to_bytes`, of silu(values). Of rational functions alone, so that the loop runs in the processor's wide
-    registers: tanh to seven digits by powers up to 13 over powers up to 6."""
+    """As :func:`to_bytes`, of silu(values)."""
     for i in range(len(values)):
-        value = single(values[i])
-        half = min(max(_HALF * value, -_SATURATED), _SATURATED)
-        s = half * half
-        up = half * (_UP[0] + s * (_UP[1] + s * (_UP[2] + s * (_UP[3] + s * (_UP[4] + s * (_UP[5] + s * _UP[6]))))))
-        down = _DOWN[0] + s * (_DOWN[1] + s * (_DOWN[2] + s * _DOWN[3]))
-        level = _HALF * value * (_ONE + up / down) * per_unit + (zero + _HALF)
+        level = silu(single(values[i])) * per_unit + (zero + _HALF)
         out[i] = np.uint8(min(max(level, _NONE), _MOST))
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy", inline="always")
+def silu(value: Any) -> Any:
+    """silu of a float32. Of rational functions alone, so that a loop of it runs in the processor's wide registers: tanh
+    to seven digits by powers up to 13 over powers up to 6."""
+    half = min(max(_HALF * value, -_SATURATED), _SATURATED)
+    s = half * half
+    up = half * (_UP[0] + s * (_UP[1] + s * (_UP[2] + s * (_UP[3] + s * (_UP[4] + s * (_UP[5] + s * _UP[6]))))))
+    down = _DOWN[0] + s * (_DOWN[1] + s * (_DOWN[2] + s * _DOWN[3]))
+    return _HALF * value * (_ONE + up / down)
