@@ -74,11 +74,11 @@ class _Averaged:
     def __init__(self, samples: int) -> None:
         self._samples = samples
 
-    def read(self, samples: Any, neighbourhood: Tensor, valid: Tensor) -> Tensor:
+    def read(self, samples: Any, neighbourhood: Tensor, valid: Tensor, which: Tensor) -> Tensor:
         """As :meth:`engine.memory.ReadoutNetwork.read`."""
         covered = samples.token >= 0
         canvas = neighbourhood.new_zeros(*covered.shape, neighbourhood.shape[2], dtype=torch.float32)
-        canvas[covered] = neighbourhood[:, 4].float()
+        canvas[covered] = neighbourhood[which, 4].float()
         pool = torch.nn.functional.avg_pool2d
         weight = pool(covered[None, None].float(), self._samples)[0]
         return pool(canvas.permute(2, 0, 1)[None], self._samples)[0] / weight.clamp(min=1e-6)

@@ -235,9 +235,9 @@ class LatentMemory:
         assert samples is not None, "a sight is made of samples"
         latents = torch.zeros_like(sight.features)
         if bool(samples.covered.any()):
-            features, valid = self.neighbourhood(samples.token[samples.covered])
+            tokens, which = samples.token[samples.covered].unique(return_inverse=True)
             with torch.no_grad():
-                latents = network.read(samples, features, valid)
+                latents = network.read(samples, *self.neighbourhood(tokens), which)
         return assemble.with_features(self.store, sight, latents)
 
     @property

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -116,11 +117,16 @@ def _resampled(tiles: Sequence[Tile]) -> Tensor:
     where = samples.covered.flatten().nonzero().flatten()
     if not len(where):
         return torch.zeros_like(tiles[0].sight.features)
-    whose, channels = owner.flatten()[where], len(tiles[0].sight.features)
-    around, valid = torch.empty(len(where), NEIGHBOURS, channels), torch.empty(len(where), NEIGHBOURS, dtype=torch.bool)
-    for index, tile in enumerate(tiles):
-        its = (whose == index).nonzero().flatten()
-        token = samples.token.flatten()[where[its]]
-        assemble.gather(tile.memory.store, token.numpy(), its.numpy(), around, valid)
+    whose, token = owner.flatten()[where], samples.token.flatten()[where]
+    which, count, seen = torch.empty_like(where), 0, []
+    for index in range(len(tiles)):
+        tokens, of = token[whose == index].unique(return_inverse=True)
+        which[whose == index] = of + count
+        seen.append((tokens.numpy(), np.arange(count, count + len(tokens))))
+        count += len(tokens)
+    around = torch.empty(count, NEIGHBOURS, len(tiles[0].sight.features))
+    valid = torch.empty(count, NEIGHBOURS, dtype=torch.bool)
+    for tile, (tokens, slots) in zip(tiles, seen, strict=True):
+        assemble.gather(tile.memory.store, tokens, slots, around, valid)
     with torch.no_grad():
-        return tiles[0].memory.reader.read(samples, around, valid).to("cpu", torch.float32)
+        return tiles[0].memory.reader.read(samples, around, valid, which).to("cpu", torch.float32)

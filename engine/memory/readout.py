@@ -80,14 +80,15 @@ class Readout:
 class ReadoutNetwork(Protocol):
     """Resamples tokens at fractional positions. ``engine.models.embedded.readout`` has the trained one."""
 
-    def read(self, samples: SampleMap, neighbourhood: Tensor, valid: Tensor) -> Tensor:
+    def read(self, samples: SampleMap, neighbourhood: Tensor, valid: Tensor, which: Tensor) -> Tensor:
         """Target latents.
 
         Args:
             samples: the target's (h*s, w*s) sample geometry.
-            neighbourhood: (n, 9, C) features around the token of each covered sample, samples in row-major order,
-                neighbours row-major with the token itself at index 4; 0 where not valid.
-            valid: (n, 9) bool.
+            neighbourhood: (m, 9, C) features around the tokens that are seen, neighbours row-major with the token
+                itself at index 4; 0 where not valid.
+            valid: (m, 9) bool.
+            which: (n,) int64, the token of each covered sample, samples in row-major order.
 
         Returns:
             (C, h, w) float32.

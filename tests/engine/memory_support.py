@@ -97,11 +97,13 @@ class CentreNetwork(torch.nn.Module):
         super().__init__()
         self.samples = samples
 
-    def read(self, samples: SampleMap, neighbourhood: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+    def read(
+        self, samples: SampleMap, neighbourhood: torch.Tensor, valid: torch.Tensor, which: torch.Tensor
+    ) -> torch.Tensor:
         assert valid[:, 4].all()
         hs, ws = samples.token.shape
         grid = torch.zeros(hs, ws, neighbourhood.shape[2])
-        grid[samples.covered] = neighbourhood[:, 4].float()
+        grid[samples.covered] = neighbourhood[which, 4].float()
         s = self.samples
         total = grid.view(hs // s, s, ws // s, s, -1).sum(dim=(1, 3))
         count = samples.covered.view(hs // s, s, ws // s, s).sum(dim=(1, 3)).clamp(min=1)

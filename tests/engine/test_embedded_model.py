@@ -163,7 +163,7 @@ def test_an_untrained_readout_network_copies_tokens_and_leaves_holes_empty(kerne
         jacobian=torch.randn(2, 2, 8, 8),
         relief=torch.randn(4, 8, 8),
     )
-    features = network.read(samples, neighbourhood, torch.ones(n, 9, dtype=torch.bool))[None]
+    features = network.read(samples, neighbourhood, torch.ones(n, 9, dtype=torch.bool), torch.arange(n))[None]
     assert torch.allclose(features[0, :, :2], token[0, :, None, None].expand(-1, 2, 4), atol=1e-6)
     assert (features[0, :, 2:] == 0).all()
 

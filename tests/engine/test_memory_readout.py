@@ -113,7 +113,9 @@ def test_a_view_reads_back_as_itself() -> None:
 class BlankNetwork:
     """A readout network that loses everything."""
 
-    def read(self, samples: SampleMap, neighbourhood: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+    def read(
+        self, samples: SampleMap, neighbourhood: torch.Tensor, valid: torch.Tensor, which: torch.Tensor
+    ) -> torch.Tensor:
         hs, ws = samples.token.shape
         return torch.zeros(neighbourhood.shape[2], hs // 2, ws // 2)
 

@@ -6,6 +6,7 @@ import copy
 import math
 import os
 from collections.abc import Iterator
+from unittest import mock
 
 import pytest
 import torch
@@ -14,10 +15,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
+from engine.memory.readout import SampleMap
 from engine.metrics import psnr_db
 from engine.models import shipped_model_dir
 from engine.models.embedded import EmbeddedModel, eight_bits
 from engine.models.embedded.blocks import ModulatedBlock, ResidualBlock
+from engine.models.embedded.config import ReadoutConfig
 from engine.models.embedded.quick import QuickConv2d
 from engine.models.embedded.readout import ReadoutNetwork
 from engine.models.embedded.weights import places_path
@@ -149,20 +152,32 @@ def test_a_network_in_tiles_is_the_same_network() -> None:
         assert _away(infer(quickly, x), infer(network, x)) < 1e-5 < 0.3 < _away(infer(again, x), infer(network, x))
 
 
-def test_samples_resampled_apart_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few at a time, in whichever thread; a batch that learns is not split."""
-    monkeypatch.setattr("engine.models.embedded.readout.AT_ONCE", 50)
-    torch.manual_seed(5)
-    network = EmbeddedModel.tiny().readout_network.float()
-    assert isinstance(network, ReadoutNetwork)
-    covered = torch.rand(1, 16, 28) < 0.7
-    n = int(covered.sum())
-    samples, base = torch.randn(n, 9 * 17 + network.geometry_width), torch.randn(n, 16)
-    with torch.inference_mode():
-        network.apart = False
-        true = network(samples, base, covered)
-        network.apart = True
-        assert torch.allclose(network(samples, base, covered), true, atol=1e-5)
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 90), st.sampled_from([0, 4]), st.integers(0, 2**31 - 1))
+def test_samples_resampled_apart_are_the_same(tokens: int, kernels: int, seed: int) -> None:
+    """A token that several samples see is computed once; few tokens at a time, in whichever thread."""
+    torch.manual_seed(seed)
+    config = ReadoutConfig(sample_hidden=16, sample_width=8, cell_width=16, kernels=kernels)
+    network = ReadoutNetwork(config).requires_grad_(False)
+    if kernels:
+        nn.init.normal_(network.kernels.weight, std=0.1)
+    token = torch.where(torch.rand(16, 28) < 0.7, torch.randint(0, tokens, (16, 28)), -1)
+    samples = SampleMap(
+        token=token,
+        uv=torch.rand(2, 16, 28) - 0.5,
+        log2_scale=torch.rand(16, 28),
+        inverse_depth=torch.rand(16, 28),
+        sky=torch.rand(16, 28) < 0.2,
+        jacobian=torch.randn(2, 2, 16, 28),
+        relief=torch.randn(4, 16, 28),
+    )
+    which = token[samples.covered]
+    around, valid = torch.randn(tokens, 9, 16), torch.rand(tokens, 9) < 0.9
+    true = network.read(samples, around, valid, which)
+    network.apart = True
+    with mock.patch("engine.models.embedded.readout.AT_ONCE", 20):
+        told = network.read(samples, around, valid, which)
+    assert torch.allclose(told, true, atol=1e-5)
 
 
 @pytest.mark.usefixtures("plain")

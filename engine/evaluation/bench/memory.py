@@ -37,10 +37,12 @@ class Timing:
 class PassThrough:
     """A stand-in network that costs next to nothing, so that only the memory is timed."""
 
-    def read(self, samples: SampleMap, neighbourhood: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+    def read(
+        self, samples: SampleMap, neighbourhood: torch.Tensor, valid: torch.Tensor, which: torch.Tensor
+    ) -> torch.Tensor:
         """The centre features averaged over each cell."""
         out = torch.zeros(*samples.token.shape, neighbourhood.shape[2], dtype=neighbourhood.dtype)
-        out[samples.covered] = neighbourhood[:, 4]
+        out[samples.covered] = neighbourhood[which, 4]
         return out[::SAMPLES, ::SAMPLES].permute(2, 0, 1)
 
 

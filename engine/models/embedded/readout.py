@@ -12,19 +12,20 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import silu
+from torch.nn.functional import linear, silu
 
 from engine.memory.readout import NEIGHBOURS
 from engine.models.embedded.blocks import zero_
 from engine.models.embedded.config import ReadoutConfig
+from engine.models.embedded.shared import gated, steered
 from engine.threads import inferred_apart
 
 if TYPE_CHECKING:
     from engine.memory.readout import SampleMap
 
 CENTRE = 4
-AT_ONCE = 1024
-"""Samples that a thread resamples at once, where threads do so apart."""
+AT_ONCE = 512
+"""Tokens that a thread resamples at once, where threads do so apart."""
 STRETCH = 4.0
 """Tokens count as stretched no more than so many times, beside their scale."""
 
@@ -81,7 +82,11 @@ class ReadoutNetwork(nn.Module):
         Returns:
             (n, inputs), of the neighbourhood's type and on its device: tokens, then geometry.
         """
-        device, dtype = neighbourhood.device, neighbourhood.dtype
+        return torch.cat([_tokens(neighbourhood, valid), self._geometry(samples, neighbourhood)], dim=1)
+
+    def _geometry(self, samples: SampleMap, like: Tensor) -> Tensor:
+        """(n, geometry_width) of ``like``'s type and on its device: where the n covered samples look, and how."""
+        device = like.device
         where = samples.covered.flatten().nonzero().flatten()
 
         def of(values: Tensor) -> Tensor:
@@ -96,7 +101,7 @@ class ReadoutNetwork(nn.Module):
         angles = octaves[:, None, None] * uv
         waves = torch.cat([angles.sin(), angles.cos()], dim=1).flatten(0, 1)
         geometry = torch.cat([uv, log2_scale.clamp(-3.0, 3.0), of(samples.sky), warp, of(samples.relief), waves])
-        return torch.cat([neighbourhood.flatten(1), valid.to(device, dtype), geometry.T.to(dtype)], dim=1)
+        return geometry.T.to(like.dtype)
 
     def forward(self, samples: Tensor, base: Tensor, covered: Tensor) -> Tensor:
         """Resample a batch of views.
@@ -109,12 +114,15 @@ class ReadoutNetwork(nn.Module):
         Returns:
             (B, C, h, w) float32: the target tokens, zero in cells without a covered sample.
         """
+        return self._cells(*self._resampled(samples), base, covered)
+
+    def _cells(self, hidden: Tensor, kernels: Tensor, base: Tensor, covered: Tensor) -> Tensor:
+        """The target tokens, as :meth:`forward` has them, of what the MLP made of samples, ``hidden (n,
+        sample_width)``, and what ``kernels (n, C)`` add to their centre tokens, ``base (n, C)``."""
         s = self.config.samples
         b, hs, ws = covered.shape
-        apart = self.apart and torch.is_inference_mode_enabled()
-        hidden, kernels = self._apart(samples) if apart else self._resampled(samples)
-        canvas = hidden.new_zeros(b * hs * ws, hidden.shape[1] + 1)
         flat = covered.flatten()
+        canvas = hidden.new_zeros(b * hs * ws, hidden.shape[1] + 1)
         canvas[flat] = torch.cat([hidden, hidden.new_ones(len(hidden), 1)], dim=1)
         folded = nn.functional.pixel_unshuffle(canvas.view(b, hs, ws, -1).permute(0, 3, 1, 2), s)
         share = covered.view(b, 1, hs, ws).float()
@@ -129,56 +137,87 @@ class ReadoutNetwork(nn.Module):
 
         mean = mean_of(base)
         if self.config.kernels:
-            steered = mean_of(kernels)
-            mean = mean + steered
-            folded = torch.cat([folded, steered.to(folded.dtype)], dim=1)
+            added = mean_of(kernels)
+            mean = mean + added
+            folded = torch.cat([folded, added.to(folded.dtype)], dim=1)
         residual = self.cells(folded.contiguous(memory_format=torch.channels_last)).float()
         return (mean + residual) * (weight > 0)
 
     def _resampled(self, samples: Tensor) -> tuple[Tensor, Tensor]:
         """What the MLP, (n, sample_width), and kernels, (n, C), make of ``samples (n, inputs)``."""
-        gate = self.gate(samples[:, -self.geometry_width :])
-        hidden = silu(self.narrow(silu(self.mix(samples)) * gate))
-        return hidden, self._steered(samples) if self.config.kernels else hidden[:, :0]
+        geometry = samples[:, -self.geometry_width :]
+        hidden = silu(self.narrow(silu(self.mix(samples)) * self.gate(geometry)))
+        if not self.config.kernels:
+            return hidden, hidden[:, :0]
+        maps = self._maps(samples[:, : -self.geometry_width])
+        return hidden, torch.einsum("nk,nkc->nc", self.steer(geometry), maps).float()
 
-    def _apart(self, samples: Tensor) -> tuple[Tensor, Tensor]:
-        """The same, by threads that each make a part of it, so few at a time that they stay in its own cache."""
-        hidden = samples.new_empty(len(samples), self.config.sample_width)
-        kernels = torch.empty(len(samples), self.config.latent_channels if self.config.kernels else 0)
+    def _maps(self, tokens: Tensor) -> Tensor:
+        """(n, kernels, C): what each kernel makes of how the tokens around differ from their centre, of ``tokens (n,
+        9 C + 9)``."""
+        channels = self.config.latent_channels
+        latents, valid = tokens.split([NEIGHBOURS * channels, NEIGHBOURS], dim=1)
+        first, last = CENTRE * channels, (CENTRE + 1) * channels  # flat and contiguous: three times as fast
+        latents = latents.contiguous()
+        differences = latents - latents[:, first:last].repeat(1, NEIGHBOURS)
+        differences = differences * valid.repeat_interleave(channels, dim=1)
+        around = torch.cat([differences[:, :first], differences[:, last:]], dim=1)
+        maps: Tensor = self.kernels(around)
+        return maps.unflatten(1, (self.config.kernels, channels))
+
+    def _apart(self, tokens: Tensor, geometry: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
+        """The same as :meth:`_resampled` of ``tokens (m, 9 C + 9)``, each of which is seen by several of the samples
+        that look by ``geometry (n, geometry_width)``: ``which (n,)``. What is of the token alone is made once; and
+        threads each make a part, so little at a time that it stays in their own caches."""
+        hidden = geometry.new_empty(len(geometry), self.config.sample_width)
+        kernels = torch.empty(len(geometry), self.config.latent_channels if self.config.kernels else 0)
+        samples, counts = which.argsort(), which.bincount(minlength=len(tokens))
+        ends = [0, *counts.cumsum(0).tolist()]
+        of_tokens, of_geometry = self.mix.weight.split([tokens.shape[1], self.geometry_width], dim=1)
 
         def work(first: int, last: int) -> None:
             for start in range(first, last, AT_ONCE):
-                rows = slice(start, min(start + AT_ONCE, last))
-                hidden[rows], kernels[rows] = self._resampled(samples[rows])
+                end = min(start + AT_ONCE, last)
+                its, told = samples[ends[start] : ends[end]], tokens[start:end]
+                seen, looks = which[its] - start, geometry[its]
+                opened = self.gate(looks)
+                mixed = linear(told, of_tokens, self.mix.bias), seen, linear(looks, of_geometry), opened
+                made = torch.empty_like(opened)
+                gated(*(values.numpy() for values in (*mixed, made)))
+                hidden[its] = silu(self.narrow(made))
+                if self.config.kernels:
+                    added = torch.empty(len(seen), self.config.latent_channels)
+                    maps = self._maps(told), seen, self.steer(looks), added
+                    steered(*(values.numpy() for values in maps))
+                    kernels[its] = added
 
-        inferred_apart(len(samples), work)
+        inferred_apart(len(tokens), work)
         return hidden, kernels
 
-    def _steered(self, samples: Tensor) -> Tensor:
-        """(n, C) float32: what kernels add to the centre tokens of ``samples (n, inputs)``, mixed by their geometry."""
-        channels = self.config.latent_channels
-        tokens, valid, geometry = samples.split([NEIGHBOURS * channels, NEIGHBOURS, self.geometry_width], dim=1)
-        first, last = CENTRE * channels, (CENTRE + 1) * channels  # flat and contiguous: three times as fast
-        tokens = tokens.contiguous()
-        differences = tokens - tokens[:, first:last].repeat(1, NEIGHBOURS)
-        differences = differences * valid.repeat_interleave(channels, dim=1)
-        around = torch.cat([differences[:, :first], differences[:, last:]], dim=1)
-        maps = self.kernels(around).unflatten(1, (self.config.kernels, channels))
-        return torch.einsum("nk,nkc->nc", self.steer(geometry), maps).float()
-
     @torch.inference_mode()
-    def read(self, samples: SampleMap, neighbourhood: Tensor, valid: Tensor) -> Tensor:
+    def read(self, samples: SampleMap, neighbourhood: Tensor, valid: Tensor, which: Tensor) -> Tensor:
         """The target tokens of one view, for :class:`engine.memory.LatentMemory`.
 
         Args:
             samples: where each target sample looks; ``samples.token`` is (h*s, w*s) with -1 for none.
-            neighbourhood: (n, 9, C) for the covered samples in row-major order.
-            valid: (n, 9) bool.
+            neighbourhood: (m, 9, C) of the tokens that are seen. valid: (m, 9) bool.
+            which: (n,) int64, the token of each covered sample in row-major order.
 
         Returns:
             (C, h, w) float32.
         """
         parameter = next(self.parameters())
-        inputs = self.sample_inputs(samples, neighbourhood.to(parameter.device, parameter.dtype), valid)
-        centre = neighbourhood[:, CENTRE].to(parameter.device)
-        return self.forward(inputs, centre, samples.covered[None].to(parameter.device))[0]
+        centre = neighbourhood[:, CENTRE][which].to(parameter.device)
+        covered = samples.covered[None].to(parameter.device)
+        around = neighbourhood.to(parameter.device, parameter.dtype)
+        tokens, geometry = _tokens(around, valid), self._geometry(samples, around)
+        if self.apart:
+            told = self._apart(tokens, geometry, which)
+        else:
+            told = self._resampled(torch.cat([tokens[which.to(parameter.device)], geometry], dim=1))
+        return self._cells(*told, centre, covered)[0]
+
+
+def _tokens(neighbourhood: Tensor, valid: Tensor) -> Tensor:
+    """(n, 9 C + 9) of (n, 9, C) and (n, 9) bool, of the neighbourhood's type and on its device."""
+    return torch.cat([neighbourhood.flatten(1), valid.to(neighbourhood)], dim=1)

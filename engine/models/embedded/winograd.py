@@ -23,7 +23,7 @@ from engine.models.embedded.quick import replaced, version_of
 from engine.models.embedded.tiles import SIDE, TAPS, into_tiles, out_of_tiles
 from engine.threads import inferred_apart
 
-LEAST_CHANNELS = 64
+LEAST_CHANNELS = 16
 """Narrower layers have products too small to be worth the mixing."""
 FEWEST_TILES = 24
 """Smaller parts of pictures, too: of those the kernels, four times as large as they were, are most of what is read."""
