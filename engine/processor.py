@@ -1,8 +1,7 @@
-"""What this machine's processor multiplies by itself, and what follows for how to work on it."""
+"""What this machine's processor multiplies by itself."""
 
 from __future__ import annotations
 
-import os
 from functools import cache
 from pathlib import Path
 
@@ -35,10 +34,3 @@ def only_float32() -> bool:
     """Whether it is a processor with wide registers (AVX2) that is quick at neither bytes nor bfloat16: then threads
     compute apart (:func:`engine.threads.inferred_apart`), in :mod:`engine.models.embedded.winograd` among others."""
     return "avx2" in features() and not has_bytes() and not has_bfloat16()
-
-
-def spin_briefly() -> None:
-    """Let threads that wait for work in OpenMP fall asleep soon where others compute apart, for they would take the
-    processors that those need. Of use only before torch is imported; what the user has set stays."""
-    if only_float32():
-        os.environ.setdefault("GOMP_SPINCOUNT", "2000")

@@ -12,7 +12,6 @@ import sys
 from collections.abc import Sequence
 
 from engine.errors import Cancelled, MirageError
-from engine.processor import spin_briefly
 from mirage_app.logs import log_file, start_logging
 
 EXIT_DONE = 0
@@ -28,7 +27,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     try:
-        spin_briefly()
         from mirage_app.parsing import parse
 
         command = parse(words)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 from collections.abc import Iterator
 from unittest import mock
 
@@ -26,7 +25,7 @@ from engine.models.embedded.readout import ReadoutNetwork
 from engine.models.embedded.weights import places_path
 from engine.models.embedded.winograd import FEWEST_TILES, SIDE, InTiles, in_tiles
 from engine.places import PlaceBank
-from engine.processor import features, only_float32, spin_briefly
+from engine.processor import features
 from engine.threads import inferred_apart
 
 
@@ -196,18 +195,3 @@ def test_pictures_are_the_same_on_a_processor_that_is_quick_at_nothing_else(monk
         assert psnr_db(told, truth) > 90.0
     given = torch.from_numpy(pictures[1][0]).permute(2, 0, 1)[None]
     assert float((apart.encode(given) - plainly.encode(given)).abs().max()) < 1e-3
-
-
-@pytest.mark.usefixtures("plain")
-def test_waiting_threads_sleep_where_threads_compute_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
-    assert only_float32()
-    spin_briefly()
-    assert int(os.environ["GOMP_SPINCOUNT"]) < 10_000
-    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
-    spin_briefly()
-    assert os.environ["GOMP_SPINCOUNT"] == "7", "the user's word counts"
-    monkeypatch.delenv("GOMP_SPINCOUNT")
-    monkeypatch.setattr("engine.processor.features", lambda: frozenset({"avx2", "avx_vnni"}))
-    spin_briefly()
-    assert "GOMP_SPINCOUNT" not in os.environ
