@@ -10,8 +10,9 @@ from contextlib import contextmanager
 import torch
 
 MOST_THREADS = 8
+"""More would have too little each."""
 
-_pool: tuple[int, int, ThreadPoolExecutor] | None = None
+_pool: tuple[int, ThreadPoolExecutor] | None = None
 
 
 @contextmanager
@@ -31,15 +32,16 @@ def thread_count() -> int:
 
 
 def in_parts(total: int, threads: int, work: Callable[[int, int, int], None]) -> None:
-    """Call ``work(part, first, last)`` over a split of ``range(total)``; a pool is made anew after a fork."""
+    """Call ``work(part, first, last)`` over a split of ``range(total)``, by ``threads`` that stay for the next call; a
+    pool is made anew after a fork."""
     global _pool
     if threads == 1:
         work(0, 0, total)
         return
-    if _pool is None or _pool[:2] != (os.getpid(), threads):
-        _pool = (os.getpid(), threads, ThreadPoolExecutor(threads, thread_name_prefix="mirage-parts"))
+    if _pool is None or _pool[0] != os.getpid():
+        _pool = os.getpid(), ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="mirage-parts")
     bounds = [total * part // threads for part in range(threads + 1)]
-    futures = [_pool[2].submit(work, part, bounds[part], bounds[part + 1]) for part in range(1, threads)]
+    futures = [_pool[1].submit(work, part, bounds[part], bounds[part + 1]) for part in range(1, threads)]
     work(0, bounds[0], bounds[1])
     for future in futures:
         future.result()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+import threading
+import time
 from collections.abc import Iterator
 from unittest import mock
 
@@ -26,7 +28,7 @@ from engine.models.embedded.weights import places_path
 from engine.models.embedded.winograd import FEWEST_TILES, SIDE, InTiles, in_tiles
 from engine.places import PlaceBank
 from engine.processor import features
-from engine.threads import inferred_apart
+from engine.threads import MOST_THREADS, in_parts, inferred_apart
 
 
 def _away(told: Tensor, true: Tensor) -> float:
@@ -102,6 +104,20 @@ def test_all_is_done_once_and_by_itself(most: int) -> None:
     inferred_apart(len(done), work, most)
     assert done.tolist() == [1] * 11
     inferred_apart(0, work)
+
+
+def test_threads_stay_however_many_are_asked_for() -> None:
+    """Layers of different sizes come in turns; to begin threads for each would take longer than what they do."""
+
+    def working() -> set[int | None]:
+        return {thread.ident for thread in threading.enumerate() if thread.name.startswith("mirage-parts")}
+
+    in_parts(MOST_THREADS, MOST_THREADS, lambda *_: time.sleep(0.05))
+    there = working()
+    for threads in (2, 3, MOST_THREADS, 2, 1):
+        in_parts(12, threads, lambda *_: time.sleep(0.01))
+        assert working() == there
+    assert len(there) < MOST_THREADS, "the caller works, too"
 
 
 def test_what_fails_in_a_thread_fails() -> None:
