@@ -120,8 +120,9 @@ def _resampled(tiles: Sequence[Tile]) -> Tensor:
     whose, token = owner.flatten()[where], samples.token.flatten()[where]
     which, count, seen = torch.empty_like(where), 0, []
     for index in range(len(tiles)):
-        tokens, of = token[whose == index].unique(return_inverse=True)
-        which[whose == index] = of + count
+        its = whose == index
+        tokens, of = token[its].unique(return_inverse=True)
+        which[its] = of + count
         seen.append((tokens.numpy(), np.arange(count, count + len(tokens))))
         count += len(tokens)
     around = torch.empty(count, NEIGHBOURS, len(tiles[0].sight.features))

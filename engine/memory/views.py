@@ -21,6 +21,7 @@ AROUND = 2
 """Cells around what is asked for that are drawn too: by these it is told whether the near thing beside an edge is still
 there, see :func:`engine.memory.raster.uncovered`."""
 
+
 class View:
     """A store seen from a camera: the visible blocks and what the loops need to know of the target.
 
