@@ -154,7 +154,7 @@ def look_ahead(
     inventive = wide or much_unknown(believed.sight.coverage)
     asks = places is not None and built and (lent or not bool(places.known(known.sight, biome).all()))
     told_by = memory if built and renews else None
-    asks = asks or (told_by is not None and bool(retold_by_rooms(told_by, known.sight, lent).drawn.any()))
+    asks = asks or (told_by is not None and bool(retold_by_rooms(told_by, known.sight, lent).later.any()))
     if not inventive and not asks:
         worn = _wear(memory, known.sight, None)
         return Prospect(camera, known.readout, extend_background(believed.readout), False, steps, latest, wear=worn)

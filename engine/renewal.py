@@ -157,10 +157,11 @@ def due(
 
 def retold_by_rooms(memory: LatentMemory, readout: Readout, lent: bool) -> Retold:
     """What rooms tell better than the memory, which has it from them: in a room that is ``lent`` all but what the user
-    keeps; of what lies outside, what was never given."""
-    free = ~_frozen(memory, readout)
+    keeps; in the one that was truly seen all that was not; of what lies outside, what was never given."""
+    free, token = ~_frozen(memory, readout), readout.token.cpu().numpy()
     drawn = free & (_wear(memory, readout) >= FORGOTTEN_WEAR)
-    return Retold(torch.from_numpy(free), torch.from_numpy(drawn), lent, memory.began_at)
+    later = free & (token >= 0) & ~memory.began_with(np.maximum(token, 0))
+    return Retold(*(torch.from_numpy(cells) for cells in (free, drawn, drawn | later)), lent, memory.began_at)
 
 
 def wear_drawn(memory: LatentMemory, known: Readout, given: Tensor | None) -> Tensor:

@@ -44,20 +44,21 @@ class Retold:
 
     Attributes:
         free: (h, w) bool, all but what the user keeps. drawn: those of them that show what was never given, or was
-            drawn anew.
+            drawn anew. later: those, and what was given since the first view.
         lent: whether the room that one is in is a place, and was not truly seen.
         began_at: where the world was truly seen, if it was.
     """
 
     free: Tensor
     drawn: Tensor
+    later: Tensor
     lent: bool = True
     began_at: Point | None = None
 
     @property
     def may_be(self) -> Tensor:
         """(h, w) bool: what the place of the room that one is in may tell anew."""
-        return self.free if self.lent else self.drawn
+        return self.free if self.lent else self.later
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,11 +197,11 @@ class Inside:
 
     def may_tell(self, retold: Retold, view: Readout, recalled: Readout, match: Match, camera: Camera) -> Tensor:
         """(h, w) bool: what the room that one is in may tell anew of a view, of what it shows (``recalled``): all of
-        its own that is free, or, if it was truly seen, what was drawn anew of the same surfaces; of what lies outside,
-        only what was never given."""
+        its own that is free, or, if it was truly seen, of the same surfaces what was not; of what lies outside, only
+        what was never given."""
         outside = self._building.outside(match.anchor, recalled, camera)
         if not retold.lent:
-            return retold.drawn & ~outside & same_surface(view, recalled)
+            return retold.later & ~outside & same_surface(view, recalled)
         return torch.where(outside, retold.drawn, retold.free)
 
     def look_back(
@@ -218,7 +219,7 @@ class Inside:
         own = known & ~self._building.outside(leaving, view.sight, camera)
         began = None if retold.began_at is None else self._building.room_of(retold.began_at, match)
         truly = began is not None and math.dist(began, leaving) < SAME_ROOM_M
-        may, room = ~known | (own & (retold.drawn if truly else retold.free)), match.room(leaving)
+        may, room = ~known | (own & (retold.later if truly else retold.free)), match.room(leaving)
         if room is None or float(may.float().mean()) < FEW:
             return view, torch.zeros_like(known), own
         recalled = self.recalled(room, camera, may)

@@ -23,7 +23,7 @@ from engine.memory import Readout
 from engine.places.bank import Place
 from engine.places.matching import offsets_of, rays_of
 from engine.places.module import QUARTER_RAD
-from engine.places.rooms import WALL_M
+from engine.places.rooms import FLOOR_M, WALL_M
 
 BAYS = range(2, 9)
 """A side may have so many."""
@@ -31,10 +31,12 @@ ALIKE = 0.8
 """A room repeats itself if so much of what stands in it does, of what is seen there."""
 SAME_SURFACE, THROUGH = 0.1, 0.16
 """Nepers of depth: of the same surface; and so much nearer than what is seen there that it was seen through."""
-FLOOR_M, CEILING_M = 0.2, 6.0
-"""What stands in a room lies so high above its floor, and no higher: floor and ceiling are alike however one goes."""
+CEILING_M = 6.0
+"""What stands in a room lies above its floor, and no higher: floor and ceiling are alike however one goes."""
 SAME_FLOOR = 0.25
 """Correlation of latents; of a floor with itself, seen from the other point, it is 0.5."""
+BORDER_M = 2.4
+"""A floor may have a border, so far from the room's edge, that is not like the rest."""
 AROUND = (-1.0, 0.0, 1.0)
 """So many bays from the one that is nearest to it, a room may still be seen better from."""
 SAMPLE = 2500
@@ -150,8 +152,10 @@ class Repeats:
         shown = (seen.coverage > 0.99).numpy()
         for points in (nearest, farthest):
             shown &= self._within(points) & self._within(repeat.before(points))
-        if not self._floor_alike(repeat):
-            shown &= nearest[..., 2] > self._floor_m
+        floor = nearest[..., 2] <= self._floor_m
+        if self._floor_alike(repeat):
+            floor &= self._bordered(nearest) | self._bordered(repeat.before(nearest))
+        shown &= ~floor
         cells = np.flatnonzero(shown)
         _, through, _, _ = self._seen(repeat.before(nearest.reshape(-1, 3)[cells]))
         shown.ravel()[cells[through]] = False
@@ -200,6 +204,10 @@ class Repeats:
     def _within(self, points: np.ndarray) -> np.ndarray:
         """Which of some points (..., 3) lie in the room, and are not of its walls."""
         return np.abs(points[..., :2]).max(axis=-1, initial=0.0) < self._inside_m
+
+    def _bordered(self, points: np.ndarray) -> np.ndarray:
+        """Which of some points (..., 3) lie where the floor may have a border."""
+        return np.abs(points[..., :2]).max(axis=-1, initial=0.0) > self._inside_m + WALL_M - BORDER_M
 
     def _points(self) -> tuple[np.ndarray, np.ndarray]:
         """(n, 3) and (n, C): what stands in the room, as it was seen."""

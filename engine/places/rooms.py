@@ -8,7 +8,7 @@ only together.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -35,6 +35,10 @@ DEPTH, HOUR = 0.05, 8.0
 WALL_M, SOME = 0.7, 0.1
 """What lies in a room, and no nearer to its edge than that, tells which it is, where that is so much of a view; and so
 does the sky."""
+FLOOR_M, FLOOR_REACH_M = 0.2, 9.0
+"""What is no higher above the lowest is floor; and no farther away than that its tiles are still told apart."""
+FLOOR_SHARE, SAME_FLOOR = 0.03, 0.1
+"""Where so much of a view is floor that a room shows too, it is turned as its tiles lie, if they tell by so much."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +58,11 @@ class Room:
         """Whether there is no sky straight above."""
         above = self.points[:, 2] > UPWARDS * np.linalg.norm(self.points, axis=1)
         return not self.sky[above].mean() > 0.5
+
+    @cached_property
+    def floor_m(self) -> float:
+        """What lies lower is its floor."""
+        return float(np.percentile(self.points[~self.sky, 2], 2.0)) + FLOOR_M
 
 
 PARTS = ("points", "looks", "sky")
@@ -130,11 +139,36 @@ class RoomMatcher:
             same = errors.get((latest.place, _quarter(latest)), math.inf)
             if same <= LOYALTY * error:
                 return replace(latest, error=same)
+        if along is None:
+            lies = self._as_floor_lies(described, weight, camera, middle, self._room(place, side_m))
+            shown = [key for key in errors if key[0] == place and key[1] in lies and math.isfinite(errors[key])]
+            place, quarter = min(shown, key=squares.__getitem__, default=(place, quarter))
         return Match(place, quarter * QUARTER_RAD, error, middle)
 
     def prepare(self, place: int, side_m: float) -> None:
         """Make a room ready."""
         self._room(place, side_m)
+
+    def _as_floor_lies(
+        self, described: Tensor, weight: Tensor, camera: Camera, middle: Point, room: Room
+    ) -> Collection[int]:
+        """The quarter turns of a room whose floor goes on as that of a view does; all where it shows too little of it.
+
+        Tiles and rugs are a small part of what one compares, and in the mean of its cells they are grey: but light
+        where it should be dark is a floor that breaks off.
+        """
+        points = self._points(described, camera, middle)
+        near = np.linalg.norm(points - camera.position + np.asarray(middle), axis=1) < FLOOR_REACH_M
+        floor = weight.flatten() * torch.from_numpy(near & (points[:, 2] < room.floor_m)).float()
+        looks, unlike = camera.resized(weight.shape[1], weight.shape[0]), {}
+        for quarter in range(4):
+            seen, there = _seen(room, looks, middle, quarter, floor > 0.0)
+            share = floor * there
+            if float((share > 0.0).float().mean()) >= FLOOR_SHARE:
+                unlike[quarter], _ = self._unlike(described, seen, share, hour=False)
+        if len(unlike) < 4:
+            return range(4)
+        return [quarter for quarter in range(4) if unlike[quarter] <= min(unlike.values()) + SAME_FLOOR]
 
     def _unlike(self, query: Tensor, seen: Tensor, share: Tensor, hour: bool) -> tuple[float, float]:
         """How little two views (n, C + 1) are like each other in cells that each count for a ``share (n,)``: by how
@@ -160,13 +194,17 @@ class RoomMatcher:
 
     def _tells(self, described: Tensor, camera: Camera, middle: Point, side_m: float) -> Tensor:
         """(n,) bool: which cells of a view show the room around ``middle``, or the sky."""
+        points = self._points(described, camera, middle)
+        inside = np.abs(points[:, :2]).max(axis=1) < 0.5 * side_m - WALL_M
+        return torch.from_numpy(inside) | (described[:, -1] > math.sqrt(DEPTH_WEIGHT) * ALMOST_SKY)
+
+    def _points(self, described: Tensor, camera: Camera, middle: Point) -> np.ndarray:
+        """(n, 3), metres from the middle of a room: what the cells of a view show."""
         n = len(described)
         width = round(math.sqrt(n * camera.width / camera.height))
         rays = camera.resized(width, n // width).rays().reshape(-1, 3)
         away = described[:, -1].numpy() / math.sqrt(DEPTH_WEIGHT)
-        points = rays * np.exp(away)[:, None] + camera.position - np.asarray(middle)
-        inside = np.abs(points[:, :2]).max(axis=1) < 0.5 * side_m - WALL_M
-        return torch.from_numpy(inside | (away > ALMOST_SKY))
+        return rays * np.exp(away)[:, None] + camera.position - np.asarray(middle)
 
     def _room(self, index: int, side_m: float) -> Room:
         if index not in self._rooms:
