@@ -233,7 +233,7 @@ class Places:
     def _repeats(self, index: int) -> Repeats:
         if index not in self._repeating:
             side_m = self.bank.modules[self.bank.biomes[index]].side_m
-            self._repeating[index] = Repeats(self.bank[index], side_m, self._mean, self._std)
+            self._repeating[index] = Repeats(self.bank.first_views(index), side_m, self._mean, self._std)
         return self._repeating[index]
 
     def _glow(self, index: int) -> Tensor:

@@ -19,16 +19,14 @@ from engine.places.doors import INSIDE, Way, way_back
 from engine.places.lighting import DIRECTIONS, unlit
 from engine.places.matching import SAME_ROOM_M, Forgotten, Match, placed, position
 from engine.places.module import QUARTER_RAD, Point
-from engine.places.repeats import Repeat, Repeats, aside
+from engine.places.repeats import FEWEST, Repeat, Repeats
 from engine.places.things import hiding
 
 ACROSS = 3
 """After so many quarter turns a room tells most of what it hides: the points that it is stored from lie on one of its
 axes, and what hides behind a pillar from there is seen along the other. Another turn tells next to nothing more."""
-MOST_REPEATS, LESS = 2, 0.8
-"""A room is looked at again, where it repeats itself, so often; and what is seen so much less aside there is told."""
-FEW = 0.01
-"""So small a share of a view is not worth another look."""
+MOST_REPEATS = 2
+"""A room is looked at again, where it repeats itself, so often."""
 ENOUGH_SHOWN = 0.7
 """A room is seen from outside if its place shows so much of what one sees of it: from outside, its pillars hide what
 they do not hide from its middle."""
@@ -166,7 +164,7 @@ class Inside:
         only = None if whole else _around(wanted)
         sight = self._repeated(room, here, wanted, self._memory(room.place, back).sight(here, only=only), only)
         hidden = wanted & (sight.coverage < 0.5)
-        if float(hidden.float().mean()) >= FEW:
+        if float(hidden.float().mean()) >= FEWEST:
             turned = replace(room, turn_rad=room.turn_rad + ACROSS * QUARTER_RAD)
             other = memory.sight(placed(camera, turned), only=hidden)
             outer = self._building.ways(room, camera, wanted).out(other)
@@ -181,8 +179,8 @@ class Inside:
         return laid.showing(replace(laid.sight, coverage=torch.where(cells, 1.0, view.sight.coverage)))
 
     def _repeated(self, room: Match, here: Camera, wanted: Tensor, sight: Readout, only: Tensor | None) -> Readout:
-        """What a room shows of a view, from ``here`` in its own coordinates; and where it repeats itself and shows what
-        is ``wanted (h, w)`` finer elsewhere, that instead, in ``only (h, w)`` these cells."""
+        """What a room shows of a view, from ``here`` in its own coordinates; and where it does not show what is
+        ``wanted (h, w)``, but repeats itself and shows it elsewhere, that, in ``only (h, w)`` these cells."""
         repeats = self._repeats(room.place)
         done: list[Repeat] = []
         for _ in range(MOST_REPEATS):
@@ -192,7 +190,7 @@ class Inside:
             done.append(repeat)
             there = here.posed(repeat.matrix @ here.c2w)
             other = self._memory(room.place, None).sight(there, only=only)
-            sight = spliced(sight, other, repeats.shows(repeat, other, there) & _tells_more(sight, other))
+            sight = spliced(sight, other, repeats.shows(repeat, other, there) & (sight.coverage <= 0.99))
         return sight
 
     def may_tell(self, retold: Retold, view: Readout, recalled: Readout, match: Match, camera: Camera) -> Tensor:
@@ -220,7 +218,7 @@ class Inside:
         began = None if retold.began_at is None else self._building.room_of(retold.began_at, match)
         truly = began is not None and math.dist(began, leaving) < SAME_ROOM_M
         may, room = ~known | (own & (retold.later if truly else retold.free)), match.room(leaving)
-        if room is None or float(may.float().mean()) < FEW:
+        if room is None or float(may.float().mean()) < FEWEST:
             return view, torch.zeros_like(known), own
         recalled = self.recalled(room, camera, may)
         shows = may & (recalled.coverage > 0.99) & ~self._building.outside(leaving, recalled, camera)
@@ -268,12 +266,6 @@ class Inside:
 def _around(cells: Tensor) -> Tensor:
     """(h, w) bool: ``cells`` and those beside them, by which :func:`same_surface` tells of them."""
     return max_pool2d(cells[None].float(), 3, stride=1, padding=1)[0] > 0.0
-
-
-def _tells_more(view: Readout, other: Readout) -> Tensor:
-    """(h, w) bool: where ``other`` shows what a view does not, or what stands before that, or the same less aside."""
-    nearer, less = _nearer(view, other), aside(other) < LESS * aside(view)
-    return aside(view).isinf() | (nearer > SAME_SURFACE) | ((nearer.abs() < SAME_SURFACE) & less)
 
 
 def same_surface(view: Readout, recalled: Readout) -> Tensor:

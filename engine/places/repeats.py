@@ -1,14 +1,14 @@
 """How a room repeats itself: bay by bay, and turned by quarters.
 
-A room is stored as it is seen from two points; from elsewhere its near pillars are coarse, and what they hide is
-missing. But a hall of pillars is the same bay again and again. Whoever stands anywhere in it stands near one of the two
-points of *some* bay, and sees what stands there as sharply as from there. What repeats is found in the room itself.
+A hall of pillars is stored from eight points, and from most others its pillars still hide something that none of them
+saw. But it is the same bay again and again: who takes a look from where one stands in another bay, near to one of the
+two points that it was seen from first, sees that there. What repeats is found in the room itself.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,7 +20,7 @@ from torch.nn.functional import max_pool2d
 
 from engine.camera import Camera, rotation_about_up
 from engine.memory import Readout
-from engine.places.bank import Place
+from engine.places.bank import View
 from engine.places.matching import offsets_of, rays_of
 from engine.places.module import QUARTER_RAD
 from engine.places.rooms import FLOOR_M, WALL_M
@@ -45,11 +45,10 @@ MISSING_M = (3.0, 6.0)
 """What is missing may be so far away."""
 EVERY = 3
 """So many cells a side are one for the question which motion is best."""
-WORTH, FEWEST = 0.3, 0.1
-"""What is wanted is to be seen from so many octaves less aside in the mean for it to be worth a look, or as much in all
-as if that were so much of a view."""
-LEAST_ASIDE, MOST_BETTER = 0.05, 3.0
-"""Less is no better, and no more octaves count."""
+FEWEST = 0.01
+"""So small a share of a view is not worth another look."""
+LEAST_ASIDE = 0.05
+"""What is seen from so near to where it was given, as a share of how far it lies away, is seen as it was."""
 
 
 @dataclass(frozen=True)
@@ -83,17 +82,17 @@ class Repeats:
 
     Attributes:
         bay_m: how long a bay is; None if the room has none, and then it is only what it is. quarters: the turns that
-            leave it as it is. seen_from: (n, 3), the points that it is stored from.
+            leave it as it is. seen_from: (n, 3), the points that it was first seen from.
 
     Args:
-        place: the room. side_m: of its square. mean, std: (C, 1, 1) of the latents.
+        views: of the room, its first. side_m: of its square. mean, std: (C, 1, 1) of the latents.
     """
 
-    def __init__(self, place: Place, side_m: float, mean: Tensor, std: Tensor) -> None:
-        self._views = [(depth.numpy(), camera.resized(*depth.shape[::-1])) for _, depth, camera in place.views()]
-        self._looks = [((latents - mean) / std).numpy() for latents in place.latents]
+    def __init__(self, views: Sequence[View], side_m: float, mean: Tensor, std: Tensor) -> None:
+        self._views = [(depth.numpy(), camera.resized(*depth.shape[::-1])) for _, depth, camera in views]
+        self._looks = [((latents - mean) / std).numpy() for latents, _, _ in views]
         self._inside_m = 0.5 * side_m - WALL_M
-        self.seen_from = np.unique(np.round([camera.position for camera in place.cameras], 3), axis=0)
+        self.seen_from = np.unique(np.round([camera.position for _, _, camera in views], 3), axis=0)
         points, looks = self._points()
         self._floor_m = float(np.percentile(points[:, 2], 2.0)) + FLOOR_M if len(points) else 0.0
         high = points[:, 2] - self._floor_m
@@ -108,21 +107,22 @@ class Repeats:
             self._views, self._looks = [], []
 
     def best(self, view: Readout, wanted: Tensor, camera: Camera, but: Collection[Repeat] = ()) -> Repeat | None:
-        """The motion, ``but`` none of these, after which ``camera`` sees best what is ``wanted (h, w)`` bool of a view;
-        None if that is hardly better."""
+        """The motion, ``but`` none of these, after which ``camera`` sees best what is ``wanted (h, w)`` bool of a view
+        that does not show it; None if that is not much."""
         motions = [repeat for repeat in self._near(camera) if repeat not in but]
-        if not motions:
+        missing = wanted & (view.coverage <= 0.99)
+        if not motions or float(missing.float().mean()) < FEWEST:
             return None
-        points, now, weight = self._asked(view, wanted, camera)
+        points = self._missing(view, missing, camera)
         floor = points[:, 2] < self._floor_m
         motion = np.stack([repeat.matrix for repeat in motions])
         moved = motion[:, :3, :3] @ camera.position + motion[:, :3, 3]
         moved_m = np.linalg.norm(moved[:, None] - self.seen_from, axis=-1).min(axis=1)
-        then = moved_m[:, None] / np.linalg.norm(points - camera.position, axis=-1)
-        octaves = np.log2(now.clip(min=LEAST_ASIDE) / then.clip(min=LEAST_ASIDE)).clip(0.0, MOST_BETTER)
-        better = octaves * weight * self._within(points @ motion[:, :3, :3].transpose(0, 2, 1) + motion[:, None, :3, 3])
+        aside = moved_m[:, None] / np.linalg.norm(points - camera.position, axis=-1)
+        better = -np.log2(aside.clip(LEAST_ASIDE, 1.0))
+        better *= self._within(points @ motion[:, :3, :3].transpose(0, 2, 1) + motion[:, None, :3, 3])
         standing, floors = better[:, ~floor].sum(axis=1), better[:, floor].sum(axis=1)
-        best, most = None, WORTH * max(float(wanted.sum()), FEWEST * wanted.numel()) / EVERY**2
+        best, most = None, 0.0
         for index in np.argsort(-(standing + floors), kind="stable"):
             if standing[index] + floors[index] <= most:
                 break
@@ -131,19 +131,12 @@ class Repeats:
                 best, most = motions[index], gain
         return best
 
-    def _asked(self, view: Readout, wanted: Tensor, camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Points (n, 3) of the room that are ``wanted`` of a view, some of them, and guesses at what is missing; from
-        how far aside each is seen, (n,), see :func:`aside`, and how much it counts, (n,)."""
+    def _missing(self, view: Readout, missing: Tensor, camera: Camera) -> np.ndarray:
+        """Points (n, 3) of the room that may be what a view does not show, where that is ``missing (h, w)`` bool."""
         every = np.s_[::EVERY, ::EVERY]
-        now, some = aside(view).numpy()[every], wanted.numpy()[every]
-        told, holes = some & np.isfinite(now), some & np.isinf(now)
-        rays = rays_of(camera, view).numpy()[every][holes]
-        missing = np.concatenate([camera.position + rays * depth_m for depth_m in MISSING_M])
-        points = np.concatenate([offsets_of(camera, view).numpy()[every][told] + camera.position, missing])
-        now = np.concatenate([now[told], np.full(len(missing), np.inf)])
-        weight = np.concatenate([np.ones(len(now) - len(missing)), np.full(len(missing), 1.0 / len(MISSING_M))])
-        inside = self._within(points) & (points[:, 2] < self._floor_m + CEILING_M)
-        return points[inside], now[inside], weight[inside]
+        rays = rays_of(camera, view).numpy()[every][missing.numpy()[every]]
+        points = np.concatenate([camera.position + rays * depth_m for depth_m in MISSING_M])
+        return points[self._within(points) & (points[:, 2] < self._floor_m + CEILING_M)]
 
     def shows(self, repeat: Repeat, seen: Readout, camera: Camera) -> Tensor:
         """(h, w) bool: cells of a view, ``seen`` by a camera that was taken by ``repeat``, that are true of where it
@@ -264,12 +257,6 @@ def _see(
             at[n, 0], at[n, 1] = int(column) // samples, int(row) // samples
         elif behind < -THROUGH:
             through[n] = True
-
-
-def aside(sight: Readout) -> Tensor:
-    """(h, w): how far from where its tokens were given a view of a place is seen, as a share of how far what they show
-    lies away; ``inf`` where it shows nothing, or not all of a cell."""
-    return torch.where(sight.coverage > 0.99, sight.parallax, math.inf)
 
 
 def _correlation(one: np.ndarray, other: np.ndarray) -> float:

@@ -57,8 +57,8 @@ class PlacesConfig:
         supersample: rays per pixel and axis, of all but the finest, which are rendered as scenes are.
         apart_m: a room is seen from two points so far apart instead, without the finest ring: in a building near things
             hide more.
-        further_m, further_scale: what stands in a room hides much from both; so a furnished one is seen from six more:
-            so far to either side of the line between the two, in the middle and beside each of them, so finely.
+        further_m, further_scale: what stands in a room hides much from both; so it is seen from six more: so far to
+            either side of the line between the two, in the middle and beside each of them, so finely.
     """
 
     folder: str = "data/places"

@@ -29,7 +29,6 @@ from engine.training.config import PlacesConfig
 from engine.training.recall import fresh_memory
 from engine.training.scenes import SAMPLES, STRIDE, biomes_named
 from engine.worlds import TIMES, World, WorldSpec
-from engine.worlds.plan import KINDS, VAULTED
 
 TIMES_OF_DAY = (*TIMES, "morning", "afternoon")
 """A biome's places take these in turn: whenever it is, there is a place in about that light."""
@@ -76,7 +75,7 @@ def sphere(config: PlacesConfig, width: int, height: int) -> tuple[Camera, ...]:
 
 
 def further(config: PlacesConfig) -> tuple[Camera, ...]:
-    """What a furnished room is seen by besides: from where its walls and the backs of its furniture are near."""
+    """What a room is seen by besides: from where its walls and the backs of what stands there are near."""
     width, height = (STRIDE * round(config.further_scale * side / STRIDE) for side in (config.width, config.height))
     side_m, far_m = 0.5 * config.apart_m, config.further_m
     spots = [(x, y) for x in (0.0, side_m, -side_m) for y in (far_m, -far_m)]
@@ -129,8 +128,7 @@ def middle(world: World, index: int) -> np.ndarray:
 def render_places(config: PlacesConfig) -> Iterator[tuple[int, int]]:
     """Render what is missing, biomes in turn; yields (done, total). Stops and resumes at any place.
 
-    A file holds ``rgb_<view> (3, H, W)`` uint8 and ``inverse_depth_<view> (2h, 2w)`` of every view of the rig; a hall
-    of pillars, which is the same bay again and again, is not seen from further points.
+    A file holds ``rgb_<view> (3, H, W)`` uint8 and ``inverse_depth_<view> (2h, 2w)`` of every view of the rig.
     """
     folder = Path(config.folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -142,8 +140,6 @@ def render_places(config: PlacesConfig) -> Iterator[tuple[int, int]]:
             built = world.module is not None
             turn = middle(world, index) if built else open_spawn(world, config)
             cameras, finest = rig(config, built), 0 if built else config.views
-            if built and KINDS[world.room_kind(turn[:3, 3])][0] == VAULTED:
-                cameras = cameras[: -len(further(config))]
             tensors = {}
             for view, camera in enumerate(cameras):
                 rays = 1 if view < finest else config.supersample
@@ -180,20 +176,14 @@ def pack_places(config: PlacesConfig, autoencoder: Autoencoder, mean: Tensor, st
 
 @torch.inference_mode()
 def encoded_place(config: PlacesConfig, path: Path, encoder: nn.Module) -> Place:
-    """A rendered place as the latents of its views, on the CPU wherever the encoder is; of a view that was not rendered
-    nothing is known."""
+    """A rendered place as the latents of its views, on the CPU wherever the encoder is."""
     device = next(encoder.parameters()).device
     latents: list[Tensor] = []
     inverse_depth: list[Tensor] = []
     with safe_open(path, framework="pt") as file:
-        biome, rendered = file.metadata()["biome"], set(file.keys())
+        biome = file.metadata()["biome"]
         cameras = rig(config, module_of(biome) is not None)
         for view, camera in enumerate(cameras):
-            if f"rgb_{view}" not in rendered:
-                h, w = (side // STRIDE for side in camera.size)
-                latents.append(torch.zeros(latents[0].shape[0], h, w))
-                inverse_depth.append(torch.full((h * SAMPLES, w * SAMPLES), torch.nan))
-                continue
             image = file.get_tensor(f"rgb_{view}")[None].to(device).float() / 255
             latents.append(encoder(image.contiguous(memory_format=torch.channels_last))[0].cpu())
             inverse_depth.append(file.get_tensor(f"inverse_depth_{view}"))

@@ -177,7 +177,7 @@ def test_what_a_pillar_hides_is_seen_across_the_room(shipped: EmbeddedModel) -> 
             assert not inside.recalled(match, camera, nowhere).coverage.any()
             untouched = inside.recalled(match, camera, nowhere, whole=True)
             assert torch.equal(untouched.coverage, before.coverage)
-    assert np.mean(more) > 0.02
+    assert np.mean(more) > 0.005
 
 
 def test_all_rooms_are_made_ready_while_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -239,6 +239,18 @@ def test_rooms_may_tell_anew_all_but_what_is_kept_and_know_what_was_never_given(
         assert torch.equal(retold.drawn[seen], (~frozen & (wear >= FORGOTTEN_WEAR))[seen])
 
 
+def test_of_the_room_that_was_truly_seen_all_that_the_first_view_did_not_show_may_be_told_anew() -> None:
+    memory = begun()
+    memory.write(scene_view(CAMERA))
+    for camera, told in ((CAMERA, True), (camera_at(-500.0, 0.0, 3.0, yaw_deg=180.0), False)):
+        readout = memory.readout(camera)
+        seen = readout.token >= 0
+        retold = retold_by_rooms(memory, readout, False)
+        assert bool(seen.any()) and bool((retold.may_be[seen] == told).all())
+        assert not bool(retold.drawn[seen].any()), "it was given"
+        assert torch.equal(retold_by_rooms(memory, readout, True).may_be, retold.free)
+
+
 def test_wear_grows_by_octaves_and_ends_with_what_is_given() -> None:
     memory = ground(0)
     known = memory.readout(camera_at(6.0, 0.0, 3.0, pitch_deg=-8.0))
