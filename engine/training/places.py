@@ -183,7 +183,7 @@ def encoded_place(config: PlacesConfig, path: Path, encoder: nn.Module) -> Place
     with safe_open(path, framework="pt") as file:
         biome = file.metadata()["biome"]
         cameras = rig(config, module_of(biome) is not None)
-        for view, camera in enumerate(cameras):
+        for view in range(len(cameras)):
             image = file.get_tensor(f"rgb_{view}")[None].to(device).float() / 255
             latents.append(encoder(image.contiguous(memory_format=torch.channels_last))[0].cpu())
             inverse_depth.append(file.get_tensor(f"inverse_depth_{view}"))
