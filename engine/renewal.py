@@ -160,8 +160,9 @@ def retold_by_rooms(memory: LatentMemory, readout: Readout, lent: bool) -> Retol
     keeps; in the one that was truly seen all that was not; of what lies outside, what was never given."""
     free, token = ~_frozen(memory, readout), readout.token.cpu().numpy()
     drawn = free & (_wear(memory, readout) >= FORGOTTEN_WEAR)
-    later = free & (token >= 0) & ~memory.began_with(np.maximum(token, 0))
-    return Retold(*(torch.from_numpy(cells) for cells in (free, drawn, drawn | later)), lent, memory.began_at)
+    later = drawn | (free & (token >= 0) & ~memory.began_with(np.maximum(token, 0)))
+    told = torch.from_numpy(np.stack([free, drawn, later]))
+    return Retold(told[0], told[1], told[2], lent, memory.began_at)
 
 
 def wear_drawn(memory: LatentMemory, known: Readout, given: Tensor | None) -> Tensor:
