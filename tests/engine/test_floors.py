@@ -25,9 +25,9 @@ def shipped() -> EmbeddedModel:
     return EmbeddedModel.load()
 
 
-@pytest.mark.parametrize("seed", [1_000_147, 1_000_168, 1_000_175])
+@pytest.mark.parametrize("seed", [1_000_168, 1_000_175])
 def test_a_hall_is_turned_as_its_tiles_lie(shipped: EmbeddedModel, seed: int) -> None:
-    """All halls are tiled alike, and stored as they stand: turned by one quarter, light tiles are dark. In these three,
+    """All halls are tiled alike, and stored as they stand: turned by one quarter, light tiles are dark. In these two,
     such a turn shows more of the pillars."""
     world = World(WorldSpec("interior", seed))
     start = world.spawn(448, 256)

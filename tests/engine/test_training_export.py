@@ -67,7 +67,7 @@ def test_new_places_join_those_that_a_model_has(knows_less: Path, tmp_path: Path
     after = made.places.bank
     assert after.biomes == (BIOMES[0], BIOMES[-1])
     assert torch.equal(after.packed[0], before.packed[0])
-    assert [len(after[n].latents) for n in (0, 1)] == [14, 16]
+    assert [len(after[n].latents) for n in (0, 1)] == [14, 64]
     made.save(tmp_path / "again")
     again = EmbeddedModel.load(tmp_path / "again")
     assert again.places is not None and again.places.bank.rigs == after.rigs
