@@ -23,7 +23,7 @@ from engine.memory import Readout
 from engine.places.bank import View
 from engine.places.matching import offsets_of, rays_of
 from engine.places.module import QUARTER_RAD
-from engine.places.rooms import FLOOR_M, WALL_M
+from engine.places.rooms import WALL_M, floor_m
 
 BAYS = range(2, 9)
 """A side may have so many."""
@@ -91,10 +91,10 @@ class Repeats:
     def __init__(self, views: Sequence[View], side_m: float, mean: Tensor, std: Tensor) -> None:
         self._views = [(depth.numpy(), camera.resized(*depth.shape[::-1])) for _, depth, camera in views]
         self._looks = [((latents - mean) / std).numpy() for latents, _, _ in views]
-        self._inside_m = 0.5 * side_m - WALL_M
+        self._half_m = 0.5 * side_m
         self.seen_from = np.unique(np.round([camera.position for _, _, camera in views], 3), axis=0)
         points, looks = self._points()
-        self._floor_m = float(np.percentile(points[:, 2], 2.0)) + FLOOR_M if len(points) else 0.0
+        self._floor_m = floor_m(points)
         high = points[:, 2] - self._floor_m
         self._standing, _ = _some(points[(high > 0.0) & (high < CEILING_M)])
         self._floor, some = _some(points[high <= 0.0])
@@ -196,11 +196,11 @@ class Repeats:
 
     def _within(self, points: np.ndarray) -> np.ndarray:
         """Which of some points (..., 3) lie in the room, and are not of its walls."""
-        return np.abs(points[..., :2]).max(axis=-1, initial=0.0) < self._inside_m
+        return np.abs(points[..., :2]).max(axis=-1, initial=0.0) < self._half_m - WALL_M
 
     def _bordered(self, points: np.ndarray) -> np.ndarray:
         """Which of some points (..., 3) lie where the floor may have a border."""
-        return np.abs(points[..., :2]).max(axis=-1, initial=0.0) > self._inside_m + WALL_M - BORDER_M
+        return np.abs(points[..., :2]).max(axis=-1, initial=0.0) > self._half_m - BORDER_M
 
     def _points(self) -> tuple[np.ndarray, np.ndarray]:
         """(n, 3) and (n, C): what stands in the room, as it was seen."""

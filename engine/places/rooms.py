@@ -37,7 +37,7 @@ WALL_M, SOME = 0.7, 0.1
 does the sky."""
 FLOOR_M, FLOOR_REACH_M = 0.2, 9.0
 """What is no higher above the lowest is floor; and no farther away than that its tiles are still told apart."""
-FLOOR_SHARE, SAME_FLOOR = 0.03, 0.1
+FLOOR_SHARE, FLOOR_TELLS = 0.03, 0.1
 """Where so much of a view is floor that a room shows too, it is turned as its tiles lie, if they tell by so much."""
 
 
@@ -62,7 +62,7 @@ class Room:
     @cached_property
     def floor_m(self) -> float:
         """What lies lower is its floor."""
-        return float(np.percentile(self.points[~self.sky, 2], 2.0)) + FLOOR_M
+        return floor_m(self.points[~self.sky])
 
 
 PARTS = ("points", "looks", "sky")
@@ -142,7 +142,8 @@ class RoomMatcher:
         if along is None:
             lies = self._as_floor_lies(described, weight, camera, middle, self._room(place, side_m))
             shown = [key for key in errors if key[0] == place and key[1] in lies and math.isfinite(errors[key])]
-            place, quarter = min(shown, key=squares.__getitem__, default=(place, quarter))
+            if quarter not in lies:
+                place, quarter = min(shown, key=squares.__getitem__, default=(place, quarter))
         return Match(place, quarter * QUARTER_RAD, error, middle)
 
     def prepare(self, place: int, side_m: float) -> None:
@@ -168,7 +169,7 @@ class RoomMatcher:
                 unlike[quarter], _ = self._unlike(described, seen, share, hour=False)
         if len(unlike) < 4:
             return range(4)
-        return [quarter for quarter in range(4) if unlike[quarter] <= min(unlike.values()) + SAME_FLOOR]
+        return [quarter for quarter in range(4) if unlike[quarter] <= min(unlike.values()) + FLOOR_TELLS]
 
     def _unlike(self, query: Tensor, seen: Tensor, share: Tensor, hour: bool) -> tuple[float, float]:
         """How little two views (n, C + 1) are like each other in cells that each count for a ``share (n,)``: by how
@@ -224,6 +225,11 @@ class RoomMatcher:
         keep[1::COARSE], keep[:, 1::COARSE] = False, False
         kept = keep.ravel()
         return Room(points[kept].astype(np.float32), described[kept, :-1], sky[kept])
+
+
+def floor_m(points: np.ndarray) -> float:
+    """What lies lower of the points (n, 3) of a room is its floor."""
+    return float(np.percentile(points[:, 2], 2.0)) + FLOOR_M if len(points) else 0.0
 
 
 def _seen(room: Room, camera: Camera, middle: Point, quarter: int, wanted: Tensor) -> tuple[Tensor, Tensor]:

@@ -162,8 +162,8 @@ def test_what_a_pillar_hides_is_seen_across_the_room(shipped: EmbeddedModel) -> 
     more = []
     for room in building.places[::6]:  # two halls of pillars
         match = Match(room, 0.0, 0.0, (0.0, 0.0, 0.0))
-        for yaw_deg in (33.0, 123.0):
-            pose = c2w_from_angles(np.array([8.0, 5.0, 0.0]), yaw_deg, -2.0)
+        for yaw_deg in (33.0, 303.0):
+            pose = c2w_from_angles(np.array([-12.0, -8.0, 0.0]), yaw_deg, -2.0)
             camera = Camera.from_fov(pose, 50.0, 448, 256)
             before = places._memory(room).readout(placed(camera, match))
             everywhere = torch.ones_like(before.coverage, dtype=torch.bool)
@@ -177,7 +177,7 @@ def test_what_a_pillar_hides_is_seen_across_the_room(shipped: EmbeddedModel) -> 
             assert not inside.recalled(match, camera, nowhere).coverage.any()
             untouched = inside.recalled(match, camera, nowhere, whole=True)
             assert torch.equal(untouched.coverage, before.coverage)
-    assert np.mean(more) > 0.005
+    assert np.mean(more) > 0.02
 
 
 def test_all_rooms_are_made_ready_while_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
