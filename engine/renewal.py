@@ -159,10 +159,11 @@ def retold_by_rooms(memory: LatentMemory, readout: Readout, lent: bool) -> Retol
     """What rooms tell better than the memory, which has it from them: in a room that is ``lent`` all but what the user
     keeps; in the one that was truly seen all that was not; of what lies outside, what was never given."""
     free, token = ~_frozen(memory, readout), readout.token.cpu().numpy()
-    drawn = free & (_wear(memory, readout) >= FORGOTTEN_WEAR)
+    wear = _wear(memory, readout)
+    drawn = free & (wear >= FORGOTTEN_WEAR)
     later = drawn | (free & (token >= 0) & ~memory.began_with(np.maximum(token, 0)))
-    told = torch.from_numpy(np.stack([free, drawn, later]))
-    return Retold(told[0], told[1], told[2], lent, memory.began_at)
+    told = torch.from_numpy(np.stack([free, drawn, later, free & (wear >= int(WORN))]))
+    return Retold(told[0], told[1], told[2], told[3], lent, memory.began_at)
 
 
 def wear_drawn(memory: LatentMemory, known: Readout, given: Tensor | None) -> Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from engine.places.doors import INSIDE, Ways, next_middle
 from engine.places.kinds import FEWEST, Kinds, described
 from engine.places.matching import SAME_ROOM_M, Forgotten, Match, offsets_of, position
 from engine.places.module import SIDES, Module, Point
-from engine.places.rooms import WALL_M, RoomMatcher
+from engine.places.rooms import HOUR, OWN_HOUR, WALL_M, RoomMatcher
 
 FADED = 0.03
 """What is forgotten of a room tells so much less which it was than what is left of it."""
@@ -29,6 +30,9 @@ AHEAD_M = 4.0
 SEEN, SURE = 0.02, 0.8
 """A next room is chosen when so much of a view looks into it and it is so clear of what kind it is (what one waits for
 is not to see it better but to see it worn),"""
+LIKELY, MAY_BE = 0.07, 0.05
+"""By so much a room is more like one's own that is e times as likely of its kind; and what no kind of room is that is
+less likely."""
 WEARING, DRAWN = 0.05, 0.2
 """but not before so much of what one sees of it is not what was seen, or drawn anew: till then one sees it ever better.
 When so much is, its place tells it."""
@@ -80,10 +84,33 @@ class Building:
 
     def going_on(self, readout: Readout, weight: Tensor, camera: Camera, middle: Point, latest: Match | None) -> Match:
         """The room around ``middle`` that goes on best from what cells of a view show, that count for ``weight (h, w)``
-        each."""
-        return self._rooms.best(
-            readout.features, readout.inverse_depth, weight, camera, middle, self.module.side_m, self.places, latest
+        each, of a kind that they may well be of."""
+        best = partial(
+            self._rooms.best, readout.features, readout.inverse_depth, weight, camera, middle, self.module.side_m
         )
+        found = [
+            (best(self._of_kind(kind), latest, hour=OWN_HOUR), likely)
+            for kind, likely in self._own_kinds(readout, camera, middle).items()
+        ]
+        if not found:
+            return best(self.places, latest)
+        return min(found, key=lambda room: room[0].error - LIKELY * math.log(room[1]))[0]
+
+    def _own_kinds(self, view: Readout, camera: Camera, middle: Point) -> dict[int, float]:
+        """Of what kinds the room around ``middle``, which one is in, may be, and how likely; nothing where nothing
+        tells that. One may have come in by any of its doors."""
+        cells = (view.coverage > 0.99) & ~self.outside(middle, view, camera)
+        if self._kinds is None or int(cells.sum()) < FEWEST:
+            return {}
+        features = (view.features - self._mean) / self._std
+        told = [self._kinds.tell(described(features, view, cells, camera, middle, side)) for side in range(len(SIDES))]
+        likely = torch.stack(told).clamp(min=MAY_BE).log().mean(dim=0).exp()
+        return {kind: float(likely[kind]) for kind in set(self._kinds.of_rooms) if likely[kind] > MAY_BE}
+
+    def _of_kind(self, kind: int) -> list[int]:
+        """The stored rooms of a kind."""
+        assert self._kinds is not None
+        return [place for place, of in zip(self.places, self._kinds.of_rooms, strict=True) if of == kind]
 
     def alike(self, forgotten: Forgotten, left: Readout, camera: Camera, middle: Point, at: Point) -> Match:
         """The room most like what is forgotten, in whose stead it is set down; one that is known stays what it is."""
@@ -175,14 +202,15 @@ class Building:
             places,
             replaced=match,
             along=side // 2,
-            one_kind=places is not self.places,
+            hour=0.0 if places is self.places else HOUR,
         )
         return found if self._kinds is not None or found.error < UNCERTAIN else None
 
     def alternatives(self, room: Match) -> list[Match]:
         """The stored rooms of a ``room``'s kind, as they would lie there, each as that is turned and turned about."""
-        kinds = {} if self._kinds is None else dict(zip(self.places, self._kinds.of_rooms, strict=True))
-        places = [place for place in self.places if kinds and kinds[place] == kinds[room.place]] or [room.place]
+        places = [room.place]
+        if self._kinds is not None:
+            places = self._of_kind(self._kinds.of_rooms[self.places.index(room.place)])
         turns = (room.turn_rad, (room.turn_rad + math.pi) % (2.0 * math.pi))
         return [replace(room, place=place, turn_rad=turn) for place in places for turn in turns]
 
@@ -193,9 +221,7 @@ class Building:
         features = (view.features - self._mean) / self._std
         likely = self._kinds.tell(described(features, view, cells, camera, middle, side))
         kind = int(likely.argmax())
-        return [place for place, of in zip(self.places, self._kinds.of_rooms, strict=True) if of == kind], float(
-            likely[kind]
-        )
+        return self._of_kind(kind), float(likely[kind])
 
     def ways(self, match: Match, camera: Camera, like: Tensor) -> Ways:
         """Of a view whose cells are ``like (h, w)``, out of the room that ``match`` is."""

@@ -42,7 +42,8 @@ class Retold:
 
     Attributes:
         free: (h, w) bool, all but what the user keeps. drawn: those of them that show what was never given, or was
-            drawn anew. later: those, and what was given since the first view.
+            drawn anew. later: those, and what was given since the first view. imagined: (h, w) bool, what was never
+            given, nor drawn from what was.
         lent: whether the room that one is in is a place, and was not truly seen.
         began_at: where the world was truly seen, if it was.
     """
@@ -50,6 +51,7 @@ class Retold:
     free: Tensor
     drawn: Tensor
     later: Tensor
+    imagined: Tensor
     lent: bool = True
     began_at: Point | None = None
 
@@ -199,7 +201,7 @@ class Inside:
         what was never given."""
         outside = self._building.outside(match.anchor, recalled, camera)
         if not retold.lent:
-            return retold.later & ~outside & same_surface(view, recalled)
+            return retold.later & ~outside & (retold.imagined | same_surface(view, recalled))
         return torch.where(outside, retold.drawn, retold.free)
 
     def look_back(
@@ -223,7 +225,7 @@ class Inside:
         recalled = self.recalled(room, camera, may)
         shows = may & (recalled.coverage > 0.99) & ~self._building.outside(leaving, recalled, camera)
         if truly:
-            shows &= ~known | same_surface(view.sight, recalled)
+            shows &= ~known | retold.imagined | same_surface(view.sight, recalled)
         return self._laid(view, recalled, shows, room, camera), shows, own | shows
 
     def look_out(self, view: Mosaic, match: Match, retold: Retold, camera: Camera) -> Told:

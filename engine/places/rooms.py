@@ -30,8 +30,11 @@ ALMOST_SKY, SKY_M = SKY_LOG_DEPTH - 0.01, math.exp(SKY_LOG_DEPTH)
 SAME_SURFACE = 1.15
 """What is no farther than that, times the nearest, is seen too."""
 UPWARDS = 0.9
-DEPTH, HOUR = 0.05, 8.0
-"""How much shape counts beside texture; and, among rooms of one kind, the hour beside that."""
+DEPTH = 0.05
+"""How much shape counts beside texture."""
+HOUR, OWN_HOUR = 8.0, 2.0
+"""How much, among rooms of one kind, the hour counts beside that; and of the room that one is in, of which one sees
+more: there it is rather the same walls."""
 WALL_M, SOME = 0.7, 0.1
 """What lies in a room, and no nearer to its edge than that, tells which it is, where that is so much of a view; and so
 does the sky."""
@@ -94,7 +97,7 @@ class RoomMatcher:
         latest: Match | None = None,
         replaced: Match | None = None,
         along: int | None = None,
-        one_kind: bool = False,
+        hour: float = 0.0,
     ) -> Match:
         """The one of ``places`` that is most like a view, set down at ``middle`` of a square of ``side_m``.
 
@@ -104,7 +107,7 @@ class RoomMatcher:
                 again, whichever way turned, only if that fits clearly better.
             along: the axis (0 or 1) that one looks into it along; the two points that it is stored from lie on that
                 axis, for little hides behind anything there.
-            one_kind: all of them are of the same kind; then it is the one that is most like in that light.
+            hour: by how much it counts; if it does, all of them are of the same kind.
 
         Whether it is a court is told by how textures go together (:meth:`_unlike`), and which of the rooms with a roof
         it is by how far they are apart.
@@ -124,16 +127,16 @@ class RoomMatcher:
             for quarter in range(4) if along is None else (along, along + 2):
                 seen, there = _seen(room, coarse, middle, quarter, total > 0.0)
                 share = total * there
-                errors[place, quarter], squares[place, quarter] = self._unlike(query, seen, share, hour=one_kind)
+                errors[place, quarter], squares[place, quarter] = self._unlike(query, seen, share, hour)
                 amounts[place, quarter] = float(share.sum())
         least = 0.5 * max(amounts.values())
         again = {key: LOYALTY if replaced is not None and key[0] == replaced.place else 1.0 for key in errors}
         errors = {key: again[key] * error if amounts[key] >= least else math.inf for key, error in errors.items()}
         place, quarter = min(errors, key=errors.__getitem__)
         error = errors[place, quarter]
-        if one_kind or self._room(place, side_m).roofed:
+        if hour or self._room(place, side_m).roofed:
             shown = [key for key in errors if math.isfinite(errors[key])]
-            alike = [key for key in shown if one_kind or self._room(key[0], side_m).roofed]
+            alike = [key for key in shown if hour or self._room(key[0], side_m).roofed]
             place, quarter = min(alike, key=lambda key: again[key] * squares[key])
         if latest is not None:
             same = errors.get((latest.place, _quarter(latest)), math.inf)
@@ -166,14 +169,14 @@ class RoomMatcher:
             seen, there = _seen(room, looks, middle, quarter, floor > 0.0)
             share = floor * there
             if float((share > 0.0).float().mean()) >= FLOOR_SHARE:
-                unlike[quarter], _ = self._unlike(described, seen, share, hour=False)
+                unlike[quarter], _ = self._unlike(described, seen, share)
         if len(unlike) < 4:
             return range(4)
         return [quarter for quarter in range(4) if unlike[quarter] <= min(unlike.values()) + FLOOR_TELLS]
 
-    def _unlike(self, query: Tensor, seen: Tensor, share: Tensor, hour: bool) -> tuple[float, float]:
+    def _unlike(self, query: Tensor, seen: Tensor, share: Tensor, hour: float = 0.0) -> tuple[float, float]:
         """How little two views (n, C + 1) are like each other in cells that each count for a ``share (n,)``: by how
-        textures go together, and by how far they are apart; and if the ``hour`` counts, by that too.
+        textures go together, and by how far they are apart; in which the ``hour`` counts for so much.
 
         A view through a door is dull beside a stored room, and by distance a dull hall is more like a court than any
         court is. But what goes together best is often a busy room, where a dull one is right.
@@ -186,7 +189,7 @@ class RoomMatcher:
         together = float((here * stored * weight).sum() / norm.clamp(min=1e-6))
         apart = depth + float(((here - stored).square() * weight).sum())
         if hour:
-            apart += HOUR * float((((query - seen)[:, :-1] * weight).sum(0) @ self._hours.T).square().sum())
+            apart += hour * float((((query - seen)[:, :-1] * weight).sum(0) @ self._hours.T).square().sum())
         return 1.0 - together + DEPTH * depth, apart
 
     def _without_hour(self, looks: Tensor, weight: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from engine.models.embedded import EmbeddedModel
 from engine.models.embedded.kinds import KindNetwork
 from engine.models.embedded.weights import KINDS as KINDS_FILE
 from engine.models.embedded.weights import folder_checksum, weight_path
-from engine.places import Match, PlaceBank
+from engine.places import Match, PlaceBank, Retold
 from engine.places.completion import ROOM_PARTS
 from engine.places.doors import INSIDE, Ways, next_middle
 from engine.places.inside import SAME_SURFACE, same_surface
@@ -193,6 +193,42 @@ def test_all_rooms_are_made_ready_while_nobody_waits(monkeypatch: pytest.MonkeyP
     explorer.begin(start, explorer.first_view(start))
     explorer.step(start.posed(c2w_from_angles(start.position, start.yaw_deg + 60.0, start.pitch_deg)))
     assert explorer.match is not None and explorer.match.place in rooms
+
+
+@pytest.mark.parametrize("seed", [1_000_333, 1_000_345])
+def test_the_room_where_a_world_begins_goes_on_as_what_it_is(shipped: EmbeddedModel, seed: int) -> None:
+    """By texture alone these two, a hall of pillars and a refectory, went on as other kinds of rooms."""
+    world = World(WorldSpec("interior", seed))
+    start = world.spawn(448, 256)
+    explorer = Explorer(shipped, ExplorerConfig(fine=False, biome="interior"), world)
+    explorer.begin(start, explorer.first_view(start))
+    pose = start.c2w.copy()
+    pose[:2, 3] += 0.25 * pose[:2, 2]
+    explorer.step(start.posed(pose))
+    assert shipped.kinds is not None and shipped.places is not None and explorer.match is not None
+    rooms = shipped.places._choice.buildings["interior"].places
+    kind = dict(zip(rooms, shipped.kinds.of_rooms.tolist(), strict=True))[explorer.match.place]
+    assert kind == world.room_kind(start.position)
+
+
+def test_what_was_never_given_of_the_room_where_a_world_began_gives_way_to_its_place(shipped: EmbeddedModel) -> None:
+    """Whoever flew through a pillar left strips in the air that nothing ever set right. What was truly seen stays."""
+    assert shipped.places is not None
+    inside = shipped.places._inside["interior"]
+    middle = inside._building.module.middle
+    camera = Camera.from_fov(c2w_from_angles(np.asarray(middle), 0.0, 0.0), 50.0, 448, 256)
+    shape = (256 // shipped.spec.spatial_stride, 448 // shipped.spec.spatial_stride)
+    strips, wall = (
+        readout_of(torch.zeros(shipped.spec.latent_channels, *shape), torch.full((2 * shape[0], 2 * shape[1]), 1.0 / m))
+        for m in (3.0, 8.0)
+    )
+    everything = torch.ones(shape, dtype=torch.bool)
+    imagined = everything.clone()
+    imagined[:, : shape[1] // 2] = False
+    retold = Retold(everything, everything, everything, imagined, lent=False, began_at=middle)
+    match = Match(inside._building.places[0], 0.0, 0.0, middle)
+    assert torch.equal(inside.may_tell(retold, strips, wall, match, camera), imagined)
+    assert bool(inside.may_tell(retold, wall, wall, match, camera).all()), "the same wall, seen since"
 
 
 def test_only_what_is_as_deep_all_around_is_the_same_surface() -> None:

@@ -237,6 +237,7 @@ def test_rooms_may_tell_anew_all_but_what_is_kept_and_know_what_was_never_given(
         assert bool(frozen.any())
         assert torch.equal(retold.free, ~frozen)
         assert torch.equal(retold.drawn[seen], (~frozen & (wear >= FORGOTTEN_WEAR))[seen])
+        assert torch.equal(retold.imagined[seen], (~frozen & (wear >= int(WORN)))[seen])
 
 
 def test_of_the_room_that_was_truly_seen_all_that_the_first_view_did_not_show_may_be_told_anew() -> None:
