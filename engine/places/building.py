@@ -21,7 +21,7 @@ from engine.places.doors import INSIDE, Ways, next_middle
 from engine.places.kinds import FEWEST, Kinds, described
 from engine.places.matching import SAME_ROOM_M, Forgotten, Match, offsets_of, position
 from engine.places.module import SIDES, Module, Point
-from engine.places.rooms import HOUR, OWN_HOUR, WALL_M, RoomMatcher
+from engine.places.rooms import HOUR, WALL_M, RoomMatcher
 
 FADED = 0.03
 """What is forgotten of a room tells so much less which it was than what is left of it."""
@@ -89,7 +89,7 @@ class Building:
             self._rooms.best, readout.features, readout.inverse_depth, weight, camera, middle, self.module.side_m
         )
         found = [
-            (best(self._of_kind(kind), latest, hour=OWN_HOUR), likely)
+            (best(self._of_kind(kind), latest), likely)
             for kind, likely in self._own_kinds(readout, camera, middle).items()
         ]
         if not found:

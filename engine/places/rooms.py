@@ -30,11 +30,8 @@ ALMOST_SKY, SKY_M = SKY_LOG_DEPTH - 0.01, math.exp(SKY_LOG_DEPTH)
 SAME_SURFACE = 1.15
 """What is no farther than that, times the nearest, is seen too."""
 UPWARDS = 0.9
-DEPTH = 0.05
-"""How much shape counts beside texture."""
-HOUR, OWN_HOUR = 8.0, 2.0
-"""How much, among rooms of one kind, the hour counts beside that; and of the room that one is in, of which one sees
-more: there it is rather the same walls."""
+DEPTH, HOUR = 0.05, 8.0
+"""How much shape counts beside texture; and, among rooms of one kind, the hour beside that."""
 WALL_M, SOME = 0.7, 0.1
 """What lies in a room, and no nearer to its edge than that, tells which it is, where that is so much of a view; and so
 does the sky."""
