@@ -21,7 +21,7 @@ from engine.places.doors import INSIDE, Ways, next_middle
 from engine.places.kinds import FEWEST, Kinds, described
 from engine.places.matching import SAME_ROOM_M, Forgotten, Match, offsets_of, position
 from engine.places.module import SIDES, Module, Point
-from engine.places.rooms import HOUR, WALL_M, RoomMatcher
+from engine.places.rooms import WALL_M, RoomMatcher
 
 FADED = 0.03
 """What is forgotten of a room tells so much less which it was than what is left of it."""
@@ -30,15 +30,15 @@ AHEAD_M = 4.0
 SEEN, SURE = 0.02, 0.8
 """A next room is chosen when so much of a view looks into it and it is so clear of what kind it is (what one waits for
 is not to see it better but to see it worn),"""
-LIKELY, MAY_BE = 0.07, 0.05
-"""By so much a room is more like one's own that is e times as likely of its kind; and what no kind of room is that is
-less likely."""
 WEARING, DRAWN = 0.05, 0.2
 """but not before so much of what one sees of it is not what was seen, or drawn anew: till then one sees it ever better.
 When so much is, its place tells it."""
 LATEST, UNCERTAIN = 0.06, 0.65
 """It is chosen at the latest when so much of a view looks into it and that is worn, however unclear it is; but where
 nothing tells its kind, only if the best of all is no farther from it than that."""
+LIKELY, MAY_BE = 0.07, 0.05
+"""Of the room that one is in: by so much it is more like one that is e times as likely of its kind; and of a kind that
+is less likely it is not."""
 
 
 class Building:
@@ -102,8 +102,7 @@ class Building:
         cells = (view.coverage > 0.99) & ~self.outside(middle, view, camera)
         if self._kinds is None or int(cells.sum()) < FEWEST:
             return {}
-        features = (view.features - self._mean) / self._std
-        told = [self._kinds.tell(described(features, view, cells, camera, middle, side)) for side in range(len(SIDES))]
+        told = [self._tell(self._kinds, view, cells, camera, middle, side) for side in range(len(SIDES))]
         likely = torch.stack(told).clamp(min=MAY_BE).log().mean(dim=0).exp()
         return {kind: float(likely[kind]) for kind in set(self._kinds.of_rooms) if likely[kind] > MAY_BE}
 
@@ -202,7 +201,7 @@ class Building:
             places,
             replaced=match,
             along=side // 2,
-            hour=0.0 if places is self.places else HOUR,
+            one_kind=places is not self.places,
         )
         return found if self._kinds is not None or found.error < UNCERTAIN else None
 
@@ -218,10 +217,15 @@ class Building:
         """The stored rooms of the kind that ``cells (h, w)`` bool of a view show, and how likely it is that kind."""
         if self._kinds is None or int(cells.sum()) < FEWEST:
             return self.places, 0.0
-        features = (view.features - self._mean) / self._std
-        likely = self._kinds.tell(described(features, view, cells, camera, middle, side))
+        likely = self._tell(self._kinds, view, cells, camera, middle, side)
         kind = int(likely.argmax())
         return self._of_kind(kind), float(likely[kind])
+
+    def _tell(self, kinds: Kinds, view: Readout, cells: Tensor, camera: Camera, middle: Point, side: int) -> Tensor:
+        """(kinds,): how likely each kind is of the room around ``middle`` that ``cells (h, w)`` bool of a view show, if
+        one comes in from the other ``side``."""
+        features = (view.features - self._mean) / self._std
+        return kinds.tell(described(features, view, cells, camera, middle, side))
 
     def ways(self, match: Match, camera: Camera, like: Tensor) -> Ways:
         """Of a view whose cells are ``like (h, w)``, out of the room that ``match`` is."""

@@ -42,8 +42,8 @@ class Retold:
 
     Attributes:
         free: (h, w) bool, all but what the user keeps. drawn: those of them that show what was never given, or was
-            drawn anew. later: those, and what was given since the first view. imagined: (h, w) bool, what was never
-            given, nor drawn from what was.
+            drawn anew. later: those, and what was given since the first view. imagined: those that show what was never
+            given, or has nothing left of that, so often was it drawn anew.
         lent: whether the room that one is in is a place, and was not truly seen.
         began_at: where the world was truly seen, if it was.
     """

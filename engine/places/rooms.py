@@ -94,7 +94,7 @@ class RoomMatcher:
         latest: Match | None = None,
         replaced: Match | None = None,
         along: int | None = None,
-        hour: float = 0.0,
+        one_kind: bool = False,
     ) -> Match:
         """The one of ``places`` that is most like a view, set down at ``middle`` of a square of ``side_m``.
 
@@ -104,7 +104,7 @@ class RoomMatcher:
                 again, whichever way turned, only if that fits clearly better.
             along: the axis (0 or 1) that one looks into it along; the two points that it is stored from lie on that
                 axis, for little hides behind anything there.
-            hour: by how much it counts; if it does, all of them are of the same kind.
+            one_kind: all of them are of the same kind; then it is the one that is most like in that light.
 
         Whether it is a court is told by how textures go together (:meth:`_unlike`), and which of the rooms with a roof
         it is by how far they are apart.
@@ -124,16 +124,16 @@ class RoomMatcher:
             for quarter in range(4) if along is None else (along, along + 2):
                 seen, there = _seen(room, coarse, middle, quarter, total > 0.0)
                 share = total * there
-                errors[place, quarter], squares[place, quarter] = self._unlike(query, seen, share, hour)
+                errors[place, quarter], squares[place, quarter] = self._unlike(query, seen, share, hour=one_kind)
                 amounts[place, quarter] = float(share.sum())
         least = 0.5 * max(amounts.values())
         again = {key: LOYALTY if replaced is not None and key[0] == replaced.place else 1.0 for key in errors}
         errors = {key: again[key] * error if amounts[key] >= least else math.inf for key, error in errors.items()}
         place, quarter = min(errors, key=errors.__getitem__)
         error = errors[place, quarter]
-        if hour or self._room(place, side_m).roofed:
+        if one_kind or self._room(place, side_m).roofed:
             shown = [key for key in errors if math.isfinite(errors[key])]
-            alike = [key for key in shown if hour or self._room(key[0], side_m).roofed]
+            alike = [key for key in shown if one_kind or self._room(key[0], side_m).roofed]
             place, quarter = min(alike, key=lambda key: again[key] * squares[key])
         if latest is not None:
             same = errors.get((latest.place, _quarter(latest)), math.inf)
@@ -166,14 +166,14 @@ class RoomMatcher:
             seen, there = _seen(room, looks, middle, quarter, floor > 0.0)
             share = floor * there
             if float((share > 0.0).float().mean()) >= FLOOR_SHARE:
-                unlike[quarter], _ = self._unlike(described, seen, share)
+                unlike[quarter], _ = self._unlike(described, seen, share, hour=False)
         if len(unlike) < 4:
             return range(4)
         return [quarter for quarter in range(4) if unlike[quarter] <= min(unlike.values()) + FLOOR_TELLS]
 
-    def _unlike(self, query: Tensor, seen: Tensor, share: Tensor, hour: float = 0.0) -> tuple[float, float]:
+    def _unlike(self, query: Tensor, seen: Tensor, share: Tensor, hour: bool) -> tuple[float, float]:
         """How little two views (n, C + 1) are like each other in cells that each count for a ``share (n,)``: by how
-        textures go together, and by how far they are apart; in which the ``hour`` counts for so much.
+        textures go together, and by how far they are apart; and if the ``hour`` counts, by that too.
 
         A view through a door is dull beside a stored room, and by distance a dull hall is more like a court than any
         court is. But what goes together best is often a busy room, where a dull one is right.
@@ -186,7 +186,7 @@ class RoomMatcher:
         together = float((here * stored * weight).sum() / norm.clamp(min=1e-6))
         apart = depth + float(((here - stored).square() * weight).sum())
         if hour:
-            apart += hour * float((((query - seen)[:, :-1] * weight).sum(0) @ self._hours.T).square().sum())
+            apart += HOUR * float((((query - seen)[:, :-1] * weight).sum(0) @ self._hours.T).square().sum())
         return 1.0 - together + DEPTH * depth, apart
 
     def _without_hour(self, looks: Tensor, weight: Tensor) -> Tensor:
