@@ -81,6 +81,7 @@ def way_back(side: int, room: Match) -> Way:
 
 
 def beyond(way: Way, side_m: float) -> OrientedBox:
-    """All that lies that way out of a room whose middle is the origin."""
-    center = (0.5 * side_m + WALL_M + FARTHEST_M) * np.array([*way, 0.0])
+    """All that lies that way out of a room whose middle is the origin, and its wall there: from outside that shows
+    nothing, but would hide the room where the other room's wall has an arch or a window and this one has none."""
+    center = (0.5 * side_m - WALL_M + FARTHEST_M) * np.array([*way, 0.0])
     return OrientedBox(center, np.full(3, FARTHEST_M))

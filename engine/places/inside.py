@@ -83,8 +83,8 @@ class Inside:
     """Tells what a view shows of a building's rooms.
 
     Args:
-        building: chooses them. memory: a stored room as a memory, and without what it shows of the next room on one
-            side. repeats: how one repeats itself.
+        building: chooses them. memory: a stored room as a memory, and without its wall on one side and what lies
+            beyond. repeats: how one repeats itself.
         light: by how much what it shows differs in the light of its match. told: that light, as cells (h, w) of a view
             tell it, given what its place shows of that; of how many cells away from what they do not.
     """
@@ -160,7 +160,8 @@ class Inside:
         walls and pillars stand where they stood, its floor and ceiling are the same.
 
         Args:
-            back: the way to a room that it shows nothing of. whole: also what is not wanted, if it is not hidden.
+            back: the way that one looks in from: neither its wall there nor what lies beyond is shown.
+            whole: also what is not wanted, if it is not hidden.
         """
         memory, here = self._memory(room.place, None), placed(camera, room)
         only = None if whole else _around(wanted)

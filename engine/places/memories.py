@@ -32,7 +32,7 @@ class Memories:
         self._courts: dict[int, bool] = {}
 
     def __call__(self, index: int, without: Way | None = None) -> LatentMemory:
-        """A place; ``without`` what it shows of the next room on that side, and else the same tokens."""
+        """A place; ``without`` its wall on one side and what it shows of the next room there, and else the same."""
         whole = self._of(index)
         if without is None:
             return whole

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from engine.camera import Camera
 from engine.memory.points import positions
 from engine.models.embedded import EmbeddedModel
 from engine.places import memories
@@ -37,6 +38,16 @@ def test_without_a_next_room_it_is_the_same_but_for_what_lies_there(shipped: Emb
         assert bool(box.contains(positions(whole.store, gone, whole.config.cell_center)).all())
         assert made(rooms[0], side) is cut, "it is made once"
     assert np.array_equal(whole.living(), before)
+
+
+def test_through_an_arch_that_its_own_wall_has_not_one_looks_into_it(shipped: EmbeddedModel) -> None:
+    made, rooms, side_m = of(shipped)
+    outside = np.array([-0.5 * side_m - 6.0, 5.5, 0.0])
+    camera = Camera.look_at(outside, np.array([0.0, 5.5, 0.0]), 60.0, 448, 256)
+    ahead = np.s_[12:20, 12:44]  # of 32 by 56 cells
+    for room in rooms[:3]:
+        whole, cut = (memory.sight(camera).coverage[ahead].mean() for memory in (made(room), made(room, (-1, 0))))
+        assert float(cut) > 0.8 and float(whole) < 0.1, (room, float(whole), float(cut))
 
 
 def test_what_lives_is_all_that_it_has_of_its_own(shipped: EmbeddedModel) -> None:
