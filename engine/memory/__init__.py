@@ -6,6 +6,7 @@ from engine.memory.grids import fits_memory
 from engine.memory.kernels import WORN
 from engine.memory.latent_memory import LatentMemory, WriteReport
 from engine.memory.mosaic import Mosaic, Tile
+from engine.memory.moved import add_moved
 from engine.memory.points import OrientedBox, TokenInfo
 from engine.memory.readout import Readout, ReadoutNetwork, SampleMap
 from engine.memory.snapshot import MemorySnapshot
@@ -30,6 +31,7 @@ __all__ = [
     "TokenInfo",
     "WorldTree",
     "WriteReport",
+    "add_moved",
     "fits_memory",
     "memory_at_scales",
 ]

@@ -7,6 +7,7 @@ Image Synthesis"), read out as any latent memory is and joined to it; from then 
 """
 
 from engine.places.bank import Place, PlaceBank
+from engine.places.bays import ALL_BAYS
 from engine.places.completion import Places
 from engine.places.inside import Retold
 from engine.places.kinds import Kinds
@@ -15,6 +16,7 @@ from engine.places.matching import MOST_PAST, MOST_ROOMS, Forgotten, Match
 from engine.places.mirror import MirroredBank
 
 __all__ = [
+    "ALL_BAYS",
     "LIGHT_SIZES",
     "MOST_PAST",
     "MOST_ROOMS",

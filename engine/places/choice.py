@@ -130,7 +130,7 @@ class Choice:
             return replace(latest, chosen_at=at)
         memory, usual, count = self._memory(latest.place), self._usual(latest.place), TURNS if at is None else 4
         turns = [latest.turn_rad + 2.0 * math.pi * n / count for n in range(1, count)]
-        matches = [replace(latest, turn_rad=turn, anchor=anchor, chosen_at=at, scale=1.0) for turn in turns]
+        matches = [replace(latest, turn_rad=turn, anchor=anchor, chosen_at=at, scale=1.0, bays=()) for turn in turns]
 
         def unlike(match: Match) -> float:
             view = memory.readout_nearest(placed(camera, match))

@@ -13,11 +13,13 @@ from torch.nn.functional import avg_pool2d, max_pool2d
 from engine.camera import Camera
 from engine.cells import cell_means, spliced
 from engine.memory import LatentMemory, Mosaic, Readout, Tile
+from engine.places.bays import changed
 from engine.places.building import Building
 from engine.places.completed import Completed
 from engine.places.doors import INSIDE, Way, way_back
 from engine.places.lighting import DIRECTIONS, unlit
 from engine.places.matching import SAME_ROOM_M, Forgotten, Match, placed, position
+from engine.places.memories import Memories
 from engine.places.module import QUARTER_RAD, Point
 from engine.places.repeats import FEWEST, Repeat, Repeats
 from engine.places.things import hiding
@@ -83,8 +85,7 @@ class Inside:
     """Tells what a view shows of a building's rooms.
 
     Args:
-        building: chooses them. memory: a stored room as a memory, and without its wall on one side and what lies
-            beyond. repeats: how one repeats itself.
+        building: chooses them. memory: a stored room as a memory. repeats: how one repeats itself.
         light: by how much what it shows differs in the light of its match. told: that light, as cells (h, w) of a view
             tell it, given what its place shows of that; of how many cells away from what they do not.
     """
@@ -92,7 +93,7 @@ class Inside:
     def __init__(
         self,
         building: Building,
-        memory: Callable[[int, Way | None], LatentMemory],
+        memory: Memories,
         repeats: Callable[[int], Repeats],
         light: Callable[[Readout, Match, Camera], Tensor | None],
         told: Callable[[Readout, Readout, Tensor, Tensor, Match, Camera], tuple[float, ...]],
@@ -126,16 +127,18 @@ class Inside:
         if retold is not None and math.dist(match.anchor, leaving) >= SAME_ROOM_M:
             view, returned, hides = self.look_back(view, known, leaving, match, retold, camera)
         wanted &= ~hides
+        walled = known & ~hides & self._walled(view.sight, match, camera)
+        wanted |= walled
         # Where one knows which room it is, in what light, and that nothing goes, no more of it is asked for.
         recalled = self.recalled(match, camera, wanted, whole=match is not latest or forgotten is not None)
         if match is not latest and not math.isinf(match.error) and not kept:
-            shown = self._memory(match.place, None).resampled(recalled)
-            light = self._told(view.readout, shown, known & ~hides, away, match, camera)
-            own = forgotten is not None and forgotten.gives_way_to(match)
-            match = replace(match, light=unlit(light) if own else light)
+            match = self._as_seen(match, recalled, view.readout, known & ~hides, away, forgotten, camera)
+            if changed(match.bays):
+                recalled = self.recalled(match, camera, wanted, whole=True)
         hidden = torch.zeros_like(known)
         if forgotten is not None:
             hidden = hiding(recalled, view.sight, known, camera) & ~hides
+        hidden |= walled & (recalled.coverage > 0.99) & ~self._building.outside(match.anchor, recalled, camera)
         known = known & ~hidden
         anew = torch.zeros_like(known)
         if retold is not None and (match is latest or forgotten is not None or kept):
@@ -152,6 +155,24 @@ class Inside:
             outside = torch.where(told.shows, told.farther, outside)
         return Completed(view.readout, taken, (hidden & taken) | gone, anew & ~gone, match, taken & outside)
 
+    def _as_seen(
+        self,
+        match: Match,
+        recalled: Readout,
+        view: Readout,
+        known: Tensor,
+        away: Tensor,
+        forgotten: Forgotten | None,
+        camera: Camera,
+    ) -> Match:
+        """A room that was just found, in the light and with the bays of walls that a view shows; ``recalled`` is what
+        its place shows, other arguments as for :meth:`complete`."""
+        light = self._told(view, self._of(match).resampled(recalled), known, away, match, camera)
+        if forgotten is None:
+            like = self._memory.bays(match.place).like(view, known, placed(camera, match))
+            return replace(match, light=light, bays=like)
+        return replace(match, light=unlit(light) if forgotten.gives_way_to(match) else light)
+
     def recalled(
         self, room: Match, camera: Camera, wanted: Tensor, back: Way | None = None, *, whole: bool = False
     ) -> Readout:
@@ -163,9 +184,9 @@ class Inside:
             back: the way that one looks in from: neither its wall there nor what lies beyond is shown.
             whole: also what is not wanted, if it is not hidden.
         """
-        memory, here = self._memory(room.place, None), placed(camera, room)
+        memory, here = self._of(room), placed(camera, room)
         only = None if whole else _around(wanted)
-        sight = self._repeated(room, here, wanted, self._memory(room.place, back).sight(here, only=only), only)
+        sight = self._repeated(room, here, wanted, self._of(room, back).sight(here, only=only), only)
         hidden = wanted & (sight.coverage < 0.5)
         if float(hidden.float().mean()) >= FEWEST:
             turned = replace(room, turn_rad=room.turn_rad + ACROSS * QUARTER_RAD)
@@ -177,9 +198,22 @@ class Inside:
     def _laid(self, view: Mosaic, recalled: Readout, cells: Tensor, room: Match, camera: Camera) -> Mosaic:
         """A view that what a room shows, ``recalled``, is laid over in some ``cells (h, w)`` bool, in its light; of
         what is told all is known."""
-        tile = Tile(self._memory(room.place, None), recalled, cells, self._light(recalled, room, camera))
+        tile = Tile(self._of(room), recalled, cells, self._light(recalled, room, camera))
         laid = view.laid(tile)
         return laid.showing(replace(laid.sight, coverage=torch.where(cells, 1.0, view.sight.coverage)))
+
+    def _of(self, room: Match, without: Way | None = None) -> LatentMemory:
+        """What a room is known by, ``without`` its wall on one side and what lies beyond."""
+        return self._memory(room.place, without, room.bays)
+
+    def _walled(self, sight: Readout, match: Match, camera: Camera) -> Tensor:
+        """(h, w) bool: cells of a view that show what lies outside of the room that one is in, where a wall of it that
+        was not seen yet would hide that."""
+        h, w = sight.coverage.shape
+        if not match.bays:
+            return torch.zeros(h, w, dtype=torch.bool)
+        closed = self._memory.bays(match.place).closed(match.bays, placed(camera, match), (h, w))
+        return closed & self._building.outside(match.anchor, sight, camera)
 
     def _repeated(self, room: Match, here: Camera, wanted: Tensor, sight: Readout, only: Tensor | None) -> Readout:
         """What a room shows of a view, from ``here`` in its own coordinates; and where it does not show what is
@@ -192,7 +226,7 @@ class Inside:
                 break
             done.append(repeat)
             there = here.posed(repeat.matrix @ here.c2w)
-            other = self._memory(room.place, None).sight(there, only=only)
+            other = self._of(room).sight(there, only=only)
             sight = spliced(sight, other, repeats.shows(repeat, other, there) & (sight.coverage <= 0.99))
         return sight
 
@@ -255,7 +289,7 @@ class Inside:
         its kind that comes nearest to that by itself: dusk that is lit like noon is no noon."""
         seen, lit = looks & (view.sight.coverage > 0.99), []
         for room in self._building.alternatives(found):
-            memory = self._memory(room.place, way_back(side, room))
+            memory = self._of(room, way_back(side, room))
             recalled = memory.resampled(memory.sight(placed(camera, room), only=looks))
             light = self._told(view.readout, recalled, seen, torch.zeros(seen.shape), room, camera)
             if any(light[:DIRECTIONS]):

@@ -52,6 +52,8 @@ class Match:
         rooms: of a building, what is known to stand where; these know of no others.
         scale: a metre of the world is so many of the place.
         light: that it is seen in, see :meth:`engine.places.lighting.Lighting.told`; () is its own.
+        bays: which of the place's each bay of a room's walls is, see :meth:`engine.places.bays.Bays.like`; () is its
+            own, or not known.
     """
 
     place: int
@@ -63,6 +65,7 @@ class Match:
     chosen_at: Point | None = None
     past: tuple[int, ...] = ()
     rooms: tuple[Match, ...] = ()
+    bays: tuple[int, ...] = ()
 
     def room(self, middle: Point) -> Match | None:
         """What is known to stand around a point."""

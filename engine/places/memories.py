@@ -7,6 +7,7 @@ from collections import OrderedDict
 
 from engine.memory import LatentMemory, LatentView, MemoryConfig, ReadoutNetwork, ScaledView, memory_at_scales
 from engine.places.bank import PlaceBank
+from engine.places.bays import Bays, Likeness, changed
 from engine.places.doors import beyond
 from engine.places.module import Way
 from engine.places.roof import is_court, sky_behind
@@ -14,6 +15,8 @@ from engine.places.scales import Halve, at_scales
 
 KEPT = 20
 """Of some 5 MB each; all rooms of a building that are stored."""
+REHUNG = 2
+"""So many rooms are kept whose walls have other bays: worlds begin in them."""
 ALIVE = frozenset({"state", "alive_in_block"})
 """The tables that a memory without some of its tokens has of its own."""
 
@@ -28,20 +31,42 @@ class Memories:
     def __init__(self, bank: PlaceBank, network: ReadoutNetwork, halve: Halve | None = None) -> None:
         self._bank, self._network, self._halve = bank, network, halve
         self._whole: OrderedDict[int, LatentMemory] = OrderedDict()
-        self._without: dict[tuple[int, Way], LatentMemory] = {}
+        self._rehung: OrderedDict[tuple[int, Likeness], LatentMemory] = OrderedDict()
+        self._without: dict[tuple[int, Likeness, Way], LatentMemory] = {}
+        self._bays: dict[int, Bays] = {}
         self._courts: dict[int, bool] = {}
 
-    def __call__(self, index: int, without: Way | None = None) -> LatentMemory:
-        """A place; ``without`` its wall on one side and what it shows of the next room there, and else the same."""
-        whole = self._of(index)
+    def __call__(self, index: int, without: Way | None = None, bays: Likeness = ()) -> LatentMemory:
+        """A place; ``without`` its wall on one side and what it shows of the next room there, and else the same; and
+        with other ``bays`` of its walls, see :meth:`engine.places.bays.Bays.like`."""
+        bays = bays if changed(bays) else ()
+        whole = self._with(index, bays) if bays else self._of(index)
         if without is None:
             return whole
-        if (index, without) not in self._without:
+        key = index, bays, without
+        if key not in self._without:
             tables = {id(table): table for name, table in whole.store.tables.items() if name not in ALIVE}
             memory = copy.deepcopy(whole, {**tables, id(self._network): self._network})
             memory.erase(beyond(without, self._bank.modules[self._bank.biomes[index]].side_m))
-            self._without[index, without] = memory
-        return self._without[index, without]
+            self._without[key] = memory
+        return self._without[key]
+
+    def bays(self, index: int) -> Bays:
+        """The bays of a stored room's walls."""
+        if index not in self._bays:
+            bank = self._bank
+            mean, std = (values[:, None, None] for values in (bank.mean, bank.std))
+            self._bays[index] = Bays(bank.first_views(index), bank.modules[bank.biomes[index]].side_m, mean, std)
+        return self._bays[index]
+
+    def _with(self, index: int, bays: Likeness) -> LatentMemory:
+        if (index, bays) not in self._rehung:
+            self._rehung[index, bays] = self.bays(index).rehung(self._of(index), bays)
+            if len(self._rehung) > REHUNG:
+                left, _ = self._rehung.popitem(last=False)
+                self._without = {key: memory for key, memory in self._without.items() if key[:2] != left}
+        self._rehung.move_to_end((index, bays))
+        return self._rehung[index, bays]
 
     def _of(self, index: int) -> LatentMemory:
         if index in self._whole:
@@ -62,7 +87,7 @@ class Memories:
         self._whole[index] = memory
         if len(self._whole) > KEPT:
             left, _ = self._whole.popitem(last=False)
-            self._without = {key: memory for key, memory in self._without.items() if key[0] != left}
+            self._without = {key: memory for key, memory in self._without.items() if key[:2] != (left, ())}
         return memory
 
     def court(self, index: int) -> bool:

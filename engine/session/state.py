@@ -140,6 +140,7 @@ def _match_to_json(match: Match) -> dict[str, Any]:
     return (
         {"place": match.place, "turn_rad": match.turn_rad, "scale": match.scale, "x": x, "y": y, "z": z}
         | {"light": list(match.light), "past": list(match.past)}
+        | ({"bays": list(match.bays)} if match.bays else {})
         | ({"rooms": [_match_to_json(room) for room in match.rooms]} if match.rooms else {})
         | at
     )
@@ -147,7 +148,7 @@ def _match_to_json(match: Match) -> dict[str, Any]:
 
 def _match_from_json(fields: Fields, *, room: bool = False) -> Match:
     """The inverse of :func:`_match_to_json`; a ``room`` knows of no others."""
-    from engine.places import LIGHT_SIZES, MOST_PAST, MOST_ROOMS, Match
+    from engine.places import ALL_BAYS, LIGHT_SIZES, MOST_PAST, MOST_ROOMS, Match
 
     x, y, z = (fields.number(axis, -1e9, 1e9) for axis in "xyz")
     at = fields.object("at") if "at" in fields.values else None
@@ -157,6 +158,10 @@ def _match_from_json(fields: Fields, *, room: bool = False) -> Match:
         raise SessionError(
             f"The light of {fields.place} in the session must be one of {LIGHT_SIZES} numbers; it is {len(given)}."
         )
+    hung = fields.items("bays", ALL_BAYS) if "bays" in fields.values else []
+    bays = Fields({str(n): value for n, value in enumerate(hung)}, f"{fields.place}.bays")
+    if len(hung) not in (0, ALL_BAYS):
+        raise SessionError(f"The bays of {fields.place} in the session must be {ALL_BAYS} or none; it has {len(hung)}.")
     listed = fields.items("past", MOST_PAST) if "past" in fields.values else []
     past = Fields({str(n): value for n, value in enumerate(listed)}, f"{fields.place}.past")
     known = fields.items("rooms", 0 if room else MOST_ROOMS) if "rooms" in fields.values else []
@@ -171,4 +176,5 @@ def _match_from_json(fields: Fields, *, room: bool = False) -> Match:
         chosen_at=None if at is None else tuple(at.number(axis, -1e9, 1e9) for axis in "xyz"),  # type: ignore[arg-type]
         past=tuple(past.integer(name, 0, 2**31) for name in past.values),
         rooms=tuple(_match_from_json(rooms.object(name), room=True) for name in rooms.values),
+        bays=tuple(bays.integer(name, -1, ALL_BAYS - 1) for name in bays.values),
     )

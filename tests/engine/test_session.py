@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import random
 import shutil
@@ -14,6 +15,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +26,11 @@ from hypothesis import strategies as st
 from engine.errors import InputError, SessionError
 from engine.explorer import Explorer
 from engine.models.embedded import EmbeddedModel
+from engine.places import Match
 from engine.reopen import capture, memory_saver, reopen
 from engine.session import FolderSession, FrameRecord, FrameStore, open_session, save_session
 from engine.session.container import parse_json, safe_name
+from engine.session.state import state_from_json
 from tests.engine.explorer_support import camera, explorer, first_view
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -362,3 +366,16 @@ def test_kill_at_any_moment_loses_at_most_the_save_in_progress(tmp_path: Path, k
     finally:
         nursery.stdin.close()
         nursery.wait(timeout=10)
+
+
+def test_the_bays_of_a_room_come_back_and_no_others(tiny_model: EmbeddedModel) -> None:
+    one, _ = flown(tiny_model)
+    room = Match(0, 0.0, math.inf, (15.0, 15.0, 2.9), bays=(*range(19), -1))
+    one.match = replace(Match(0, 0.0, math.inf), bays=room.bays, rooms=(room,))
+    values = capture(one, kind="image", camera=camera(), first=camera(), recorded=(), notes={}).to_json()
+    again = state_from_json(json.loads(json.dumps(values)))
+    assert again.match == one.match
+    for bays in ([0] * 19, [0] * 21, [20] * 20, [-2] * 20, [0.5] * 20, "walls"):
+        values["match"]["bays"] = bays
+        with pytest.raises(SessionError, match=r"^[^\n]*bays[^\n]*$"):
+            state_from_json(values)
