@@ -30,6 +30,7 @@ from engine.models.embedded.detail import (
     NEW,
     NEW_MOST,
     NEW_PER_OCTAVE,
+    ROOM_MOST,
     SMOOTH,
     TORN,
     USUAL,
@@ -176,6 +177,20 @@ def test_in_a_building_more_is_given_where_one_surface_ends_before_another_and_n
     assert amplified.max() == pytest.approx(EDGES * LEAST)
     slope = readout_of(torch.zeros(16, 16, 28), torch.linspace(0.1, 0.2, 56).expand(32, 56))
     assert torch.equal(gain_of(slope, built=True), gain(torn(slope)))
+
+
+def test_rooms_are_given_less_of_it_for_coarser_tokens_tell_them() -> None:
+    near = torch.full((32, 56), 0.2)
+    near[:, 28:] = 0.1
+    octaves = torch.linspace(-3.0, 0.0, 16)[:, None].expand(16, 28)
+    nothing = torch.full((16, 28), -1)
+    readout = replace(readout_of(torch.zeros(16, 16, 28), near), log2_scale=octaves, token=nothing)
+    country, room = gain_of(readout), gain_of(readout, built=True)
+    assert country.max() == pytest.approx(NEW_MOST) and room.max() == pytest.approx(ROOM_MOST)
+    flat = torch.ones(28, dtype=torch.bool)
+    flat[13:15] = False
+    assert torch.equal(room[:, flat], country[:, flat].clamp(max=ROOM_MOST))
+    assert bool((room[:, ~flat] >= room[:, flat][:, :2]).all()), "edges get more, but no more than that"
 
 
 def test_what_one_stands_right_before_in_a_building_is_plain() -> None:

@@ -40,6 +40,9 @@ USUAL = 1.2
 NEW, NEW_MOST, NEW_PER_OCTAVE = 1.5, 2.3, 1.0
 """What is new, and comes from a place, passes here only once. Rooms are stored finer than they are mostly seen: where a
 cell holds several tokens the readout looks at some of them, and knows the less of it the more there are."""
+ROOM_MOST = 1.9
+"""In a building, where coarser tokens tell what is far, that is too much. Fitted to rooms that are stored, as their own
+worlds show them from inside; through doors they still get more than they should."""
 NEARER, NEARER_MOST = 1.8, 2.3
 """What came nearer than it was drawn lacks what lies between, up to an octave of it, until it is drawn anew; in a
 flight that goes on it is most of what one sees. Fitted likewise, over 72 m straight ahead."""
@@ -136,7 +139,9 @@ def gain_of(readout: Readout, *, built: bool = False, renewed: bool = True) -> T
     way to something new some day."""
     new = readout.token < 0
     told = torch.where(new, gain_of_new(readout.log2_scale), gain(torn(readout)))
-    told = torch.where(edges(readout), (EDGES * told).clamp(max=NEW_MOST), told) if built else told
+    if built:
+        told = torch.where(edges(readout), (EDGES * told).clamp(max=NEW_MOST), told)
+        told = torch.where(new, told.clamp(max=ROOM_MOST), told)
     told = torch.where(new, told, gain_of_nearer(told, readout.log2_scale)) if renewed else told
     return told * ((GONE - readout.log2_scale) / (GONE - FADES)).clamp(0.0, 1.0) if built else told
 
