@@ -76,7 +76,7 @@ def memory_at_scales(config: MemoryConfig, network: ReadoutNetwork | None, views
         if view.backdrop is not None and before is not None and before.backdrop >= 0:
             latents, inverse_depth, camera = checked_view(config, view.backdrop)
             node.written += write_backdrop(config, memory.store, node, latents, inverse_depth, camera)
-            dead.append(_rows(memory.store, node.backdrop)[~_alive(plain.store, before.backdrop)])
+            dead.append(memory.store.rows_of(node.backdrop)[~_alive(plain.store, before.backdrop)])
     if dead:
         killed = np.concatenate(dead)
         memory.tree.record(memory.tree[memory.tree.current], killed=killed)
@@ -103,7 +103,7 @@ def cells_of(memory: LatentMemory, keyframe: int) -> tuple[np.ndarray, np.ndarra
     """Of a view that a memory wrote, (h, w) bool: the cells that became tokens, and those of them that live."""
     store = memory.store
     height, width = store.grids.rows[keyframe]
-    u, v = cell_of(store.cells.rows[_rows(store, keyframe)], int(width))
+    u, v = cell_of(store.cells.rows[store.rows_of(keyframe)], int(width))
     written, alive = np.zeros((2, height, width), np.bool_)
     written[v, u], alive[v, u] = True, _alive(store, keyframe)
     return written, alive
@@ -111,19 +111,13 @@ def cells_of(memory: LatentMemory, keyframe: int) -> tuple[np.ndarray, np.ndarra
 
 def _in_order(cells: np.ndarray, store: TokenStore, keyframe: int) -> np.ndarray:
     """(n,) of a keyframe's tokens, of ``cells (h, w)``."""
-    u, v = cell_of(store.cells.rows[_rows(store, keyframe)], int(store.grids.rows[keyframe, 1]))
+    u, v = cell_of(store.cells.rows[store.rows_of(keyframe)], int(store.grids.rows[keyframe, 1]))
     return np.asarray(cells[v, u])
-
-
-def _rows(store: TokenStore, keyframe: int) -> np.ndarray:
-    """(n,) int64, a keyframe's tokens."""
-    first, count, _, _ = store.spans.rows[keyframe]
-    return np.arange(first, first + count)
 
 
 def _alive(store: TokenStore, keyframe: int) -> np.ndarray:
     """(n,) bool: which tokens of a keyframe live."""
-    return np.asarray(store.state.rows[_rows(store, keyframe)] & ALIVE > 0)
+    return np.asarray(store.state.rows[store.rows_of(keyframe)] & ALIVE > 0)
 
 
 def _append(memory: LatentMemory, view: LatentView, mask: np.ndarray, node: int, refines: int) -> np.ndarray:

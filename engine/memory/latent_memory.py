@@ -417,8 +417,7 @@ class LatentMemory:
     def _apply(self, node: Node, *, forward: bool) -> None:
         store = self.store
         for keyframe in node.keyframes:
-            first, count = store.spans.rows[keyframe, :2]
-            store.set_alive(np.arange(first, first + count), forward)
+            store.set_alive(store.rows_of(keyframe), forward)
         store.set_alive(node.killed, not forward)
         store.set_alive(node.revived, forward)
         store.set_frozen(node.frozen, forward)

@@ -23,8 +23,7 @@ def add_moved(memory: LatentMemory, rows: np.ndarray, motion: np.ndarray) -> np.
     moved: dict[int, tuple[int, np.ndarray]] = {}
     added = [np.empty(0, np.int64)]
     for keyframe in sorted(chosen):  # coarse ones come before their finer ones
-        first, count = store.spans.rows[keyframe, :2]
-        its = np.arange(first, first + count)
+        its = store.rows_of(keyframe)
         u, v = store.cell(its)
         height, width = (int(side) for side in store.grids.rows[keyframe])
         refines, written = moved.get(keyframe, (-1, chosen[keyframe]))
@@ -54,8 +53,7 @@ def _chosen(store: TokenStore, rows: np.ndarray) -> dict[int, np.ndarray]:
     any of them."""
     chosen: dict[int, np.ndarray] = {}
     for keyframe in map(int, np.unique(store.keyframes_of(rows))[::-1]):
-        first, count = store.spans.rows[keyframe, :2]
-        its = np.arange(first, first + count)
+        its = store.rows_of(keyframe)
         cells = np.zeros(tuple(store.grids.rows[keyframe]), np.bool_)
         finer = int(store.finer.rows[keyframe])
         if finer < 0:

@@ -363,6 +363,11 @@ class TokenStore:
         values = self.geometry.rows[rows]
         return values.view(np.float16).astype(np.float32) if values.dtype == np.uint16 else values
 
+    def rows_of(self, keyframe: int) -> np.ndarray:
+        """(n,) int64, a keyframe's tokens."""
+        first, count = self.spans.rows[keyframe, :2]
+        return np.arange(first, first + count)
+
     def keyframe(self, index: int) -> Keyframe:
         first, count = self.spans.rows[index, :2]
         height, width = self.grids.rows[index]

@@ -188,8 +188,7 @@ class Bays:
     def rehung(self, room: LatentMemory, like: Sequence[int]) -> LatentMemory:
         """A copy of the ``room`` whose walls have those bays."""
         memory = copy.deepcopy(room, {id(room.network): room.network})
-        others = {bay: other for bay, other in enumerate(like) if other not in (bay, OTHER)}
-        rows = memory.living()
+        others, rows = changed(like), memory.living()
         faces = self._faces(memory, rows)
         side, along_m = faces.bay // BAYS, faces.bay % BAYS * self._bay_m + faces.along_m
         memory.erase(rows[np.isin(faces.bay, list(others))])
@@ -211,9 +210,9 @@ class Bays:
         return replace(faces, bay=np.where(shown, faces.bay, -1))
 
 
-def changed(like: Sequence[int]) -> bool:
-    """Whether any bay is another."""
-    return any(other not in (bay, OTHER) for bay, other in enumerate(like))
+def changed(like: Sequence[int]) -> dict[int, int]:
+    """The bays that are others of the place's, and which."""
+    return {bay: other for bay, other in enumerate(like) if other not in (bay, OTHER)}
 
 
 def motion(bay: int, other: int, side_m: float) -> Repeat:
